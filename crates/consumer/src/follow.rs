@@ -1,0 +1,41 @@
+//! Carrying records: until the end, or until told to stop.
+
+use std::time::Duration;
+
+use service::{Stop, health};
+use stream::Consume;
+
+use crate::{schema, settings::Job};
+
+/// A reading loop that has not turned for this long is dead: longer than any question it may put to
+/// Kafka, shorter than a person's patience.
+const DEAD_AFTER: Duration = Duration::from_secs(60);
+
+/// Waits for what it needs, then carries the topic into Postgres.
+pub(crate) async fn run(job: Job) -> anyhow::Result<()> {
+    let stop = Stop::on_signals()?;
+    let health = health::Health::new(DEAD_AFTER);
+    if let Some(address) = job.settings.listen {
+        health::serve(address, health.clone()).await?;
+    }
+    tokio::select! {
+        waited = schema::wait(&job, &health) => waited?,
+        () = stop.stopped() => return Ok(()),
+    }
+    let consume = Consume {
+        topic: job.topic(),
+        brokers: job.settings.kafka.kafka_brokers.clone(),
+        database: job.database(),
+        settings: job.settings.consume.clone(),
+        health,
+        stop,
+    };
+    job.pipeline.start(&job.options, consume)?.await
+}
+
+/// Reads to the end, alone, and moves every group to the partition its records come from now.
+pub(crate) async fn rehome(mut job: Job) -> anyhow::Result<()> {
+    job.settings.consume.until_end = true;
+    job.settings.consume.rehome = true;
+    run(job).await
+}

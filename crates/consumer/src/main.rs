@@ -1,0 +1,30 @@
+//! Carries a Kafka topic into Postgres exactly once and publishes what people want to know.
+
+mod follow;
+mod maintain;
+mod schema;
+mod settings;
+
+use std::process::ExitCode;
+
+use service::{exit, telemetry};
+
+use crate::settings::{Job, Task};
+
+fn main() -> ExitCode {
+    match exit::parse(Job::from_args(std::env::args_os().collect())) {
+        Ok(job) => exit::run(work(job)),
+        Err(code) => code,
+    }
+}
+
+async fn work(job: Job) -> anyhow::Result<()> {
+    telemetry::start(&job.settings.log)?;
+    match job.settings.task {
+        None => follow::run(job).await,
+        Some(Task::Rehome) => follow::rehome(job).await,
+        Some(Task::Hash) => maintain::hash(&job).await,
+        Some(Task::Reset { yes }) => maintain::reset(&job, yes.into()).await,
+        Some(Task::Compact { keep }) => maintain::compact(&job, keep).await,
+    }
+}

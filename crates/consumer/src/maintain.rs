@@ -1,0 +1,72 @@
+//! What is done to a pipeline's tables beside carrying records.
+
+use std::time::Duration;
+
+use service::{Exit, ResultExt};
+use sqlx::PgConnection;
+use stream::{
+    database::Database,
+    maintenance::{compact, hash, reset},
+};
+
+use crate::settings::Job;
+
+/// Prints the hash of the state tables, and of each one.
+pub(crate) async fn hash(job: &Job) -> anyhow::Result<()> {
+    let mut connection = connect(job).await?;
+    let hashes = hash::hash(&mut connection, job.pipeline.tables.hashed)
+        .await
+        .or_exit(Exit::Unavailable, || "cannot hash the state tables; run `migrate up` first")?;
+    for table in hashes {
+        println!("{}  {} ({} rows)", table.sha256, table.table, table.rows);
+    }
+    Ok(())
+}
+
+/// Whether to do what cannot be undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Consent {
+    /// Only say what it would do.
+    DryRun,
+    /// Do it.
+    Given,
+}
+
+impl From<bool> for Consent {
+    fn from(yes: bool) -> Self {
+        if yes { Self::Given } else { Self::DryRun }
+    }
+}
+
+/// Empties facts, results and offsets, after saying what that removes.
+pub(crate) async fn reset(job: &Job, consent: Consent) -> anyhow::Result<()> {
+    let mut connection = connect(job).await?;
+    let tables = &job.pipeline.tables;
+    let failed = || "cannot reset the pipeline; nothing was removed";
+    for (table, rows) in reset::count(&mut connection, tables).await.or_exit(Exit::Unavailable, failed)? {
+        println!("{rows:>12} rows of {table}");
+    }
+    if consent == Consent::DryRun {
+        println!("nothing was removed; add --yes to remove all of these and begin at the earliest offset");
+        return Ok(());
+    }
+    reset::reset(&mut connection, (job.pipeline.name, tables)).await.or_exit(Exit::Unavailable, failed)?;
+    println!("removed; a consumer now begins at the earliest offset");
+    Ok(())
+}
+
+/// Deletes superseded changelog rows.
+pub(crate) async fn compact(job: &Job, keep: Duration) -> anyhow::Result<()> {
+    let mut connection = connect(job).await?;
+    let changelog = &job.pipeline.tables.changelog;
+    let deleted = compact::compact(&mut connection, changelog, keep)
+        .await
+        .or_exit(Exit::Unavailable, || "cannot compact the changelog; nothing was deleted")?;
+    println!("deleted {deleted} superseded rows of {}", changelog.table);
+    Ok(())
+}
+
+async fn connect(job: &Job) -> anyhow::Result<PgConnection> {
+    let place = || format!("cannot connect to {}", job.settings.postgres.database_url);
+    Database::new(job.database()).connect().await.or_exit(Exit::Unavailable, place)
+}

@@ -1,0 +1,58 @@
+//! Waiting for the database and its schema, which `migrate` makes.
+
+use registry::databases::{self, SchemaState};
+use service::{Exit, Failure, backoff::Backoff, health::Health};
+use stream::database::{Database, is_transient, is_unmigrated};
+
+use crate::settings::Job;
+
+/// Waits until the schema is the one this program knows.
+///
+/// # Errors
+/// Exit 65 when the schema is newer or was edited, 64 when the login is refused, 69 when it is not there in time.
+pub(crate) async fn wait(job: &Job, health: &Health) -> anyhow::Result<()> {
+    let database = Database::new(job.database());
+    let mut backoff = Backoff::new(job.settings.consume.wait);
+    let mut said = false;
+    loop {
+        health.turn();
+        let missing = match look(job, &database).await {
+            Ok(SchemaState::Good) => return Ok(()),
+            Ok(SchemaState::Newer(files)) => {
+                let why = format!("the database is newer than this consumer: it has {}", files.join(", "));
+                return Err(Failure::new(Exit::Input, format!("{why}; run a newer consumer")).into());
+            }
+            Ok(SchemaState::Edited(files)) => {
+                let why = format!("migrations were edited after they had been applied: {}", files.join(", "));
+                return Err(Failure::new(Exit::Input, format!("{why}; restore them")).into());
+            }
+            Ok(SchemaState::Missing) => "the schema is missing".to_owned(),
+            Ok(SchemaState::Older(files)) => format!("the schema lacks {}", files.join(", ")),
+            Err(error) if is_transient(&error) || is_unmigrated(&error) => error.to_string(),
+            Err(error) => return Err(Failure::new(Exit::Usage, format!("cannot use {}: {error}", place(job))).into()),
+        };
+        if !std::mem::replace(&mut said, true) {
+            tracing::info!(why = missing, "waiting for postgres and the schema");
+        }
+        match backoff.wait() {
+            Some(wait) => tokio::time::sleep(wait).await,
+            None => {
+                let waited = backoff.elapsed().as_secs();
+                let message = format!("{} is not usable after {waited} s: {missing}; run `migrate up`", place(job));
+                return Err(Failure::new(Exit::Unavailable, message).into());
+            }
+        }
+    }
+}
+
+async fn look(job: &Job, database: &Database) -> Result<SchemaState, sqlx::Error> {
+    let mut connection = database.connect().await?;
+    match databases::find(job.pipeline.name) {
+        Some(known) => databases::check_schema(&mut connection, known).await,
+        None => Ok(SchemaState::Missing),
+    }
+}
+
+fn place(job: &Job) -> String {
+    job.settings.postgres.database_url.to_string()
+}

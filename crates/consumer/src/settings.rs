@@ -1,0 +1,131 @@
+//! What the consumer is told: its own settings, and those of the pipeline chosen.
+
+use std::{ffi::OsString, net::SocketAddr, time::Duration};
+
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, builder::PossibleValuesParser};
+use registry::{choice, consumers, databases};
+use service::{
+    settings::{KafkaSettings, PostgresSettings, span},
+    telemetry::LogSettings,
+};
+use sqlx::postgres::PgConnectOptions;
+use stream::ConsumeSettings;
+
+/// Carries a Kafka topic into Postgres exactly once and publishes what people want to know.
+///
+/// Exit codes: 0 done; 64 usage; 65 the input is at fault, do not retry; 69 Kafka or Postgres is
+/// unavailable, retry; 70 a bug.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "consumer", version, args_conflicts_with_subcommands = false)]
+pub(crate) struct Settings {
+    /// The pipeline the topic belongs to.
+    #[arg(long, global = true, env = choice::VARIABLE, default_value = choice::DEFAULT, value_name = "NAME",
+          value_parser = PossibleValuesParser::new(consumers::names()))]
+    pub(crate) pipeline: String,
+    /// The topic to read [default: the pipeline's own].
+    #[arg(long, global = true, env = "TOPIC", value_name = "NAME")]
+    pub(crate) topic: Option<String>,
+    /// Where /livez, /readyz and /metrics are answered, `address:port` [default: nowhere].
+    #[arg(long, env = "LISTEN", value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// What to do instead of carrying records.
+    #[command(subcommand)]
+    pub(crate) task: Option<Task>,
+    #[command(flatten)]
+    pub(crate) consume: ConsumeSettings,
+    #[command(flatten)]
+    pub(crate) kafka: KafkaSettings,
+    #[command(flatten)]
+    pub(crate) postgres: PostgresSettings,
+    #[command(flatten)]
+    pub(crate) log: LogSettings,
+}
+
+/// What to do instead of carrying records.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Task {
+    /// Print the hash of the state tables: equal facts give equal hashes.
+    Hash,
+    /// Empty facts, results and offsets; without --yes only say what that would remove.
+    Reset {
+        /// Do it.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Delete changelog rows that later ones have superseded.
+    Compact {
+        /// Keep what was stored within this time (a span such as 30days).
+        #[arg(long, env = "KEEP", default_value = "30days", value_parser = span, value_name = "SPAN")]
+        keep: Duration,
+    },
+    /// Read to the end, alone, then move each group to the partition its records come from now.
+    Rehome,
+}
+
+/// All that one run of the consumer is told.
+pub(crate) struct Job {
+    pub(crate) settings: Settings,
+    pub(crate) pipeline: consumers::Consumer,
+    /// Holds the pipeline's own options.
+    pub(crate) options: ArgMatches,
+}
+
+impl Job {
+    /// Parses the command line; which options there are depends on the pipeline.
+    pub(crate) fn from_args(args: Vec<OsString>) -> Result<Self, clap::Error> {
+        let name = choice::pipeline(&args, std::env::var_os(choice::VARIABLE));
+        let Some(pipeline) = consumers::find(&name) else {
+            // Only the name is looked at, so that it is what the error is about.
+            let asked = ["consumer".to_owned(), format!("--pipeline={name}")];
+            let unknown = Settings::command().try_get_matches_from(asked);
+            return Err(unknown.expect_err("the parser takes no name the registry lacks"));
+        };
+        let command = pipeline.augment(Settings::command()).mut_args(|arg| arg.hide_env_values(true));
+        let options = command.try_get_matches_from(args)?;
+        Ok(Self { settings: Settings::from_arg_matches(&options)?, pipeline, options })
+    }
+
+    /// The topic to read.
+    pub(crate) fn topic(&self) -> String {
+        self.settings.topic.clone().unwrap_or_else(|| self.pipeline.topic.to_owned())
+    }
+
+    /// How to connect to the pipeline's database.
+    pub(crate) fn database(&self) -> PgConnectOptions {
+        let database = databases::find(self.pipeline.name).map_or("", |database| database.name);
+        self.settings.postgres.database_url.options(database)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(args: &str) -> Result<Job, String> {
+        Job::from_args(args.split(' ').map(OsString::from).collect()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_pipeline_brings_its_own_options() {
+        let job = parse("consumer --pipeline emissions --clusters auto --until-end --batch-size 500").unwrap();
+        assert!(job.settings.consume.until_end);
+        assert_eq!(job.topic(), "emissions-topic");
+        assert_eq!(job.database().get_database(), Some("co2_emissions"));
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused() {
+        for wrong in
+            ["--clusters 1", "--batch-size 0", "--publish-every soon", "--features gdp", "--pipeline x", "dance"]
+        {
+            assert!(parse(&format!("consumer {wrong}")).is_err_and(|error| error.starts_with("error: ")), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_task_may_be_asked_for_on_either_side_of_its_settings() {
+        for args in ["consumer reset --pipeline emissions --yes", "consumer --pipeline emissions reset --yes"] {
+            assert!(matches!(parse(args).unwrap().settings.task, Some(Task::Reset { yes: true })), "{args}");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The PostgreSQL and the Kafka of a demonstration: those that were named, or private ones.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use demo::{
+    broker::EmbeddedBroker,
+    kafka::Kafka,
+    postgres::{Postgres, database_of, with_database},
+    repository,
+};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use crate::{
+    input::{Input, PARTITIONS},
+    road::Stuck,
+    settings::Settings,
+};
+
+/// Whose a server is, and what keeps it alive.
+enum Host<Private> {
+    /// The caller's: used, and left as it is.
+    Theirs,
+    /// Ours: gone when dropped.
+    Ours(Private),
+}
+
+/// A Kafka of ours; nothing is asked of it but to live.
+enum Broker {
+    Embedded { _alive: EmbeddedBroker },
+    Real { _alive: Kafka },
+}
+
+/// The two servers. What is ours of them ends when this is dropped.
+pub(crate) struct Servers {
+    postgres: Host<Postgres>,
+    kafka: Host<Broker>,
+    /// The database's URL, with a login that may create it.
+    pub(crate) database_url: String,
+    /// Kafka's bootstrap servers.
+    pub(crate) brokers: String,
+}
+
+/// Where everything that a demonstration leaves behind lies.
+pub(crate) fn folder() -> PathBuf {
+    repository().join("target/demo")
+}
+
+/// Starts what the caller did not name.
+pub(crate) async fn start(settings: &Settings, input: &Input) -> anyhow::Result<Servers> {
+    std::fs::create_dir_all(folder())?;
+    let (kafka, brokers) = match settings.kafka_brokers() {
+        Some(brokers) => (Host::Theirs, brokers.to_owned()),
+        None => private_kafka(input).await?,
+    };
+    let (postgres, database_url) = match settings.database_url() {
+        Some(url) => (Host::Theirs, their_database(url, input)),
+        None => private_postgres(input).await?,
+    };
+    Ok(Servers { postgres, kafka, database_url, brokers })
+}
+
+/// Real data go to the database the URL names, if it names one; made data always to their own.
+fn their_database(url: &str, input: &Input) -> String {
+    match database_of(url) {
+        Some(_) if !input.made => url.to_owned(),
+        _ => with_database(url, input.database),
+    }
+}
+
+async fn private_postgres(input: &Input) -> anyhow::Result<(Host<Postgres>, String)> {
+    let start = tokio::task::spawn_blocking(|| Postgres::start(&folder().join("postgres")));
+    let postgres = start.await?.map_err(|error| error.context(Stuck::unavailable("there is no PostgreSQL to use")))?;
+    // One that DEMO_KEEP=1 left running still has the tables of the last time.
+    let mut server = PgConnection::connect(postgres.url()).await.context("the private PostgreSQL does not answer")?;
+    let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", input.database);
+    sqlx::query(AssertSqlSafe(drop)).execute(&mut server).await?;
+    server.close().await?;
+    let url = with_database(postgres.url(), input.database);
+    Ok((Host::Ours(postgres), url))
+}
+
+async fn private_kafka(input: &Input) -> anyhow::Result<(Host<Broker>, String)> {
+    if input.fits_embedded_broker() {
+        let embedded = EmbeddedBroker::start()?;
+        // It knows no request that creates a topic, so the producer could not.
+        embedded.create_topic(input.topic, PARTITIONS.into())?;
+        let brokers = embedded.bootstrap().to_owned();
+        return Ok((Host::Ours(Broker::Embedded { _alive: embedded }), brokers));
+    }
+    let start = tokio::task::spawn_blocking(|| Kafka::start(&folder().join("kafka")));
+    let kafka = start.await?.map_err(|error| {
+        let rows = input.rows;
+        error.context(Stuck::unavailable(format!(
+            "{rows} rows are more than the embedded broker keeps, so a real Kafka is needed: \
+            install a JDK and Maven, or set KAFKA_BROKERS"
+        )))
+    })?;
+    let brokers = kafka.bootstrap().to_owned();
+    Ok((Host::Ours(Broker::Real { _alive: kafka }), brokers))
+}
+
+impl Servers {
+    /// The role that the consumer needs and no more, with its password; `None` on a server that is not ours, where
+    /// the caller's login is used for everything.
+    pub(crate) fn writer(&self) -> Option<(String, String)> {
+        if matches!(self.postgres, Host::Theirs) {
+            return None;
+        }
+        let (_, rest) = self.database_url.split_once("://")?;
+        let (login, host) = rest.split_once('@')?;
+        let (_, password) = login.split_once(':')?;
+        Some((format!("postgres://tributary_writer:{password}@{host}"), password.to_owned()))
+    }
+
+    /// Whether Kafka's topic is new while the database remembers offsets of one that is gone.
+    pub(crate) fn topic_is_newer_than_database(&self) -> bool {
+        matches!((&self.kafka, &self.postgres), (Host::Ours(_), Host::Theirs))
+    }
+
+    /// Whether all that was ever sent to the topic, or stored of it, is of this run.
+    pub(crate) fn are_fresh(&self) -> bool {
+        matches!((&self.kafka, &self.postgres), (Host::Ours(_), Host::Ours(_)))
+    }
+
+    /// Which Kafka it is, for a person.
+    pub(crate) fn kafka_in_words(&self) -> String {
+        let kind = match &self.kafka {
+            Host::Theirs => "yours",
+            Host::Ours(Broker::Embedded { .. }) => "embedded broker (its groups wait 3 s for more members)",
+            Host::Ours(Broker::Real { .. }) => "private Apache Kafka",
+        };
+        format!("{kind}, {}", self.brokers)
+    }
+
+    /// Which PostgreSQL it is, for a person.
+    pub(crate) fn postgres_in_words(&self) -> String {
+        let kind = if matches!(self.postgres, Host::Theirs) { "yours" } else { "private server" };
+        format!("{kind}, database {}", database_of(&self.database_url).unwrap_or_default())
+    }
+
+    /// Ends what is ours; `keep` leaves the PostgreSQL running.
+    pub(crate) fn end(self, keep: bool) -> anyhow::Result<()> {
+        if let (true, Host::Ours(postgres)) = (keep, self.postgres) {
+            postgres.leave();
+        }
+        Ok(())
+    }
+}

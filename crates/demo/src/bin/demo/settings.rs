@@ -1,0 +1,34 @@
+//! The settings of `demo`.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// Takes a file down the whole road on this machine: migrate, producer, consumer; then shows the clusters.
+#[derive(Debug, Parser)]
+pub(crate) struct Settings {
+    /// The CO₂ file, as published or reduced, plain or .gz; without one, the made sample in data/.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data: Option<PathBuf>,
+    /// Leaves the private PostgreSQL running, to look around in with psql.
+    #[arg(long, env = "DEMO_KEEP")]
+    pub(crate) keep: bool,
+    /// A PostgreSQL to use instead of a private one; its tables are added to, never dropped.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database_url: Option<String>,
+    /// A Kafka to use instead of an embedded or private one.
+    #[arg(long, env = "KAFKA_BROKERS", value_name = "HOST:PORT,…")]
+    kafka_brokers: Option<String>,
+}
+
+impl Settings {
+    /// The PostgreSQL of the person who calls, if they name one.
+    pub(crate) fn database_url(&self) -> Option<&str> {
+        self.database_url.as_deref().filter(|url| !url.is_empty())
+    }
+
+    /// The Kafka of the person who calls, if they name one.
+    pub(crate) fn kafka_brokers(&self) -> Option<&str> {
+        self.kafka_brokers.as_deref().filter(|brokers| !brokers.is_empty())
+    }
+}

@@ -1,0 +1,48 @@
+//! A real Apache Kafka on loopback, from Maven's jars.
+
+use std::path::Path;
+
+use crate::script::{Data, Server};
+
+/// A Kafka of our own; stopped, and its data deleted, when dropped.
+#[derive(Debug)]
+pub struct Kafka(Server);
+
+impl Kafka {
+    /// Starts the broker whose data lie in `folder`, made first if new; one that runs there already is taken over.
+    ///
+    /// # Errors
+    /// When there is no JDK, or it does not start; `scripts/kafka` has said why on stderr.
+    pub fn start(folder: &Path) -> anyhow::Result<Self> {
+        Server::start("kafka", folder).map(Self)
+    }
+
+    /// The broker's address, `127.0.0.1:PORT`.
+    pub fn bootstrap(&self) -> &str {
+        self.0.address()
+    }
+
+    /// Stops the broker and keeps its data; a later start finds them, on the same port.
+    ///
+    /// # Errors
+    /// When it cannot be stopped.
+    pub fn stop(self) -> anyhow::Result<()> {
+        self.0.stop(Data::Keep)
+    }
+
+    /// Leaves the broker running; `scripts/kafka down FOLDER` stops it.
+    pub fn leave(self) {
+        self.0.leave();
+    }
+}
+
+/// The real broker that tests may use: `TEST_KAFKA_BROKERS`, which `make test` sets where there is a JDK.
+///
+/// A test that gets `None` says that it was skipped, and ends.
+pub fn for_tests() -> Option<String> {
+    let brokers = std::env::var("TEST_KAFKA_BROKERS").ok().filter(|brokers| !brokers.is_empty());
+    if brokers.is_none() {
+        eprintln!("skipped: there is no real Kafka; run make test with a JDK, or set TEST_KAFKA_BROKERS");
+    }
+    brokers
+}

@@ -1,0 +1,12 @@
+#![doc = include_str!("../README.md")]
+
+pub mod broker;
+pub mod kafka;
+pub mod postgres;
+pub mod process;
+pub mod sample;
+mod script;
+mod test_database;
+
+pub use script::repository;
+pub use test_database::TestDatabase;

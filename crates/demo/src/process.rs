@@ -1,0 +1,321 @@
+//! Runs one of the built binaries, and keeps what it said.
+
+use std::{
+    ffi::OsStr,
+    fmt,
+    io::{BufRead, BufReader, Read},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail, ensure};
+
+/// How often a waiting caller looks; a program's time is known this exactly at worst.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// All that a program inherits of its caller's environment: where things are, and nothing that is a setting.
+const INHERITED: [&str; 7] = ["PATH", "HOME", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "LLVM_PROFILE_FILE", "RUST_BACKTRACE"];
+
+/// A binary, its arguments and its environment, which begins empty but for paths; not running yet.
+#[derive(Debug)]
+pub struct Program {
+    name: String,
+    command: Command,
+}
+
+impl Program {
+    /// A binary of this workspace, from the folder this program itself was built into.
+    ///
+    /// # Errors
+    /// When it is not built.
+    pub fn new(name: &str) -> anyhow::Result<Self> {
+        let path = built(name)?;
+        let mut command = Command::new(path);
+        let inherited = INHERITED.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+        command.env_clear().envs(inherited);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Ok(Self { name: name.to_owned(), command })
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    /// Sets an environment variable.
+    #[must_use]
+    pub fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(key, value);
+        self
+    }
+
+    /// Gives the program a file as its stdin.
+    #[must_use]
+    pub fn stdin(mut self, file: std::fs::File) -> Self {
+        self.command.stdin(file);
+        self
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When the system cannot start it.
+    pub fn start(mut self) -> anyhow::Result<Running> {
+        let started = Instant::now();
+        let mut child = self.command.spawn().with_context(|| format!("{} cannot be started", self.name))?;
+        let stdout = Lines::read(child.stdout.take().context("stdout is piped")?);
+        let stderr = Lines::read(child.stderr.take().context("stderr is piped")?);
+        Ok(Running { name: self.name, child, started, stdout, stderr })
+    }
+
+    /// Starts it, and waits for its end.
+    ///
+    /// # Errors
+    /// When it cannot be started, or runs longer than `limit`; it is killed then.
+    pub fn run(self, limit: Duration) -> anyhow::Result<Ended> {
+        self.start()?.wait(limit)
+    }
+}
+
+/// A program that runs; killed when dropped.
+#[derive(Debug)]
+pub struct Running {
+    name: String,
+    child: Child,
+    started: Instant,
+    stdout: Lines,
+    stderr: Lines,
+}
+
+impl Running {
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has said on stderr so far, line by line.
+    pub fn stderr(&self) -> Vec<String> {
+        self.stderr.so_far()
+    }
+
+    /// Its end, if it has ended; never waits.
+    ///
+    /// # Errors
+    /// When the system cannot say.
+    pub fn poll(&mut self) -> anyhow::Result<Option<Ended>> {
+        let Some(status) = self.child.try_wait()? else { return Ok(None) };
+        let took = self.started.elapsed();
+        let (stdout, stderr) = (self.stdout.finish(), self.stderr.finish());
+        Ok(Some(Ended { name: self.name.clone(), status, took, stdout, stderr }))
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// When it runs longer than `limit`; it is killed then, and the error ends with its last lines.
+    pub fn wait(mut self, limit: Duration) -> anyhow::Result<Ended> {
+        let deadline = Instant::now() + limit;
+        while Instant::now() < deadline {
+            if let Some(ended) = self.poll()? {
+                return Ok(ended);
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+        bail!("{} did not end within {limit:?}; it said\n{}", self.name, last(&self.stderr(), 20))
+    }
+
+    /// Waits until a line on stderr contains `text`, and gives that line.
+    ///
+    /// # Errors
+    /// When no such line comes within `limit`, or the program ends before.
+    pub fn wait_for_line(&mut self, text: &str, limit: Duration) -> anyhow::Result<String> {
+        let deadline = Instant::now() + limit;
+        loop {
+            // Asked before the lines are read, so that a last line is not missed.
+            let ended = self.child.try_wait()?;
+            let lines = if ended.is_some() { self.stderr.finish() } else { self.stderr() };
+            if let Some(line) = lines.iter().find(|line| line.contains(text)) {
+                return Ok(line.clone());
+            }
+            ensure!(ended.is_none(), "{} ended without `{text}`; it said\n{}", self.name, last(&lines, 20));
+            ensure!(Instant::now() < deadline, "no `{text}` within {limit:?}; it said\n{}", last(&lines, 20));
+            thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// Asks it to stop (SIGTERM), and waits for its end.
+    ///
+    /// # Errors
+    /// When it has not ended within `limit`; it is killed then.
+    pub fn stop(self, limit: Duration) -> anyhow::Result<Ended> {
+        self.signal("TERM")?;
+        self.wait(limit)
+    }
+
+    /// Kills it (SIGKILL), as a crash of the machine would.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn kill(mut self) -> anyhow::Result<Ended> {
+        self.child.kill()?;
+        self.wait(Duration::from_secs(10))
+    }
+
+    /// Sends a signal by its name: `TERM`, `INT`, `STOP`, `CONT`. One that has ended gets none.
+    ///
+    /// # Errors
+    /// When the shell that sends it cannot be run.
+    pub fn signal(&self, name: &str) -> anyhow::Result<()> {
+        let script = "kill -s \"$1\" \"$2\" 2>/dev/null || true";
+        let status = Command::new("sh").args(["-c", script, "sh", name, &self.id().to_string()]).status()?;
+        ensure!(status.success(), "the shell could not send SIG{name}");
+        Ok(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself, which is as good.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// How a program ended, and what it said.
+#[derive(Debug)]
+pub struct Ended {
+    name: String,
+    status: ExitStatus,
+    /// From start to end.
+    pub took: Duration,
+    /// Its stdout, line by line.
+    pub stdout: Vec<String>,
+    /// Its stderr, line by line.
+    pub stderr: Vec<String>,
+}
+
+impl Ended {
+    /// The exit code; `None` when a signal ended it.
+    pub fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
+    /// Itself, if the program exited with `code`.
+    ///
+    /// # Errors
+    /// When it ended otherwise; the error ends with the program's last lines.
+    pub fn expect_code(self, code: i32) -> anyhow::Result<Self> {
+        ensure!(self.code() == Some(code), "expected exit code {code}: {self}");
+        Ok(self)
+    }
+
+    /// Whether a line on stderr contains `text`.
+    pub fn said(&self, text: &str) -> bool {
+        self.stderr.iter().any(|line| line.contains(text))
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ended with {} and said\n{}", self.name, self.status, last(&self.stderr, 20))
+    }
+}
+
+/// The last `count` lines as one text.
+fn last(lines: &[String], count: usize) -> String {
+    lines[lines.len().saturating_sub(count)..].join("\n")
+}
+
+/// Lines that a thread reads off a pipe until it is closed.
+#[derive(Debug)]
+struct Lines {
+    lines: Arc<Mutex<Vec<String>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Lines {
+    fn read(pipe: impl Read + Send + 'static) -> Self {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let shared = Arc::clone(&lines);
+        let reader = thread::spawn(move || {
+            for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+                let line = String::from_utf8_lossy(&line).into_owned();
+                shared.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+            }
+        });
+        Self { lines, reader: Some(reader) }
+    }
+
+    fn so_far(&self) -> Vec<String> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// All lines; waits for the pipe's end, so call it when the program has ended.
+    fn finish(&mut self) -> Vec<String> {
+        if let Some(reader) = self.reader.take() {
+            // The reader cannot panic; if it did, what it has read so far is what there is.
+            drop(reader.join());
+        }
+        self.so_far()
+    }
+}
+
+/// The path of a built binary: beside this program, or one folder up from a test's `deps/`.
+fn built(name: &str) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("this program's own path is unknown")?;
+    let mut folders = own.ancestors().skip(1).take(2);
+    let path = folders.find_map(|folder| Some(folder.join(name)).filter(|path| path.is_file()));
+    path.with_context(|| format!("{name} is not built beside {}: run cargo build --bins", own.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    fn shell(script: &str) -> Running {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Program { name: "sh".to_owned(), command }.start().unwrap()
+    }
+
+    #[test]
+    fn what_it_said_and_how_it_ended_are_kept() {
+        let ended = shell("echo out; echo one >&2; printf two >&2; exit 7").wait(LIMIT).unwrap();
+        assert_eq!(
+            (ended.code(), ended.stdout.join("|"), ended.stderr.join("|")),
+            (Some(7), "out".into(), "one|two".into())
+        );
+        let error = ended.expect_code(0).unwrap_err().to_string();
+        assert_eq!(error, "expected exit code 0: sh ended with exit status: 7 and said\none\ntwo");
+    }
+
+    #[test]
+    fn a_line_is_waited_for() {
+        let mut running = shell("echo started >&2; sleep 60");
+        assert_eq!(running.wait_for_line("start", LIMIT).unwrap(), "started");
+        assert!(running.wait_for_line("ready", Duration::from_millis(20)).is_err());
+        assert!(shell("echo started >&2").wait_for_line("ready", LIMIT).is_err());
+    }
+
+    #[test]
+    fn stop_asks_and_kill_does_not() {
+        let polite = "trap 'exit 3' TERM; echo ready >&2; while :; do sleep 0.01; done";
+        let mut running = shell(polite);
+        running.wait_for_line("ready", LIMIT).unwrap();
+        assert_eq!(running.stop(LIMIT).unwrap().code(), Some(3));
+        assert_eq!(shell("exec sleep 60").kill().unwrap().code(), None);
+    }
+
+    #[test]
+    fn too_long_is_an_error() {
+        let error = shell("exec sleep 60").wait(Duration::from_millis(20)).unwrap_err().to_string();
+        assert!(error.starts_with("sh did not end within 20ms"), "{error}");
+    }
+}

@@ -1,0 +1,97 @@
+//! Servers that a script of the repository starts and stops.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, bail};
+
+/// The repository's top folder, where this crate was built.
+pub fn repository() -> PathBuf {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in crates/");
+    crates.parent().expect("crates/ lies in the repository").to_path_buf()
+}
+
+/// What becomes of a server's data when it is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Data {
+    Keep,
+    Wipe,
+}
+
+/// A server in a folder of its own, started by `scripts/NAME up`; stopped and wiped when dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    script: &'static str,
+    folder: PathBuf,
+    address: String,
+    stop: bool,
+}
+
+impl Server {
+    /// Starts the server, and waits until it answers; what the script says goes to stderr.
+    ///
+    /// # Errors
+    /// When it cannot be started; the script has said why. Nothing is left running then.
+    pub(crate) fn start(script: &'static str, folder: &Path) -> anyhow::Result<Self> {
+        // Made first, so that a start that is interrupted half way is undone as well.
+        let mut server = Self { script, folder: folder.to_path_buf(), address: String::new(), stop: true };
+        let output = server
+            .command("up")
+            .stderr(Stdio::inherit())
+            .output()
+            .with_context(|| format!("scripts/{script} cannot be run"))?;
+        if !output.status.success() {
+            bail!("scripts/{script} up {} failed: {}", folder.display(), output.status);
+        }
+        server.address = String::from_utf8(output.stdout)?.trim().to_owned();
+        Ok(server)
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Stops the server.
+    ///
+    /// # Errors
+    /// When the script fails.
+    pub(crate) fn stop(mut self, data: Data) -> anyhow::Result<()> {
+        self.stop = false;
+        self.down(data)
+    }
+
+    /// Leaves the server running.
+    pub(crate) fn leave(mut self) {
+        self.stop = false;
+    }
+
+    fn down(&self, data: Data) -> anyhow::Result<()> {
+        let mut command = self.command("down");
+        if data == Data::Wipe {
+            command.arg("--wipe");
+        }
+        let status = command.status().with_context(|| format!("scripts/{} cannot be run", self.script))?;
+        if !status.success() {
+            bail!("scripts/{} down {} failed: {status}", self.script, self.folder.display());
+        }
+        Ok(())
+    }
+
+    fn command(&self, verb: &str) -> Command {
+        let mut command = Command::new(repository().join("scripts").join(self.script));
+        command.arg(verb).arg(&self.folder).stdin(Stdio::null());
+        command
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.stop
+            && let Err(error) = self.down(Data::Wipe)
+        {
+            eprintln!("{error:#}");
+        }
+    }
+}

@@ -1,0 +1,44 @@
+#![doc = include_str!("../README.md")]
+
+mod adopt;
+mod connect;
+mod judge;
+mod lock;
+mod migrations;
+mod privileges;
+mod roles;
+mod scram;
+mod server;
+mod settings;
+mod status;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use service::{Exit, Failure, Stop, exit, telemetry};
+
+use crate::settings::{Command, Settings};
+
+fn main() -> ExitCode {
+    match exit::parse(Settings::try_parse()) {
+        Ok(settings) => exit::run(work(settings)),
+        Err(code) => code,
+    }
+}
+
+async fn work(settings: Settings) -> anyhow::Result<()> {
+    telemetry::start(&settings.logs)?;
+    let stop = Stop::on_signals()?;
+    let command = async {
+        match settings.command {
+            Command::Up { adopt } => up::run(&settings, adopt.into()).await,
+            Command::Status => status::run(&settings).await,
+        }
+    };
+    // A dropped connection rolls back what is in hand, so nothing is left half done.
+    tokio::select! {
+        ended = command => ended,
+        () = stop.stopped() => Err(Failure::new(Exit::Unavailable, "stopped before the end; run it again").into()),
+    }
+}

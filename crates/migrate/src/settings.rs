@@ -1,0 +1,144 @@
+//! The settings of `migrate`.
+
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, builder::PossibleValuesParser};
+use registry::databases::{DATABASES, Database};
+use secrecy::SecretString;
+use service::settings::{SecretUrl, span};
+use service::telemetry::LogSettings;
+use sqlx::postgres::PgConnectOptions;
+
+/// Creates and upgrades a pipeline's database and its roles.
+///
+/// Exit codes: 0 done; 64 a setting is wrong, a password or a missing privilege included; 65 the database holds
+/// what must not be touched (an edited migration, a newer schema, an earlier program's tables); 69 Postgres is
+/// unavailable, or another migrate is at work; 70 a bug.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub(crate) struct Settings {
+    /// The pipeline whose database is meant, or all of them.
+    #[arg(long, global = true, env = "PIPELINE", default_value = "all", value_parser = pipelines(), value_name = "NAME")]
+    pub(crate) pipeline: String,
+    /// How long Postgres, or another migrate at work, is waited for.
+    #[arg(long, global = true, env = "STARTUP_WAIT", default_value = "60s", value_parser = span, value_name = "SPAN")]
+    pub(crate) wait: Duration,
+    /// What is to be done.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Where Postgres is.
+    #[command(flatten)]
+    pub(crate) postgres: AdminSettings,
+    /// The roles.
+    #[command(flatten)]
+    pub(crate) roles: RoleSettings,
+    /// Logs.
+    #[command(flatten)]
+    pub(crate) logs: LogSettings,
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Creates what is missing: roles, database, tables; sets the passwords that are given.
+    Up {
+        /// Moves the tables of an earlier program, which `up` otherwise stops at, to a schema `adopted_1` (or 2, …).
+        #[arg(long)]
+        adopt: bool,
+    },
+    /// Prints which migrations each database has, and which roles exist.
+    Status,
+}
+
+/// Where Postgres is, and as whom.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Postgres")]
+pub(crate) struct AdminSettings {
+    /// Postgres, as `postgres://user:password@host:port[/database]`, with a login that may create databases and
+    /// roles; without a database the pipeline's own is meant.
+    #[arg(
+        long,
+        global = true,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        hide_default_value = true,
+        default_value = "postgres://postgres@localhost:5432",
+        value_name = "URL"
+    )]
+    pub(crate) database_url: SecretUrl,
+}
+
+/// The roles' passwords. A role without one keeps the password it has, or has none.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Roles")]
+pub(crate) struct RoleSettings {
+    /// The password of tributary_owner, who owns the tables.
+    #[arg(long, global = true, env = "OWNER_PASSWORD", hide_env_values = true, value_parser = secret, value_name = "PASSWORD")]
+    pub(crate) owner_password: Option<SecretString>,
+    /// The password of tributary_writer, as whom the consumer writes.
+    #[arg(long, global = true, env = "WRITER_PASSWORD", hide_env_values = true, value_parser = secret, value_name = "PASSWORD")]
+    pub(crate) writer_password: Option<SecretString>,
+    /// The password of tributary_reader, as whom dashboards read.
+    #[arg(long, global = true, env = "READER_PASSWORD", hide_env_values = true, value_parser = secret, value_name = "PASSWORD")]
+    pub(crate) reader_password: Option<SecretString>,
+    /// What the roles' names begin with: roles belong to the whole server, and tests share one.
+    #[arg(long, global = true, env = "ROLE_PREFIX", hide = true, default_value = "tributary", value_parser = prefix)]
+    pub(crate) role_prefix: String,
+}
+
+impl Settings {
+    /// The databases that are meant.
+    pub(crate) fn databases(&self) -> impl Iterator<Item = &'static Database> {
+        DATABASES.iter().filter(|database| self.pipeline == "all" || self.pipeline == database.pipeline)
+    }
+
+    /// How to connect to a pipeline's database.
+    pub(crate) fn options(&self, database: &Database) -> PgConnectOptions {
+        self.postgres.database_url.options(database.name)
+    }
+
+    /// How to connect to the database every server has, for what belongs to the whole server.
+    pub(crate) fn maintenance(&self) -> PgConnectOptions {
+        self.postgres.database_url.options("postgres").database("postgres")
+    }
+}
+
+fn pipelines() -> PossibleValuesParser {
+    PossibleValuesParser::new(DATABASES.iter().map(|database| database.pipeline).chain(["all"]))
+}
+
+fn secret(text: &str) -> Result<SecretString, String> {
+    match text {
+        "" => Err("empty; leave it unset to keep the role's password".to_owned()),
+        text => Ok(SecretString::from(text)),
+    }
+}
+
+/// Names that need no quotes and leave room for `_writer` within Postgres's 63 bytes.
+fn prefix(text: &str) -> Result<String, String> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+    match plain && text.starts_with(|first: char| first.is_ascii_lowercase()) && text.len() <= 48 {
+        true => Ok(text.to_owned()),
+        false => Err("up to 48 lower-case letters, digits and underscores, a letter first".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_prefix_needs_no_quotes() {
+        let check = |text: &str| prefix(text).is_ok();
+        assert!(check("tributary") && check("t_1"));
+        assert!(!check("") && !check("1t") && !check("Tributary") && !check("t\"; DROP") && !check(&"t".repeat(49)));
+    }
+
+    #[test]
+    fn passwords_are_never_printed() {
+        let arguments = ["migrate", "--writer-password", "s3cret", "status"];
+        let settings = Settings::try_parse_from(arguments).unwrap();
+        assert!(!format!("{settings:?}").contains("s3cret"));
+        assert!(Settings::try_parse_from(["migrate", "--writer-password", "", "status"]).is_err());
+    }
+}

@@ -1,0 +1,54 @@
+//! `migrate up`: the whole way from an empty server to a database the consumer can use.
+
+use anyhow::Context;
+use registry::databases::Database;
+use sqlx::Connection;
+
+use crate::{
+    adopt::{self, Predecessor},
+    connect::{connect, place},
+    judge::Judge,
+    lock, migrations, privileges,
+    roles::{self, Roles},
+    server,
+    settings::Settings,
+};
+
+/// Brings every database that is meant up to date.
+///
+/// # Errors
+/// See the exit codes of [`Settings`]; what was done before stays, and running again goes on from there.
+pub(crate) async fn run(settings: &Settings, predecessor: Predecessor) -> anyhow::Result<()> {
+    for database in settings.databases() {
+        prepare_server(settings, database).await?;
+        let options = settings.options(database);
+        upgrade(settings, database, predecessor).await.with_context(|| place(&options))?;
+    }
+    Ok(())
+}
+
+/// Roles and database, one `migrate` at a time on the whole server.
+async fn prepare_server(settings: &Settings, database: &Database) -> anyhow::Result<()> {
+    let name = settings.options(database).get_database().unwrap_or(database.name).to_owned();
+    let mut connection = connect(settings.maintenance(), settings.wait).await?;
+    lock::hold(&mut connection, settings.wait).await?;
+    server::ensure(&mut connection, &settings.roles, &name).await?;
+    connection.close().await.or_judge(|| "cannot close the connection".to_owned())
+}
+
+/// Tables and privileges, one `migrate` at a time in this database.
+async fn upgrade(settings: &Settings, database: &Database, predecessor: Predecessor) -> anyhow::Result<()> {
+    let options = settings.options(database);
+    let roles = Roles::new(&settings.roles);
+    let mut connection = connect(options.clone(), settings.wait).await?;
+    lock::hold(&mut connection, settings.wait).await?;
+    migrations::refuse_foreign(&mut connection, database).await?;
+    adopt::make_way(&mut connection, database, predecessor).await?;
+    privileges::prepare(&mut connection, &roles, &options).await?;
+    roles::act_as(&mut connection, &roles.owner).await?;
+    let applied = migrations::apply(&mut connection, database).await?;
+    privileges::grant(&mut connection, &roles).await?;
+    connection.close().await.or_judge(|| "cannot close the connection".to_owned())?;
+    tracing::info!(pipeline = database.pipeline, applied, "the schema is up to date");
+    Ok(())
+}

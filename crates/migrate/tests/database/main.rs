@@ -1,0 +1,11 @@
+//! The real binary against a real PostgreSQL.
+
+#![allow(clippy::unwrap_used, reason = "what panics here fails the test, wherever it stands")]
+
+mod adoption;
+mod fixture;
+mod refusals;
+mod repetition;
+mod roles;
+mod schema;
+mod waiting;

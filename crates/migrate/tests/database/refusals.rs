@@ -1,0 +1,55 @@
+//! Databases that must not be touched.
+
+use sqlx::Executor;
+
+use crate::fixture::{Fixture, check, scalar};
+
+/// What `up` and `status` say of a schema whose bookkeeping was changed.
+async fn check_changed(change: &'static str, named: &[&str]) {
+    let fixture = Fixture::new();
+    fixture.up().await;
+    let mut connection = fixture.connect().await;
+    connection.execute(change).await.unwrap();
+    connection.execute("DROP VIEW cluster_analysis").await.unwrap();
+
+    check(&fixture.run(&["up"]).await, 65, named);
+    let left: bool = scalar(&mut connection, "SELECT to_regclass('cluster_analysis') IS NULL").await;
+    assert!(left, "a refused database is not touched");
+    let status = fixture.run(&["status"]).await;
+    check(&status, 0, &[]);
+    assert!(status.stdout.contains(named[0]), "{}", status.stdout);
+    fixture.finish().await;
+}
+
+#[tokio::test]
+async fn an_edited_migration_is_named() {
+    let change = "UPDATE migrations_emissions SET checksum = sha384('another file') WHERE version = 1";
+    check_changed(change, &["emissions/0001_facts.sql", "edited"]).await;
+}
+
+#[tokio::test]
+async fn a_newer_database_is_named() {
+    let change = "INSERT INTO migrations_stream VALUES (9001, 'from the future', now(), true, '', 0)";
+    check_changed(change, &["stream/9001_from_the_future.sql", "newer"]).await;
+}
+
+#[tokio::test]
+async fn a_table_of_someone_elses_is_named() {
+    let fixture = Fixture::new();
+    let mut connection = fixture.create_database().await;
+    connection.execute("CREATE TABLE rejects (mine text)").await.unwrap();
+    check(&fixture.run(&["up"]).await, 65, &["stream/0001_ledger.sql", "\"rejects\" already exists"]);
+    connection.execute("SELECT mine FROM rejects").await.unwrap();
+    fixture.finish().await;
+}
+
+#[tokio::test]
+async fn a_login_that_may_not_create_roles_is_told_so() {
+    let fixture = Fixture::new();
+    fixture.up().await;
+    let reader = fixture.url(&fixture.role("reader"));
+    let mut command = fixture.command(&["up"]);
+    let output = command.env("DATABASE_URL", reader).env("WRITER_PASSWORD", "new").output().await.unwrap();
+    check(&output.into(), 64, &["cannot set the password of role", "CREATEROLE"]);
+    fixture.finish().await;
+}

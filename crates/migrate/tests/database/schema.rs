@@ -1,0 +1,77 @@
+//! What a fresh schema is like.
+
+use sqlx::Executor;
+
+use crate::fixture::{Fixture, check, scalar};
+
+#[tokio::test]
+async fn every_table_view_and_column_has_a_comment() {
+    let fixture = Fixture::new();
+    fixture.up().await;
+    let mut connection = fixture.connect().await;
+    let columns = "FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 \
+                   AND NOT a.attisdropped \
+                   WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm')";
+    let count = |condition: &str| format!("SELECT count(*) {columns} {condition}");
+    let all: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(count(""))).fetch_one(&mut connection).await.unwrap();
+    assert!(all > 100, "{all} columns: the query looks in the wrong place");
+    let bare = format!(
+        "SELECT c.relname::text || '.' || a.attname {columns} AND col_description(c.oid, a.attnum) IS NULL \
+         UNION ALL SELECT DISTINCT c.relname::text {columns} AND obj_description(c.oid, 'pg_class') IS NULL"
+    );
+    let bare: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(bare)).fetch_all(&mut connection).await.unwrap();
+    assert_eq!(bare, Vec::<String>::new());
+    fixture.finish().await;
+}
+
+#[tokio::test]
+async fn the_views_show_the_latest_run() {
+    let fixture = Fixture::new();
+    fixture.up().await;
+    let mut connection = fixture.connect().await;
+    let insert = "INSERT INTO co2_clusters (country, iso_code, avg_co2, avg_gdp, data_points, first_year, last_year, \
+                  cluster, batch_id) SELECT 'C' || n, 'C' || n, nullif(n, 12) / 3.0, 10, 5, 1990, 2000, 0, 1 \
+                  FROM generate_series(1, 12) AS n";
+    connection.execute(insert).await.unwrap();
+    let top =
+        "SELECT string_agg(country || ' ' || avg_co2, ', ') FROM (SELECT * FROM top_emitters_by_cluster LIMIT 2) t";
+    assert_eq!(scalar::<String>(&mut connection, top).await, "C11 3.67, C10 3.33");
+    assert_eq!(scalar::<i64>(&mut connection, "SELECT count(*) FROM top_emitters_by_cluster").await, 10);
+    let means = "SELECT cluster || ' ' || country_count || ' ' || avg_co2 || ' ' || avg_gdp FROM cluster_analysis";
+    assert_eq!(scalar::<String>(&mut connection, means).await, "0 12 2.00 10.00");
+
+    let facts = "INSERT INTO emissions_changelog (batch, home, partition, \"offset\", timestamp_ms, iso_code, country, \
+                 year, co2) VALUES (1, 0, 0, 0, 0, 'TCD', 'Chad', 1990, 1), (2, 0, 0, 1, 0, 'TCD', 'Tchad', 1990, 2)";
+    connection.execute(facts).await.unwrap();
+    let known = "SELECT string_agg(country || ' ' || year_start || ' ' || co2, ', ') FROM emissions_facts";
+    assert_eq!(scalar::<String>(&mut connection, known).await, "Tchad 1990-01-01 2");
+    fixture.finish().await;
+}
+
+#[tokio::test]
+async fn the_books_must_balance() {
+    let fixture = Fixture::new();
+    fixture.up().await;
+    let mut connection = fixture.connect().await;
+    let refused = crate::fixture::refusal(
+        &mut connection,
+        "INSERT INTO ingest_accounting VALUES (1, 'emissions', 't', 0, 0, 9, 9, 1, 1, 1, 1, 1)",
+    );
+    assert_eq!(refused.await, "23514");
+    fixture.finish().await;
+}
+
+#[tokio::test]
+async fn status_tells_what_is_missing_and_what_is_there() {
+    let fixture = Fixture::new();
+    let before = fixture.run(&["status"]).await;
+    check(&before, 0, &[]);
+    assert!(before.stdout.contains("no database; run `up`"), "{}", before.stdout);
+    fixture.up().await;
+    let after = fixture.run(&["status", "--pipeline", "emissions"]).await;
+    let cells: Vec<Vec<&str>> = after.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(cells[1], ["emissions", &fixture.name, "stream", "1", "0", "good"]);
+    assert_eq!(cells[2], ["emissions", &fixture.name, "emissions", "2", "0", "good"]);
+    assert_eq!(cells[5], [fixture.role("owner").as_str(), "exists"]);
+    fixture.finish().await;
+}

@@ -1,0 +1,19 @@
+#![doc = include_str!("../README.md")]
+
+pub mod aggregates;
+pub mod clusters;
+pub mod csv_row;
+pub mod fact;
+pub mod features;
+pub mod fingerprint;
+pub mod iso_code;
+pub mod json;
+pub mod measure;
+pub mod message;
+pub mod model_settings;
+pub mod moves;
+pub mod pipeline;
+pub mod publication;
+pub mod record;
+pub mod run_tables;
+pub mod source;

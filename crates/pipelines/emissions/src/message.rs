@@ -1,0 +1,265 @@
+//! The Kafka message: the key, and the seven fields as JSON, both ways.
+
+use serde::Serialize;
+use stream::{Outgoing, Reading};
+
+use crate::{
+    iso_code::IsoCode,
+    json::{Malformed, Object, Value},
+    record::{FIELDS, Fields, Number, Observation, Reason, Record, Text, says_missing},
+};
+
+/// Reads a message's value.
+///
+/// Unknown fields are passed over; `null`, `""`, `"NaN"` and the bare `NaN` are missing. A known
+/// field that comes twice is rejected: which of the two is meant, nobody can say. Allocates only
+/// where a text holds an escape.
+pub fn decode(value: &[u8]) -> Reading<Record<'_>> {
+    match fields(value).and_then(Fields::check) {
+        Ok(observation) => observation.into_record(),
+        Err(reason) => Reading::Rejected(reason),
+    }
+}
+
+/// Writes an observation as a message: missing is `null`, a number its shortest text that reads
+/// back to the same bits. The key is the code, or the name where there is none.
+pub fn encode(observation: &Observation<'_>, message: &mut Outgoing) {
+    message.key.clear();
+    let code = observation.iso_code.as_ref().map(IsoCode::as_str);
+    message.key.extend_from_slice(code.unwrap_or(&observation.country).as_bytes());
+    message.value.clear();
+    let body = Body {
+        country: &observation.country,
+        year: observation.year,
+        iso_code: code,
+        population: observation.population.get(),
+        gdp: observation.gdp.get(),
+        co2: observation.co2.get(),
+        co2_per_capita: observation.co2_per_capita.get(),
+    };
+    serde_json::to_writer(&mut message.value, &body).expect("a Vec takes all that is written to it");
+}
+
+/// The value's shape.
+#[derive(Serialize)]
+struct Body<'a> {
+    country: &'a str,
+    year: u16,
+    iso_code: Option<&'a str>,
+    population: Option<f64>,
+    gdp: Option<f64>,
+    co2: Option<f64>,
+    co2_per_capita: Option<f64>,
+}
+
+fn fields(value: &[u8]) -> Result<Fields<'_>, Reason> {
+    let text = std::str::from_utf8(value).map_err(|error| format!("not UTF-8 from byte {} on", error.valid_up_to()))?;
+    let malformed = |error: Malformed| Reason::from(error.to_string());
+    let mut object = Object::open(text).map_err(malformed)?;
+    let mut fields = Fields::default();
+    let mut seen = 0_u8;
+    while let Some((key, value)) = object.next_field().map_err(malformed)? {
+        let Some(index) = FIELDS.iter().position(|&field| field == key) else { continue };
+        if seen & (1 << index) != 0 {
+            return Err(format!("{key} is there twice").into());
+        }
+        seen |= 1 << index;
+        match index {
+            0 => fields.country = text_of(value),
+            1 => fields.year = number_of(&value),
+            2 => fields.iso_code = text_of(value),
+            3 => fields.population = number_of(&value),
+            4 => fields.gdp = number_of(&value),
+            5 => fields.co2 = number_of(&value),
+            _ => fields.co2_per_capita = number_of(&value),
+        }
+    }
+    Ok(fields)
+}
+
+fn number_of(value: &Value<'_>) -> Number {
+    match value {
+        Value::Missing => Number::Missing,
+        Value::Number(number) => Number::Is(*number),
+        Value::Text(text) if says_missing(text) => Number::Missing,
+        Value::Text(_) | Value::Other(_) => Number::Wrong,
+    }
+}
+
+fn text_of(value: Value<'_>) -> Text<'_> {
+    match value {
+        Value::Missing => Text::Missing,
+        Value::Text(text) if says_missing(&text) => Text::Missing,
+        Value::Text(text) => Text::Is(text),
+        Value::Number(_) => Text::Wrong("a number, not a text"),
+        Value::Other(what) => Text::Wrong(what),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::measure::Measure;
+
+    fn check(value: &str, expected: &str) {
+        let found = match decode(value.as_bytes()) {
+            Reading::Record(r) => format!(
+                "{} {} {} {:?} {:?} {:?} {:?}",
+                r.country, r.year, r.iso_code, r.population, r.gdp, r.co2, r.co2_per_capita
+            ),
+            Reading::Filtered => "filtered".to_owned(),
+            Reading::Rejected(reason) => format!("! {reason}"),
+        };
+        assert_eq!(found, expected, "{value}");
+    }
+
+    /// Checks a sound message with this field beside the three that must be there.
+    fn check_with(field: &str, expected: &str) {
+        check(&format!(r#"{{"country":"Brazil","year":1987,"iso_code":"BRA",{field}}}"#), expected);
+    }
+
+    #[test]
+    fn values_of_any_client_are_read() {
+        check_with(r#""population":139643584.0,"gdp":null"#, "Brazil 1987 BRA 139643584 missing missing missing");
+        check_with(r#""co2":-0.0,"co2_per_capita":1.5E1"#, "Brazil 1987 BRA missing missing 0 15");
+        check_with(r#""gdp":"NaN","co2":"","population":"\"NaN\"""#, "Brazil 1987 BRA missing missing missing missing");
+        check_with(r#""gdp":NaN,"co2":2"#, "Brazil 1987 BRA missing missing 2 missing");
+        check_with(r#""extra":{"gdp":[NaN,1]},"co2":2"#, "Brazil 1987 BRA missing missing 2 missing");
+        check(
+            r#"{"year":1990.0,"country":"C\u00f4te","iso_code":"CIV"}"#,
+            "Côte 1990 CIV missing missing missing missing",
+        );
+    }
+
+    #[test]
+    fn aggregates_are_filtered() {
+        for code in ["null", "\"\"", "\"NaN\"", "NaN", "\"OWID_WRL\""] {
+            check(&format!(r#"{{"country":"World","year":1987,"iso_code":{code}}}"#), "filtered");
+        }
+        check(r#"{"country":"World","year":1987}"#, "filtered");
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_rejected_with_a_reason() {
+        check("", "! not JSON: expected an object at byte 0");
+        check("null", "! not JSON: expected an object at byte 0");
+        check(r#"["Brazil",1987,"BRA",1,2,3,4]"#, "! not JSON: expected an object at byte 0");
+        check(r#"{"year":1987,"iso_code":"BRA"}"#, "! country is missing");
+        check(r#"{"country":"Brazil","iso_code":"BRA"}"#, "! year is missing");
+        check(r#"{"country":"Brazil","iso_code":"BRA","year":"1987"}"#, "! year is not an integer from 1 to 9999");
+        check(r#"{"country":76,"year":1987,"iso_code":"BRA"}"#, "! country is a number, not a text");
+        check(r#"{"country":"Brazil","year":1987,"iso_code":["BRA"]}"#, "! iso_code is an array");
+        check_with(r#""gdp":"12.5""#, "! gdp is not a number");
+        check_with(r#""gdp":true"#, "! gdp is not a number");
+        check_with(r#""gdp":Infinity"#, "! gdp is infinite");
+        check_with(r#""co2":-Infinity"#, "! co2 is infinite");
+        check_with(r#""gdp":1e400"#, "! gdp is infinite");
+        check_with(r#""gdp":-1"#, "! gdp is not within 0e0 to 1e15");
+        check_with(r#""gdp":1,"gdp":1"#, "! gdp is there twice");
+        check(r#"{"country":"Bra\u0000zil","year":1987,"iso_code":"BRA"}"#, "! country holds a control character");
+    }
+
+    #[test]
+    fn bad_bytes_are_rejected() {
+        let read = decode(b"{\"country\":\"Bra\xFFzil\"}");
+        assert_eq!(read, Reading::Rejected("not UTF-8 from byte 15 on".into()));
+    }
+
+    #[test]
+    fn the_key_is_the_code_or_the_name() {
+        let mut message = Outgoing::default();
+        let mut world = observation("World", None, None);
+        encode(&world, &mut message);
+        assert_eq!(message.key, b"World");
+        world.iso_code = Some("OWID_WRL".try_into().unwrap());
+        world.gdp = Measure::new(0.1).unwrap();
+        encode(&world, &mut message);
+        assert_eq!(message.key, b"OWID_WRL");
+        assert_eq!(
+            String::from_utf8(message.value).unwrap(),
+            r#"{"country":"World","year":1987,"iso_code":"OWID_WRL","population":null,"gdp":0.1,"co2":null,"co2_per_capita":null}"#
+        );
+    }
+
+    fn observation<'a>(country: &'a str, code: Option<&str>, co2: Option<f64>) -> Observation<'a> {
+        Observation {
+            country: country.into(),
+            year: 1987,
+            iso_code: code.map(|code| code.try_into().unwrap()),
+            population: Measure::MISSING,
+            gdp: Measure::MISSING,
+            co2: co2.map_or(Measure::MISSING, |value| Measure::new(value).unwrap()),
+            co2_per_capita: Measure::MISSING,
+        }
+    }
+
+    fn amount() -> impl Strategy<Value = Measure> {
+        prop_oneof![
+            Just(Measure::MISSING),
+            (0.0..=1e15).prop_map(|value| Measure::new(value).unwrap()),
+            any::<f64>().prop_map(|value| Measure::new(value.abs() % 1e15).unwrap_or(Measure::MISSING)),
+        ]
+    }
+
+    prop_compose! {
+        fn any_observation()(
+            country in "[^\\p{Cc}]{1,200}",
+            year in 1..=9999_u16,
+            code in "[A-Z]{1,32}",
+            amounts in [amount(), amount(), amount()],
+            co2 in -1e10..=1e10,
+        ) -> Observation<'static> {
+            Observation {
+                country: country.into(),
+                year,
+                iso_code: Some(code.as_str().try_into().unwrap()),
+                population: amounts[0],
+                gdp: amounts[1],
+                co2_per_capita: amounts[2],
+                co2: Measure::new(co2).unwrap(),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn encode_then_decode_is_the_identity(observation in any_observation()) {
+            prop_assume!(!says_missing(&observation.country) && !observation.iso_code.unwrap().as_str().starts_with("OWID_"));
+            let mut message = Outgoing::default();
+            encode(&observation, &mut message);
+            prop_assert_eq!(decode(&message.value), observation.into_record());
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode(&bytes);
+        }
+
+        #[test]
+        fn no_mutation_makes_it_panic(
+            observation in any_observation(),
+            places in proptest::collection::vec((any::<prop::sample::Index>(), "[\\[\\]{}\":,\\\\NIe0.-]"), 1..6),
+        ) {
+            let mut message = Outgoing::default();
+            encode(&observation, &mut message);
+            for (place, byte) in places {
+                let at = place.index(message.value.len());
+                message.value[at] = byte.as_bytes()[0];
+            }
+            let _ = decode(&message.value);
+        }
+
+        /// What a general parser refuses is refused here as well, the bare tokens aside.
+        #[test]
+        fn only_json_is_read(text in "[\\{\\}\\[\\]\":,\\\\au0-9.eE+\\- ntrfl]{0,24}") {
+            let text = format!("{{\"a\":{text}}}");
+            let general = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&text);
+            let out_of_range = general.as_ref().is_err_and(|error| error.to_string().contains("out of range"));
+            prop_assume!(!out_of_range);
+            let ours = fields(text.as_bytes());
+            prop_assert_eq!(ours.is_ok(), general.is_ok(), "{} {:?} {:?}", text, ours, general);
+        }
+    }
+}

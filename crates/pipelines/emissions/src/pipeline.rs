@@ -1,0 +1,191 @@
+//! The emissions pipeline, from message to publication.
+
+use clap::Args;
+use sqlx::PgConnection;
+use stream::{
+    Changelog, Coverage, Hashed, Pipeline, Published, Reading, Tables,
+    copy::{CopyError, CopyFields, CopyRow},
+};
+
+use crate::{
+    aggregates::{CountryAggregate, aggregate},
+    fact::{Names, YearFact},
+    iso_code::IsoCode,
+    measure::Measure,
+    message,
+    model_settings::ModelSettings,
+    publication,
+    record::Record,
+};
+
+/// Settings of the consumer that only this pipeline has.
+#[derive(Args, Clone, Debug)]
+pub struct EmissionsSettings {
+    /// How countries are clustered.
+    #[command(flatten)]
+    pub model: ModelSettings,
+    /// How many model runs are kept; older ones are deleted.
+    #[arg(long, env = "KEEP_RUNS", default_value_t = 1000, value_name = "RUNS",
+          value_parser = clap::value_parser!(i32).range(1..), help_heading = "Clusters")]
+    pub keep_runs: i32,
+}
+
+/// Countries clustered by their CO₂ emissions.
+#[derive(Clone, Debug)]
+pub struct Emissions(pub EmissionsSettings);
+
+impl Pipeline for Emissions {
+    const NAME: &'static str = "emissions";
+
+    type Record<'a> = Record<'a>;
+    type Group = IsoCode;
+    type Fact = YearFact;
+    type Symbols = Names;
+    type Row = CountryAggregate;
+
+    fn changelog(&self) -> Changelog {
+        CHANGELOG
+    }
+
+    fn read<'a>(&self, _key: Option<&'a [u8]>, value: &'a [u8]) -> Reading<Record<'a>> {
+        message::decode(value)
+    }
+
+    fn group(record: &Record<'_>) -> IsoCode {
+        record.iso_code
+    }
+
+    fn route(iso_code: &IsoCode) -> String {
+        iso_code.to_string()
+    }
+
+    fn fact(record: &Record<'_>, names: &mut Names) -> YearFact {
+        YearFact {
+            population: record.population,
+            gdp: record.gdp,
+            co2: record.co2,
+            co2_per_capita: record.co2_per_capita,
+            name: names.intern(&record.country),
+            year: record.year,
+        }
+    }
+
+    fn encode(iso_code: &IsoCode, fact: &YearFact, names: &Names, row: &mut CopyRow<'_>) {
+        row.text(iso_code.as_str());
+        row.text(names.text(fact.name));
+        row.i16(i16::try_from(fact.year).expect("a year is at most 9999"));
+        for measure in [fact.population, fact.gdp, fact.co2, fact.co2_per_capita] {
+            match measure.get() {
+                Some(value) => row.f64(value),
+                None => row.null(),
+            }
+        }
+    }
+
+    fn decode(row: &mut CopyFields<'_>, names: &mut Names) -> Result<(IsoCode, YearFact), CopyError> {
+        let iso_code = row.text()?.try_into().map_err(|error| row.impossible(error))?;
+        let name = names.intern(row.text()?);
+        let year = row.i16()?.try_into().map_err(|error| row.impossible(error))?;
+        let mut measure = || match row.f64()? {
+            None => Ok(Measure::MISSING),
+            Some(value) => Measure::new(value).ok_or_else(|| row.impossible("not finite")),
+        };
+        let (population, gdp) = (measure()?, measure()?);
+        let (co2, co2_per_capita) = (measure()?, measure()?);
+        Ok((iso_code, YearFact { population, gdp, co2, co2_per_capita, name, year }))
+    }
+
+    fn aggregate<'a>(
+        &self,
+        iso_code: &IsoCode,
+        facts: impl Iterator<Item = &'a YearFact>,
+        names: &Names,
+    ) -> CountryAggregate {
+        aggregate(iso_code, facts, names)
+    }
+
+    async fn upsert(&self, tx: &mut PgConnection, rows: &[CountryAggregate]) -> Result<u64, sqlx::Error> {
+        publication::upsert(tx, rows).await
+    }
+
+    async fn conclude(&self, tx: &mut PgConnection, coverage: &Coverage) -> anyhow::Result<Published> {
+        publication::conclude(tx, &self.0, coverage).await
+    }
+}
+
+/// Where the facts are stored.
+const CHANGELOG: Changelog = Changelog {
+    table: "emissions_changelog",
+    columns: &["iso_code", "country", "year", "population", "gdp", "co2", "co2_per_capita"],
+    key: &["iso_code", "year"],
+};
+
+/// What the pipeline keeps in its database.
+pub const TABLES: Tables = Tables {
+    changelog: CHANGELOG,
+    derived: &[
+        "country_aggregates",
+        "co2_clusters",
+        "cluster_stats",
+        "co2_cluster_history",
+        "cluster_moves",
+        "cluster_runs",
+    ],
+    hashed: &[
+        Hashed {
+            table: "country_aggregates",
+            query: "SELECT (iso_code, country, avg_co2, avg_co2_per_capita, avg_gdp, avg_population, data_points,
+                            first_year, last_year, avg_co2_recent, co2_years, co2_first_year, co2_last_year,
+                            not_clustered_because)::text
+                    FROM country_aggregates ORDER BY iso_code",
+        },
+        Hashed {
+            table: "co2_clusters",
+            query: "SELECT (country, iso_code, avg_co2, avg_co2_per_capita, avg_gdp, avg_population, data_points,
+                            first_year, last_year, avg_co2_recent, cluster)::text
+                    FROM co2_clusters ORDER BY iso_code",
+        },
+        Hashed {
+            table: "cluster_stats",
+            query: "SELECT (cluster, num_countries, avg_co2_cluster, avg_co2_per_capita_cluster, avg_gdp_cluster,
+                            silhouette_score)::text
+                    FROM cluster_stats WHERE batch_id = (SELECT max(batch_id) FROM cluster_runs WHERE complete)
+                    ORDER BY cluster",
+        },
+    ],
+};
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use stream::copy::{CopyBuffer, CopyReader};
+
+    use super::*;
+
+    fn measures() -> impl Strategy<Value = Measure> {
+        prop_oneof![Just(Measure::MISSING), (0.0..1e15).prop_map(|value| Measure::new(value).unwrap())]
+    }
+
+    proptest! {
+        #[test]
+        fn a_fact_is_read_back_as_it_was_written(
+            code in "[A-Z]{1,32}",
+            country in "[^\\p{Cc}]{1,200}",
+            year in 1_u16..=9999,
+            values in [measures(), measures(), measures(), measures()],
+        ) {
+            let mut names = Names::default();
+            let iso_code = IsoCode::try_from(&*code).unwrap();
+            let [population, gdp, co2, co2_per_capita] = values;
+            let fact = YearFact { population, gdp, co2, co2_per_capita, name: names.intern(&country), year };
+            let mut buffer = CopyBuffer::default();
+            Emissions::encode(&iso_code, &fact, &names, &mut buffer.row(CHANGELOG.columns.len()));
+            buffer.finish(7);
+            let mut reader = CopyReader::default();
+            reader.push(buffer.bytes());
+            let mut row = reader.next_row().unwrap();
+            prop_assert_eq!(row.i64().unwrap(), 7);
+            prop_assert_eq!(Emissions::decode(&mut row, &mut names).unwrap(), (iso_code, fact));
+        }
+    }
+}

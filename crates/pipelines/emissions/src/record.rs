@@ -1,0 +1,281 @@
+//! A record, parsed once and valid: past this file nobody asks again whether a year is a year.
+
+use std::{borrow::Cow, ops::RangeInclusive};
+
+use stream::Reading;
+
+use crate::{iso_code::IsoCode, measure::Measure};
+
+/// The seven fields, in the order in which they are written.
+pub const FIELDS: [&str; 7] = ["country", "year", "iso_code", "population", "gdp", "co2", "co2_per_capita"];
+
+/// The years a record may be of.
+const YEARS: RangeInclusive<u16> = 1..=9999;
+/// The longest name of a country, in characters.
+const MAX_COUNTRY: usize = 200;
+/// Persons, dollars and tonnes per person: far beyond any true value, and all whole numbers up to
+/// it are exact in a double.
+const AMOUNTS: RangeInclusive<f64> = 0.0..=1e15;
+/// Million tonnes; a removal of CO2 is negative.
+const CO2_MT: RangeInclusive<f64> = -1e10..=1e10;
+/// What the codes of aggregates begin with: `OWID_WRL`.
+const AGGREGATE: &str = "OWID_";
+
+/// Why something is rejected: a sentence's worth, lowercase.
+pub type Reason = Cow<'static, str>;
+
+/// A country's figures of one year.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record<'a> {
+    /// The country's name: 1 to 200 characters without control characters.
+    pub country: Cow<'a, str>,
+    /// Calendar year, 1 to 9999.
+    pub year: u16,
+    /// The country's code.
+    pub iso_code: IsoCode,
+    /// Persons.
+    pub population: Measure,
+    /// International-$ of 2011.
+    pub gdp: Measure,
+    /// Million tonnes.
+    pub co2: Measure,
+    /// Tonnes per person.
+    pub co2_per_capita: Measure,
+}
+
+/// The figures of a country or of an aggregate (the world, a continent): a sound row of the input.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observation<'a> {
+    /// The name of the country or aggregate: 1 to 200 characters without control characters.
+    pub country: Cow<'a, str>,
+    /// Calendar year, 1 to 9999.
+    pub year: u16,
+    /// Its code; aggregates have none, or one that begins with `OWID_`.
+    pub iso_code: Option<IsoCode>,
+    /// Persons.
+    pub population: Measure,
+    /// International-$ of 2011.
+    pub gdp: Measure,
+    /// Million tonnes.
+    pub co2: Measure,
+    /// Tonnes per person.
+    pub co2_per_capita: Measure,
+}
+
+/// What stands where a number belongs.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Number {
+    /// Nothing, null, the empty text or `NaN`.
+    #[default]
+    Missing,
+    /// A number, perhaps an infinite one.
+    Is(f64),
+    /// Something else.
+    Wrong,
+}
+
+/// What stands where a text belongs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Text<'a> {
+    /// Nothing, null, the empty text or `NaN`.
+    #[default]
+    Missing,
+    /// A text.
+    Is(Cow<'a, str>),
+    /// Something else, and what.
+    Wrong(&'static str),
+}
+
+/// The seven fields as they stand in a message or a CSV row, not yet judged.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Fields<'a> {
+    /// The name of the country or aggregate.
+    pub country: Text<'a>,
+    /// Calendar year.
+    pub year: Number,
+    /// The code.
+    pub iso_code: Text<'a>,
+    /// Persons.
+    pub population: Number,
+    /// International-$ of 2011.
+    pub gdp: Number,
+    /// Million tonnes.
+    pub co2: Number,
+    /// Tonnes per person.
+    pub co2_per_capita: Number,
+}
+
+/// Whether a text says that a value is missing: empty, or `NaN`, perhaps with quotes of its own.
+pub fn says_missing(text: &str) -> bool {
+    matches!(text, "" | "NaN" | "\"NaN\"")
+}
+
+impl<'a> Fields<'a> {
+    /// Judges the fields; what is missing may be so, all else must be valid.
+    ///
+    /// # Errors
+    /// The reason, when a field does not hold what it should.
+    pub fn check(self) -> Result<Observation<'a>, Reason> {
+        Ok(Observation {
+            country: country(self.country)?,
+            year: year(self.year)?,
+            iso_code: iso_code(self.iso_code)?,
+            population: measure("population", self.population, &AMOUNTS)?,
+            gdp: measure("gdp", self.gdp, &AMOUNTS)?,
+            co2: measure("co2", self.co2, &CO2_MT)?,
+            co2_per_capita: measure("co2_per_capita", self.co2_per_capita, &AMOUNTS)?,
+        })
+    }
+}
+
+impl<'a> Observation<'a> {
+    /// Keeps a country, and filters an aggregate.
+    pub fn into_record(self) -> Reading<Record<'a>> {
+        match self.iso_code {
+            Some(iso_code) if !iso_code.as_str().starts_with(AGGREGATE) => Reading::Record(Record {
+                country: self.country,
+                year: self.year,
+                iso_code,
+                population: self.population,
+                gdp: self.gdp,
+                co2: self.co2,
+                co2_per_capita: self.co2_per_capita,
+            }),
+            _ => Reading::Filtered,
+        }
+    }
+}
+
+fn country(text: Text<'_>) -> Result<Cow<'_, str>, Reason> {
+    match text {
+        Text::Missing => Err("country is missing".into()),
+        Text::Wrong(what) => Err(format!("country is {what}").into()),
+        Text::Is(name) if name.chars().any(char::is_control) => Err("country holds a control character".into()),
+        Text::Is(name) if name.len() > MAX_COUNTRY && name.chars().count() > MAX_COUNTRY => {
+            Err(format!("country is longer than {MAX_COUNTRY} characters").into())
+        }
+        Text::Is(name) => Ok(name),
+    }
+}
+
+fn year(number: Number) -> Result<u16, Reason> {
+    let wrong = || Reason::from(format!("year is not an integer from {} to {}", YEARS.start(), YEARS.end()));
+    match number {
+        Number::Missing => Err("year is missing".into()),
+        Number::Wrong => Err(wrong()),
+        Number::Is(value) => whole(value).filter(|year| YEARS.contains(year)).ok_or_else(wrong),
+    }
+}
+
+/// The whole number a double is, where it is one and fits.
+fn whole(value: f64) -> Option<u16> {
+    let in_range = (0.0..=f64::from(u16::MAX)).contains(&value) && value.fract() == 0.0;
+    // Just checked to be whole and in range, so the cast changes nothing.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and in range")]
+    in_range.then_some(value as u16)
+}
+
+fn iso_code(text: Text<'_>) -> Result<Option<IsoCode>, Reason> {
+    match text {
+        Text::Missing => Ok(None),
+        Text::Wrong(what) => Err(format!("iso_code is {what}").into()),
+        Text::Is(code) => IsoCode::try_from(&*code).map(Some).map_err(|error| error.to_string().into()),
+    }
+}
+
+fn measure(field: &'static str, number: Number, range: &RangeInclusive<f64>) -> Result<Measure, Reason> {
+    match number {
+        Number::Missing => Ok(Measure::MISSING),
+        Number::Wrong => Err(format!("{field} is not a number").into()),
+        Number::Is(value) => match Measure::new(value) {
+            Some(measure) if range.contains(&value) => Ok(measure),
+            Some(_) => Err(format!("{field} is not within {:e} to {:e}", range.start(), range.end()).into()),
+            None => Err(format!("{field} is infinite").into()),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sound() -> Fields<'static> {
+        Fields {
+            country: Text::Is("Brazil".into()),
+            year: Number::Is(1987.0),
+            iso_code: Text::Is("BRA".into()),
+            ..Fields::default()
+        }
+    }
+
+    fn check(fields: Fields<'_>, expected: &str) {
+        let found = match fields.clone().check().map(Observation::into_record) {
+            Ok(Reading::Record(_)) => "record".to_owned(),
+            Ok(Reading::Filtered) => "filtered".to_owned(),
+            Ok(Reading::Rejected(reason)) | Err(reason) => reason.into_owned(),
+        };
+        assert_eq!(found, expected, "{fields:?}");
+    }
+
+    fn country(name: &str) -> Fields<'_> {
+        Fields { country: Text::Is(name.into()), ..sound() }
+    }
+
+    fn code(text: &str) -> Fields<'_> {
+        Fields { iso_code: Text::Is(text.into()), ..sound() }
+    }
+
+    fn year(value: f64) -> Fields<'static> {
+        Fields { year: Number::Is(value), ..sound() }
+    }
+
+    #[test]
+    fn a_country_has_1_to_200_characters() {
+        check(sound(), "record");
+        check(country("Côte d'Ivoire"), "record");
+        check(country(&"ô".repeat(200)), "record");
+        check(country(&"ô".repeat(201)), "country is longer than 200 characters");
+        check(country("Bra\u{0}zil"), "country holds a control character");
+        check(country("Bra\u{85}zil"), "country holds a control character");
+        check(Fields { country: Text::Missing, ..sound() }, "country is missing");
+        check(Fields { country: Text::Wrong("a number"), ..sound() }, "country is a number");
+    }
+
+    #[test]
+    fn a_year_is_an_integer_from_1_to_9999() {
+        for sound in [1.0, 1990.0, 9999.0] {
+            check(year(sound), "record");
+        }
+        for unsound in [0.0, -1.0, 1990.5, 10_000.0, 1e300, f64::INFINITY, f64::NEG_INFINITY] {
+            check(year(unsound), "year is not an integer from 1 to 9999");
+        }
+        check(Fields { year: Number::Missing, ..sound() }, "year is missing");
+        check(Fields { year: Number::Wrong, ..sound() }, "year is not an integer from 1 to 9999");
+    }
+
+    #[test]
+    fn aggregates_are_filtered_once_they_are_sound() {
+        check(Fields { iso_code: Text::Missing, ..sound() }, "filtered");
+        check(code("OWID_WRL"), "filtered");
+        check(code("OWI"), "record");
+        check(code("B A"), "iso_code is not 1 to 32 bytes without blanks or control characters");
+        check(Fields { iso_code: Text::Missing, gdp: Number::Wrong, ..sound() }, "gdp is not a number");
+    }
+
+    #[test]
+    fn a_measure_is_finite_and_in_range() {
+        let gdp = |value| Fields { gdp: Number::Is(value), ..sound() };
+        let co2 = |value| Fields { co2: Number::Is(value), ..sound() };
+        for value in [0.0, -0.0, 0.5, 1e15] {
+            check(gdp(value), "record");
+        }
+        check(gdp(-0.001), "gdp is not within 0e0 to 1e15");
+        check(gdp(1.000_000_1e15), "gdp is not within 0e0 to 1e15");
+        check(gdp(f64::INFINITY), "gdp is infinite");
+        check(co2(-1e10), "record");
+        check(co2(-1.1e10), "co2 is not within -1e10 to 1e10");
+        check(co2(1.1e10), "co2 is not within -1e10 to 1e10");
+        check(Fields { population: Number::Is(-1.0), ..sound() }, "population is not within 0e0 to 1e15");
+        check(Fields { co2_per_capita: Number::Is(2e15), ..sound() }, "co2_per_capita is not within 0e0 to 1e15");
+    }
+}

@@ -1,0 +1,75 @@
+//! The CSV as a source of messages.
+
+use std::io::Read;
+
+use clap::Args;
+use stream::{
+    Outgoing, Row, Source, SourceError,
+    csv_records::{CsvRecord, CsvRecords},
+};
+
+use crate::{csv_row::Columns, message};
+
+/// The topic, unless `--topic` names another.
+pub const TOPIC: &str = "emissions-topic";
+
+/// What the emissions pipeline lets its producer choose.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Emissions")]
+pub struct CsvSettings {
+    /// The first calendar year that is sent; rows of earlier years are filtered.
+    #[arg(long, env = "FROM_YEAR", default_value_t = 1900, value_name = "YEAR", value_parser = clap::value_parser!(u16).range(1..=9999))]
+    pub from_year: u16,
+}
+
+/// The rows of a CSV with a header, one message each.
+pub struct CsvSource<R> {
+    rows: CsvRecords<R>,
+    columns: Columns,
+    from_year: u16,
+}
+
+impl<R: Read> CsvSource<R> {
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// When the input is empty, cannot be read, or lacks a column.
+    pub fn open(input: R, settings: &CsvSettings) -> Result<Self, SourceError> {
+        let mut rows = CsvRecords::new(input);
+        let header = match rows.read()? {
+            None => return Err(SourceError::Unusable("the input is empty".to_owned())),
+            Some(CsvRecord::Unreadable(why)) => {
+                return Err(SourceError::Unusable(format!("the header is unreadable: {why}")));
+            }
+            Some(CsvRecord::Read) => (0..rows.len())
+                .map(|i| String::from_utf8_lossy(rows.field(i).unwrap_or_default()).into_owned())
+                .collect::<Vec<_>>(),
+        };
+        let columns = Columns::find(&header).map_err(SourceError::Unusable)?;
+        Ok(Self { rows, columns, from_year: settings.from_year })
+    }
+}
+
+impl<R: Read + Send> Source for CsvSource<R> {
+    fn next(&mut self, message: &mut Outgoing) -> Result<Option<Row>, SourceError> {
+        Ok(self.rows.read()?.map(|record| match record {
+            CsvRecord::Unreadable(why) => Row::Rejected(why.to_owned()),
+            CsvRecord::Read => match self.columns.read(&self.rows) {
+                Err(reason) => Row::Rejected(reason.into_owned()),
+                Ok(observation) if observation.year < self.from_year => Row::Filtered,
+                Ok(observation) => {
+                    message::encode(&observation, message);
+                    Row::Send
+                }
+            },
+        }))
+    }
+
+    fn line(&self) -> u64 {
+        self.rows.line()
+    }
+
+    fn label(&self) -> String {
+        self.columns.label(&self.rows)
+    }
+}

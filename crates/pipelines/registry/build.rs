@@ -1,0 +1,5 @@
+//! Builds the crate again when a migration is added; the compiler sees only those it knows already.
+
+fn main() {
+    println!("cargo:rerun-if-changed=../../../postgres/migrations");
+}

@@ -1,0 +1,77 @@
+//! What each pipeline offers the consumer; a new pipeline is one line in [`all`].
+
+use std::{error::Error as _, pin::Pin};
+
+use anyhow::anyhow;
+use clap::{ArgMatches, Args, Command};
+use emissions::pipeline::Emissions;
+use service::Failure;
+use stream::{Consume, Pipeline, Tables};
+
+/// Work under way, whatever the pipeline's types.
+pub type Working = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
+
+type Start = Box<dyn Fn(&ArgMatches, Consume) -> anyhow::Result<Working> + Send + Sync>;
+
+/// A pipeline, as the consumer sees it.
+pub struct Consumer {
+    /// The pipeline's name, as given to `--pipeline`.
+    pub name: &'static str,
+    /// The topic, unless `--topic` names another.
+    pub topic: &'static str,
+    /// What it keeps in its database.
+    pub tables: Tables,
+    augment: fn(Command) -> Command,
+    start: Start,
+}
+
+impl Consumer {
+    /// Adds the pipeline's own options to the consumer's.
+    pub fn augment(&self, command: Command) -> Command {
+        (self.augment)(command)
+    }
+
+    /// Begins to carry the topic into Postgres, with the pipeline's own options.
+    ///
+    /// # Errors
+    /// When the options are not the pipeline's.
+    pub fn start(&self, options: &ArgMatches, what: Consume) -> anyhow::Result<Working> {
+        (self.start)(options, what)
+    }
+}
+
+/// Every pipeline that has a consumer.
+pub fn all() -> Vec<Consumer> {
+    vec![entry(emissions::source::TOPIC, emissions::pipeline::TABLES, Emissions)]
+}
+
+/// The names of the pipelines that have a consumer.
+pub fn names() -> Vec<&'static str> {
+    all().iter().map(|consumer| consumer.name).collect()
+}
+
+/// The pipeline of this name.
+pub fn find(name: &str) -> Option<Consumer> {
+    all().into_iter().find(|consumer| consumer.name == name)
+}
+
+fn entry<O, P>(topic: &'static str, tables: Tables, build: fn(O) -> P) -> Consumer
+where
+    O: Args + 'static,
+    P: Pipeline,
+{
+    let start: Start = Box::new(move |options, what| {
+        let pipeline = build(O::from_arg_matches(options)?);
+        Ok(Box::pin(async move { stream::consume(pipeline, what).await.map_err(judge) }))
+    });
+    Consumer { name: P::NAME, topic, tables, augment: O::augment_args, start }
+}
+
+/// Gives an error the exit code it deserves.
+fn judge(error: stream::Error) -> anyhow::Error {
+    let failure = Failure::new(error.exit(), error.to_string());
+    match error.source() {
+        Some(source) => anyhow!("{source}").context(failure),
+        None => failure.into(),
+    }
+}

@@ -1,0 +1,246 @@
+//! Each pipeline's database: its name, its migrations, and whether a schema is one this binary knows.
+//!
+//! The migrations are embedded in the binary. A database holds those of `stream` and those of its
+//! pipeline; each folder has a bookkeeping table of its own, so that both can grow apart.
+
+use sqlx::{
+    AssertSqlSafe, PgConnection, Row,
+    migrate::{Migration, Migrator},
+};
+
+static STREAM: Folder = Folder {
+    name: "stream",
+    table: "public.migrations_stream",
+    migrator: sqlx::migrate!("../../../postgres/migrations/stream"),
+};
+
+static EMISSIONS: Folder = Folder {
+    name: "emissions",
+    table: "public.migrations_emissions",
+    migrator: sqlx::migrate!("../../../postgres/migrations/emissions"),
+};
+
+/// Every pipeline's database; a new pipeline is one more entry.
+pub static DATABASES: &[Database] = &[Database {
+    pipeline: "emissions",
+    name: "co2_emissions",
+    folders: &[&STREAM, &EMISSIONS],
+    predecessor: &["co2_clusters", "cluster_stats", "cluster_analysis", "top_emitters_by_cluster"],
+}];
+
+/// A pipeline's database.
+#[derive(Debug)]
+pub struct Database {
+    /// The pipeline's name, as given to `--pipeline`.
+    pub pipeline: &'static str,
+    /// The database's name, unless the URL names another.
+    pub name: &'static str,
+    /// Its migrations, in the order in which the folders are applied; the pipeline's own come last.
+    pub folders: &'static [&'static Folder],
+    /// Tables and views that an earlier program left in schema `public` under names we use.
+    pub predecessor: &'static [&'static str],
+}
+
+/// A folder of migrations and the table that records which of them a database has.
+#[derive(Debug)]
+pub struct Folder {
+    /// The folder's name under `postgres/migrations`.
+    pub name: &'static str,
+    /// The bookkeeping table, with its schema.
+    pub table: &'static str,
+    /// The embedded migrations.
+    pub migrator: Migrator,
+}
+
+/// A row of a bookkeeping table.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// The migration's number.
+    pub version: i64,
+    /// Its name, with blanks between the words.
+    pub description: String,
+    /// The digest of the file as it was when applied.
+    pub checksum: Vec<u8>,
+}
+
+/// How a database's bookkeeping compares with a folder; every migration by its file name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Applied, and the file is the same.
+    pub applied: Vec<String>,
+    /// Not applied yet.
+    pub pending: Vec<String>,
+    /// Applied, but the file was edited since.
+    pub edited: Vec<String>,
+    /// Applied by a newer binary: this one has no such file.
+    pub unknown: Vec<String>,
+}
+
+/// Whether a database's schema is the one this binary works with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SchemaState {
+    /// There is none yet.
+    Missing,
+    /// These migrations are pending; `migrate up` applies them.
+    Older(Vec<String>),
+    /// It is this binary's.
+    Good,
+    /// A newer binary applied these migrations; this one must not touch the database.
+    Newer(Vec<String>),
+    /// These migrations were edited after they had been applied.
+    Edited(Vec<String>),
+}
+
+/// The database of `pipeline`.
+pub fn find(pipeline: &str) -> Option<&'static Database> {
+    DATABASES.iter().find(|database| database.pipeline == pipeline)
+}
+
+/// Compares the schema of the connected database with this binary's migrations.
+///
+/// Needs to read the bookkeeping tables only; reader and writer may.
+///
+/// # Errors
+/// When Postgres cannot be asked.
+pub async fn check_schema(connection: &mut PgConnection, database: &Database) -> Result<SchemaState, sqlx::Error> {
+    let mut whole = Standing::default();
+    for folder in database.folders {
+        whole.add(folder.standing(connection).await?);
+    }
+    Ok(whole.judge())
+}
+
+impl Folder {
+    /// The migrations that build the schema up, in order.
+    pub fn migrations(&self) -> impl Iterator<Item = &Migration> {
+        self.migrator.iter().filter(|migration| !migration.migration_type.is_down_migration())
+    }
+
+    /// A migration's path below `postgres/migrations`.
+    pub fn path(&self, version: i64, description: &str) -> String {
+        format!("{}/{version:04}_{}.sql", self.name, description.replace(' ', "_"))
+    }
+
+    /// Compares the connected database's bookkeeping with the folder.
+    ///
+    /// # Errors
+    /// When Postgres cannot be asked.
+    pub async fn standing(&self, connection: &mut PgConnection) -> Result<Standing, sqlx::Error> {
+        let there: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+            .bind(self.table)
+            .fetch_one(&mut *connection)
+            .await?;
+        if !there {
+            return Ok(self.compare(&[]));
+        }
+        let query = format!("SELECT version, description, checksum FROM {} ORDER BY version", self.table);
+        let rows = sqlx::query(AssertSqlSafe(query)).fetch_all(connection).await?;
+        let applied: Result<Vec<Applied>, sqlx::Error> = rows
+            .iter()
+            .map(|row| {
+                Ok(Applied {
+                    version: row.try_get("version")?,
+                    description: row.try_get("description")?,
+                    checksum: row.try_get("checksum")?,
+                })
+            })
+            .collect();
+        Ok(self.compare(&applied?))
+    }
+
+    /// Compares bookkeeping rows with the folder.
+    pub fn compare(&self, applied: &[Applied]) -> Standing {
+        let mut standing = Standing::default();
+        for migration in self.migrations() {
+            let path = self.path(migration.version, &migration.description);
+            match applied.iter().find(|row| row.version == migration.version) {
+                None => standing.pending.push(path),
+                Some(row) if row.checksum == *migration.checksum => standing.applied.push(path),
+                Some(_) => standing.edited.push(path),
+            }
+        }
+        standing.unknown = applied
+            .iter()
+            .filter(|row| !self.migrator.version_exists(row.version))
+            .map(|row| self.path(row.version, &row.description))
+            .collect();
+        standing
+    }
+}
+
+impl Standing {
+    /// Adds another folder's standing.
+    pub fn add(&mut self, other: Self) {
+        self.applied.extend(other.applied);
+        self.pending.extend(other.pending);
+        self.edited.extend(other.edited);
+        self.unknown.extend(other.unknown);
+    }
+
+    /// What the comparison means for this binary; what forbids going on comes first.
+    pub fn judge(self) -> SchemaState {
+        match self {
+            Self { edited, .. } if !edited.is_empty() => SchemaState::Edited(edited),
+            Self { unknown, .. } if !unknown.is_empty() => SchemaState::Newer(unknown),
+            Self { pending, .. } if pending.is_empty() => SchemaState::Good,
+            Self { applied, .. } if applied.is_empty() => SchemaState::Missing,
+            Self { pending, .. } => SchemaState::Older(pending),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(folder: &Folder) -> Vec<Applied> {
+        folder
+            .migrations()
+            .map(|migration| Applied {
+                version: migration.version,
+                description: migration.description.to_string(),
+                checksum: migration.checksum.to_vec(),
+            })
+            .collect()
+    }
+
+    fn check(change: impl FnOnce(&mut Vec<Applied>), expected: SchemaState) {
+        let mut applied = rows(&EMISSIONS);
+        change(&mut applied);
+        assert_eq!(EMISSIONS.compare(&applied).judge(), expected);
+    }
+
+    #[test]
+    fn a_schema_is_judged_by_its_bookkeeping() {
+        let all: Vec<String> = EMISSIONS.migrations().map(|m| EMISSIONS.path(m.version, &m.description)).collect();
+        assert_eq!(all[..2], ["emissions/0001_facts.sql", "emissions/0002_clusters.sql"]);
+        check(|_| (), SchemaState::Good);
+        check(|rows| rows.clear(), SchemaState::Missing);
+        check(|rows| rows.truncate(1), SchemaState::Older(all[1..].to_vec()));
+        check(|rows| rows[0].checksum[0] ^= 1, SchemaState::Edited(vec![all[0].clone()]));
+        let newer = Applied { version: 9000, description: "later still".to_owned(), checksum: vec![] };
+        check(|rows| rows.push(newer.clone()), SchemaState::Newer(vec!["emissions/9000_later_still.sql".to_owned()]));
+    }
+
+    #[test]
+    fn an_edited_migration_is_worse_than_a_newer_one() {
+        let newer = Applied { version: 9000, description: "later".to_owned(), checksum: vec![] };
+        check(
+            |rows| {
+                rows.push(newer);
+                rows[0].checksum.clear();
+            },
+            SchemaState::Edited(vec!["emissions/0001_facts.sql".to_owned()]),
+        );
+    }
+
+    #[test]
+    fn each_pipeline_and_bookkeeping_table_is_there_once() {
+        for database in DATABASES {
+            assert_eq!(DATABASES.iter().filter(|other| other.pipeline == database.pipeline).count(), 1);
+            let mut tables: Vec<&str> = database.folders.iter().map(|folder| folder.table).collect();
+            tables.dedup();
+            assert_eq!(tables.len(), database.folders.len());
+        }
+    }
+}

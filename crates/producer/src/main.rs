@@ -1,0 +1,19 @@
+//! Carries a file into its Kafka topic, then ends.
+
+mod input;
+mod progress;
+mod send;
+mod settings;
+
+use std::process::ExitCode;
+
+use service::exit;
+
+use crate::settings::Job;
+
+fn main() -> ExitCode {
+    match exit::parse(Job::from_args(std::env::args_os().collect())) {
+        Ok(job) => exit::run(send::run(job)),
+        Err(code) => code,
+    }
+}

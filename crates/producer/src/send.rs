@@ -1,0 +1,126 @@
+//! One run: the input is opened, the topic is there, every row is sent, and it is said how it went.
+
+use std::time::Duration;
+
+use registry::producers::Input;
+use service::{Exit, Failure, ResultExt, Stop, telemetry};
+use stream::{
+    Source,
+    sender::{self, OnRejected, SendError, SendSettings, Sent},
+    topic::{Lookup, Topic, TopicError},
+};
+
+use crate::{
+    input,
+    progress::{Progress, grouped, records_per_s},
+    settings::{Job, Settings},
+};
+
+/// What is in hand is given this long once stopping was asked for; Kubernetes kills after 30 s.
+const STOP_DEADLINE: Duration = Duration::from_secs(20);
+
+/// Runs the job, and ends early when stopping is asked for.
+pub(crate) async fn run(job: Job) -> anyhow::Result<()> {
+    telemetry::start(&job.settings.log)?;
+    let stop = Stop::on_signals().or_exit(Exit::Bug, || "cannot watch for signals")?;
+    let token = stop.clone();
+    // Reading and Kafka's client block, and a read of standard input cannot be called off.
+    let work = tokio::task::spawn_blocking(move || work(&job, &token));
+    tokio::select! {
+        ended = work => ended?,
+        () = late(&stop) => Err(Failure::new(Exit::Unavailable, "stopped while waiting for the input or for kafka").into()),
+    }
+}
+
+async fn late(stop: &Stop) {
+    stop.stopped().await;
+    tokio::time::sleep(STOP_DEADLINE).await;
+}
+
+fn work(job: &Job, stop: &Stop) -> anyhow::Result<()> {
+    let settings = &job.settings;
+    let mut progress = Progress::start();
+    let input = input::open(&settings.input, &progress)?;
+    let mut source = source(job, input)?;
+    let lookup = Lookup {
+        brokers: settings.kafka.kafka_brokers.clone(),
+        topic: settings.topic.clone().unwrap_or_else(|| job.pipeline.topic.to_owned()),
+        wait: settings.wait,
+    };
+    let topic = topic(&lookup, settings.partitions, stop)?;
+    let how = SendSettings {
+        brokers: lookup.brokers,
+        topic: lookup.topic,
+        max_message_bytes: topic.max_message_bytes,
+        rate: settings.rate,
+        on_rejected: if settings.strict { OnRejected::Stop } else { OnRejected::GoOn },
+    };
+    let (sent, ended) = sender::send(source.as_mut(), &how, &mut progress, stop);
+    progress.end();
+    summarise(&sent);
+    ended.map_err(|error| failure(error, settings))
+}
+
+fn source(job: &Job, input: Input) -> anyhow::Result<Box<dyn Source>> {
+    let name = job.settings.input.display();
+    job.pipeline.source(input, &job.options).or_exit(Exit::Input, || format!("cannot use the input `{name}`"))
+}
+
+fn topic(lookup: &Lookup, partitions: i32, stop: &Stop) -> anyhow::Result<Topic> {
+    let found = lookup.ensure(partitions, stop).map_err(|error| {
+        let (exit, advice) = match error {
+            TopicError::Unavailable { .. } => {
+                (Exit::Unavailable, "cannot send; check --kafka-brokers, or try again later")
+            }
+            TopicError::Refused { .. } => (Exit::Usage, "cannot send; check --kafka-brokers, --topic and --partitions"),
+            TopicError::Stopped => (Exit::Unavailable, "nothing was sent"),
+        };
+        anyhow::Error::new(error).context(Failure::new(exit, advice))
+    })?;
+    let (topic, has) = (&lookup.topic, found.partitions);
+    if found.created {
+        tracing::info!(topic, partitions = has, "topic created");
+    }
+    if has != partitions {
+        tracing::info!(
+            topic,
+            partitions = has,
+            "the topic has {has} partitions; --partitions counts only when it is made"
+        );
+    }
+    Ok(found)
+}
+
+fn summarise(sent: &Sent) {
+    let Sent { read, sent: handed_over, filtered, rejected, acknowledged, failed, seconds } = *sent;
+    if read == 0 {
+        tracing::warn!("the input has a header and no rows");
+    }
+    if rejected > 0 {
+        tracing::warn!(rejected, "{rejected} rows could not be read and were not sent");
+    }
+    tracing::info!(
+        acknowledged,
+        failed,
+        seconds,
+        "read {read}, sent {handed_over}, filtered {filtered}, rejected {rejected}, {} records/s",
+        grouped(records_per_s(sent))
+    );
+}
+
+/// Which exit code an early end deserves, and what to do about it.
+fn failure(error: SendError, settings: &Settings) -> anyhow::Error {
+    let input = settings.input.display();
+    let (exit, advice) = match &error {
+        SendError::Source(_) | SendError::Rejected { .. } => (Exit::Input, format!("cannot use the input `{input}`")),
+        SendError::TooLarge { .. } => (
+            Exit::Input,
+            format!("not all of `{input}` was sent; raise the topic's max.message.bytes or shorten the record"),
+        ),
+        SendError::Unacknowledged { .. } | SendError::Client(_) => {
+            (Exit::Unavailable, format!("not all of `{input}` was acknowledged; send it again"))
+        }
+        SendError::Stopped => (Exit::Unavailable, format!("not all of `{input}` was sent; send it again")),
+    };
+    anyhow::Error::new(error).context(Failure::new(exit, advice))
+}

@@ -1,0 +1,106 @@
+//! What the producer is told: its own settings, and those of the pipeline chosen.
+
+use std::{ffi::OsString, num::NonZeroU32, path::PathBuf, time::Duration};
+
+use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, builder::PossibleValuesParser};
+use registry::{choice, producers};
+use service::{
+    settings::{KafkaSettings, span},
+    telemetry::LogSettings,
+};
+
+/// Carries a file into its Kafka topic, then ends.
+///
+/// Exit codes: 0 done; 64 usage; 65 the input is at fault, do not retry; 69 Kafka is unavailable,
+/// retry; 70 a bug.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "producer", version)]
+pub(crate) struct Settings {
+    /// The pipeline the input belongs to.
+    #[arg(long, env = choice::VARIABLE, default_value = choice::DEFAULT, value_parser = PossibleValuesParser::new(producers::names()), value_name = "NAME")]
+    pub(crate) pipeline: String,
+    /// The file to send, plain or packed with gzip, or `-` for standard input.
+    #[arg(long, short, env = "INPUT", value_name = "FILE")]
+    pub(crate) input: PathBuf,
+    /// The topic to send to [default: the pipeline's own].
+    #[arg(long, env = "TOPIC", value_name = "NAME")]
+    pub(crate) topic: Option<String>,
+    /// The number of partitions, should the topic have to be made.
+    #[arg(long, env = "PARTITIONS", default_value_t = 6, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=10_000))]
+    pub(crate) partitions: i32,
+    /// Records sent a second, for a live demonstration [default: as many as Kafka takes].
+    #[arg(long, env = "RATE", value_name = "N")]
+    pub(crate) rate: Option<NonZeroU32>,
+    /// End with 65 at the first row that cannot be read, instead of reporting it and going on.
+    #[arg(long, env = "STRICT")]
+    pub(crate) strict: bool,
+    /// How long to wait for Kafka at the start.
+    #[arg(long, env = "WAIT", default_value = "60s", value_name = "SPAN", value_parser = span)]
+    pub(crate) wait: Duration,
+    #[command(flatten)]
+    pub(crate) kafka: KafkaSettings,
+    #[command(flatten)]
+    pub(crate) log: LogSettings,
+}
+
+/// All that one run of the producer is told.
+pub(crate) struct Job {
+    pub(crate) settings: Settings,
+    pub(crate) pipeline: producers::Producer,
+    /// Holds the pipeline's own options.
+    pub(crate) options: ArgMatches,
+}
+
+impl Job {
+    /// Parses the command line; which options there are depends on the pipeline.
+    pub(crate) fn from_args(args: Vec<OsString>) -> Result<Self, clap::Error> {
+        let name = choice::pipeline(&args, std::env::var_os(choice::VARIABLE));
+        let Some(pipeline) = producers::find(&name) else {
+            let program = args.into_iter().next().unwrap_or_default();
+            // Only the name is looked at, so that it is what the error is about.
+            let asked = [program, "--input=-".into(), format!("--pipeline={name}").into()];
+            return Err(command()
+                .try_get_matches_from(asked)
+                .expect_err("the parser takes no name the registry lacks"));
+        };
+        let options =
+            pipeline.augment(command()).mut_args(|arg| arg.hide_env_values(true)).try_get_matches_from(args)?;
+        Ok(Self { settings: Settings::from_arg_matches(&options)?, pipeline, options })
+    }
+}
+
+fn command() -> Command {
+    Settings::command()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(args: &str) -> String {
+        match Job::from_args(args.split(' ').map(OsString::from).collect()) {
+            Ok(_) => "parsed".to_owned(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_pipeline_brings_its_own_options() {
+        let job =
+            Job::from_args(["producer", "--from-year=1950", "--input", "x.csv"].map(OsString::from).to_vec()).unwrap();
+        assert_eq!(job.options.get_one::<u16>("from_year"), Some(&1950));
+    }
+
+    #[test]
+    fn an_unknown_pipeline_is_told_which_there_are() {
+        let error = error("producer --from-moon 1 --pipeline emission");
+        assert!(error.contains("'emission'") && error.contains("[possible values: emissions"), "{error}");
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused() {
+        for wrong in ["--rate 0", "--partitions 0", "--wait soon", "--from-year 0", "--pipeline"] {
+            assert!(error(&format!("producer --input x {wrong}")).starts_with("error: "), "{wrong}");
+        }
+    }
+}

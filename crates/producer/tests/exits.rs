@@ -1,0 +1,95 @@
+//! How the program ends, and what it says then.
+
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use rdkafka::{mocking::MockCluster, producer::DefaultProducerContext};
+
+const HEADER: &str = "country,year,iso_code,population,gdp,co2,co2_per_capita\n";
+
+fn cluster() -> MockCluster<'static, DefaultProducerContext> {
+    let cluster = MockCluster::new(1).expect("the in-process cluster starts");
+    cluster.create_topic("emissions-topic", 2, 1).expect("the topic is new");
+    cluster
+}
+
+/// Runs the producer with nothing of the environment but what is given.
+fn producer(args: &[&str], stdin: &[u8]) -> (Option<i32>, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_producer"))
+        .args(args)
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the producer starts");
+    // It may end without reading all of it.
+    let _ = child.stdin.take().expect("it is piped").write_all(stdin);
+    let Output { status, stderr, .. } = child.wait_with_output().expect("the producer ends");
+    (status.code(), String::from_utf8_lossy(&stderr).into_owned())
+}
+
+fn file(folder: &Path, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, text).expect("the folder takes a file");
+    path
+}
+
+#[test]
+fn a_sound_file_is_sent_and_summed_up() {
+    let cluster = cluster();
+    let csv = format!("{HEADER}Brazil,1987,BRA,1,2,3,4\nBrazil,1899,BRA,1,2,3,4\nBrazil,1988,BRA,1,many,3,4\n");
+    let brokers = format!("--kafka-brokers={}", cluster.bootstrap_servers());
+    let (code, log) = producer(&["--input", "-", &brokers], csv.as_bytes());
+    assert_eq!(code, Some(0), "{log}");
+    for line in [
+        "sent: Brazil - 1987",
+        "line 4 cannot be read and is not sent: gdp is not a number",
+        "1 rows could not be read and were not sent",
+        "read 3, sent 1, filtered 1, rejected 1, ",
+    ] {
+        assert!(log.contains(line), "{line}\n{log}");
+    }
+    let (code, log) = producer(&["--input", "-", &brokers, "--strict"], csv.as_bytes());
+    assert_eq!(code, Some(65), "{log}");
+    assert!(log.contains("cannot use the input `-`: line 4: gdp is not a number"), "{log}");
+    let (code, log) = producer(&["--input", "-", &brokers], HEADER.as_bytes());
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("the input has a header and no rows"), "{log}");
+}
+
+#[test]
+fn an_input_at_fault_ends_with_65_and_is_named() {
+    let folder = tempfile::tempdir().expect("there is a folder for temporary files");
+    let check = |path: &Path, expected: &str| {
+        let path = path.to_str().expect("the folder's name is plain");
+        let (code, log) = producer(&["--input", path, "--kafka-brokers=127.0.0.1:1"], b"");
+        assert_eq!(code, Some(65), "{path}: {log}");
+        assert!(log.contains(path) && log.contains(expected), "{path}: {log}");
+    };
+    check(&folder.path().join("not-there.csv"), "No such file");
+    check(folder.path(), "is a directory");
+    check(&file(folder.path(), "empty.csv", ""), "the input is empty");
+    check(&file(folder.path(), "missing-gdp.csv", &HEADER.replace("gdp,", "")), "column `gdp` is missing");
+    check(&file(folder.path(), "damaged.csv.gz", b"\x1F\x8B\x08\x00rubbish"), "the input is damaged");
+}
+
+#[test]
+fn kafka_that_stays_away_ends_with_69() {
+    let args = ["--input", "-", "--kafka-brokers=127.0.0.1:1", "--wait=200ms"];
+    let (code, log) = producer(&args, HEADER.as_bytes());
+    assert_eq!(code, Some(69), "{log}");
+    assert!(log.contains("kafka at 127.0.0.1:1 is unavailable"), "{log}");
+}
+
+#[test]
+fn mistakes_in_the_command_line_end_with_64() {
+    for args in [["--nonsense", "x"], ["--pipeline", "moon"], ["--rate", "0"]] {
+        let (code, log) = producer(&args, b"");
+        assert_eq!(code, Some(64), "{args:?}: {log}");
+    }
+    assert_eq!(producer(&["--version"], b"").0, Some(0));
+}

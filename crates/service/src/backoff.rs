@@ -1,0 +1,57 @@
+//! How long to wait before the next try, and when to give up.
+
+use std::time::{Duration, Instant};
+
+/// The first wait: short, because most failures are over at once.
+const FIRST: Duration = Duration::from_millis(100);
+/// The longest wait: a service that is back is noticed within this time, and one that is away is
+/// not asked more often than this.
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// Waits that double from 100 ms to 5 s until a deadline.
+#[derive(Clone, Debug)]
+pub struct Backoff {
+    next: Duration,
+    since: Instant,
+    limit: Duration,
+}
+
+impl Backoff {
+    /// Tries for `limit` from now on.
+    pub fn new(limit: Duration) -> Self {
+        Self { next: FIRST, since: Instant::now(), limit }
+    }
+
+    /// The time to wait before the next try, or `None` when the deadline would pass.
+    pub fn wait(&mut self) -> Option<Duration> {
+        let left = self.limit.checked_sub(self.since.elapsed())?;
+        if left.is_zero() {
+            return None;
+        }
+        let wait = self.next.min(left);
+        self.next = (self.next * 2).min(LONGEST);
+        Some(wait)
+    }
+
+    /// The time since the first try.
+    pub fn elapsed(&self) -> Duration {
+        self.since.elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_longest() {
+        let mut backoff = Backoff::new(Duration::from_secs(600));
+        let waits: Vec<u128> = (0..8).filter_map(|_| backoff.wait()).map(|w| w.as_millis()).collect();
+        assert_eq!(waits, [100, 200, 400, 800, 1600, 3200, 5000, 5000]);
+    }
+
+    #[test]
+    fn gives_up_at_the_deadline() {
+        assert_eq!(Backoff::new(Duration::ZERO).wait(), None);
+    }
+}

@@ -1,0 +1,277 @@
+//! One Postgres transaction a batch: changelog, rejects, accounting and offsets.
+
+use sqlx::{Connection, PgConnection};
+
+use crate::{
+    batch::{Batch, CHANGELOG_COLUMNS, Changes, REJECT_COLUMNS, Span},
+    claims,
+    copy::CopyBuffer,
+    offsets::{Feed, Stored},
+};
+
+/// What became of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Commit {
+    /// It is stored, by this try or by an earlier one whose outcome was not known.
+    Stored,
+    /// It is not stored, and must not be: see [`Standing`].
+    Refused(Standing),
+    /// It is not stored: a route's home is owned by another consumer.
+    Homeless {
+        /// The route.
+        route: String,
+        /// The partition it lives in.
+        home: i32,
+        /// The partition its record came from.
+        partition: i32,
+    },
+}
+
+/// How what a consumer holds compares with what is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The stored offsets are the ones held: go on.
+    Ours,
+    /// The stored offsets are already those the batch moves to.
+    Done,
+    /// Another consumer has claimed a partition since.
+    Fenced {
+        /// The partition.
+        partition: i32,
+        /// The epoch stored now.
+        epoch: i64,
+    },
+    /// The epoch is ours and the offset is not: the database has lost commits, or was restored.
+    Lost {
+        /// The partition.
+        partition: i32,
+        /// The offset stored now.
+        stored: Option<i64>,
+    },
+}
+
+/// Compares what a batch holds with what is stored; both in any order. Pure.
+pub fn standing(spans: &[Span], stored: &[Stored]) -> Standing {
+    let mut done = 0;
+    for span in spans {
+        let Some(row) = stored.iter().find(|row| row.partition == span.partition) else {
+            return Standing::Fenced { partition: span.partition, epoch: 0 };
+        };
+        if row.epoch != span.epoch {
+            return Standing::Fenced { partition: span.partition, epoch: row.epoch };
+        }
+        match row.next_offset {
+            next if next == span.held => {}
+            Some(next) if next == span.to => done += 1,
+            stored => return Standing::Lost { partition: span.partition, stored },
+        }
+    }
+    match done {
+        0 => Standing::Ours,
+        all if all == spans.len() => Standing::Done,
+        // One transaction moves all of them; some moved and some not is no state of ours.
+        _ => Standing::Lost { partition: spans[0].partition, stored: spans[0].held },
+    }
+}
+
+/// Stores a batch, or says why it must not be stored. Doing it again after an error is safe.
+///
+/// # Errors
+/// When Postgres does not answer or refuses; then the outcome may be unknown, and the next call finds out.
+pub async fn commit(
+    connection: &mut PgConnection,
+    (feed, cluster_id): (&Feed, Option<&str>),
+    batch: &mut Batch,
+) -> Result<Commit, sqlx::Error> {
+    let number = match batch.number {
+        Some(number) => number,
+        None => sqlx::query_scalar("SELECT nextval('ingest_batch_numbers')").fetch_one(&mut *connection).await?,
+    };
+    let mut tx = connection.begin().await?;
+    let partitions: Vec<i32> = batch.spans.iter().map(|span| span.partition).collect();
+    let stored = claims::lock(&mut tx, feed, &partitions).await?;
+    match standing(&batch.spans, &stored) {
+        Standing::Ours => {}
+        Standing::Done => return Ok(Commit::Stored),
+        refused => return Ok(Commit::Refused(refused)),
+    }
+    if let Some(homeless) = settle(&mut tx, feed, batch.routes()).await? {
+        return Ok(homeless);
+    }
+    let (rows, rejects) = batch.numbered(number);
+    copy(&mut tx, &changelog_table(feed), rows).await?;
+    copy(&mut tx, &format!("rejects ({REJECT_COLUMNS})"), rejects).await?;
+    account(&mut tx, feed, (number, &batch.spans)).await?;
+    let moved = advance(&mut tx, (feed, cluster_id), &batch.spans).await?;
+    if moved != batch.spans.len() as u64 {
+        // Cannot happen under the row locks; the compare-and-swap is the law, the locks a courtesy.
+        return Ok(Commit::Refused(Standing::Lost { partition: partitions[0], stored: None }));
+    }
+    tx.commit().await?;
+    Ok(Commit::Stored)
+}
+
+/// Gives new routes a home, or tells which one lives elsewhere.
+async fn settle(tx: &mut PgConnection, feed: &Feed, routes: &[(String, i32)]) -> Result<Option<Commit>, sqlx::Error> {
+    if routes.is_empty() {
+        return Ok(None);
+    }
+    let (names, homes): (Vec<&str>, Vec<i32>) = routes.iter().map(|(route, home)| (route.as_str(), *home)).unzip();
+    let settled = sqlx::query(
+        "INSERT INTO group_homes (topic, route, home)
+         SELECT $1, route, home FROM unnest($2::text[], $3::integer[]) AS new (route, home) ORDER BY route
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(&feed.topic)
+    .bind(&names)
+    .bind(&homes)
+    .execute(&mut *tx)
+    .await?;
+    if settled.rows_affected() == routes.len() as u64 {
+        return Ok(None);
+    }
+    let elsewhere: Option<(String, i32, i32)> = sqlx::query_as(
+        "SELECT route, g.home, new.home FROM unnest($2::text[], $3::integer[]) AS new (route, home)
+         JOIN group_homes g USING (route) WHERE g.topic = $1 AND g.home <> new.home ORDER BY route LIMIT 1",
+    )
+    .bind(&feed.topic)
+    .bind(&names)
+    .bind(&homes)
+    .fetch_optional(&mut *tx)
+    .await?;
+    Ok(elsewhere.map(|(route, home, partition)| Commit::Homeless { route, home, partition }))
+}
+
+/// Gives routes another home, and appends their groups' facts there.
+pub(crate) async fn rehome(
+    tx: &mut PgConnection,
+    feed: &Feed,
+    (routes, changes): (&[(String, i32)], &mut Changes),
+) -> Result<(), sqlx::Error> {
+    let (names, homes): (Vec<&str>, Vec<i32>) = routes.iter().map(|(route, home)| (route.as_str(), *home)).unzip();
+    sqlx::query(
+        "UPDATE group_homes g SET home = new.home FROM unnest($2::text[], $3::integer[]) AS new (route, home)
+         WHERE g.topic = $1 AND g.route = new.route",
+    )
+    .bind(&feed.topic)
+    .bind(names)
+    .bind(homes)
+    .execute(&mut *tx)
+    .await?;
+    let number = sqlx::query_scalar("SELECT nextval('ingest_batch_numbers')").fetch_one(&mut *tx).await?;
+    copy(tx, &changelog_table(feed), changes.numbered(number)).await
+}
+
+fn changelog_table(feed: &Feed) -> String {
+    format!("{} ({CHANGELOG_COLUMNS}, {})", feed.changelog.table, feed.changelog.columns.join(", "))
+}
+
+async fn copy(tx: &mut PgConnection, table: &str, rows: &CopyBuffer) -> Result<(), sqlx::Error> {
+    if rows.rows() == 0 {
+        return Ok(());
+    }
+    let mut into = tx.copy_in_raw(&format!("COPY {table} FROM STDIN (FORMAT binary)")).await?;
+    into.send(rows.bytes()).await?;
+    into.finish().await?;
+    Ok(())
+}
+
+async fn account(tx: &mut PgConnection, feed: &Feed, (number, spans): (i64, &[Span])) -> Result<(), sqlx::Error> {
+    let column = |value: fn(&Span) -> i64| spans.iter().map(value).collect::<Vec<i64>>();
+    sqlx::query(
+        "INSERT INTO ingest_accounting
+            (batch, pipeline, topic, partition, from_offset, to_offset, read, new, unchanged, corrected, filtered, rejected)
+         SELECT $1, $2, $3, * FROM unnest
+            ($4::integer[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[],
+             $11::bigint[], $12::bigint[]) AS span (partition, from_offset, to_offset, read)
+         WHERE read > 0",
+    )
+    .bind(number)
+    .bind(feed.pipeline)
+    .bind(&feed.topic)
+    .bind(spans.iter().map(|span| span.partition).collect::<Vec<i32>>())
+    .bind(column(|span| span.from))
+    .bind(column(|span| span.to))
+    .bind(column(|span| span.counts.read()))
+    .bind(column(|span| span.counts.new))
+    .bind(column(|span| span.counts.unchanged))
+    .bind(column(|span| span.counts.corrected))
+    .bind(column(|span| span.counts.filtered))
+    .bind(column(|span| span.counts.rejected))
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Moves the offsets, where they are still the ones held; tells how many moved.
+async fn advance(
+    tx: &mut PgConnection,
+    (feed, cluster_id): (&Feed, Option<&str>),
+    spans: &[Span],
+) -> Result<u64, sqlx::Error> {
+    let last = |value: fn(&crate::offsets::LastRecord) -> i64| {
+        spans.iter().map(|span| span.last.as_ref().map(value)).collect::<Vec<Option<i64>>>()
+    };
+    let moved = sqlx::query(
+        "UPDATE stream_offsets o
+         SET next_offset = s.next, last_offset = s.last_offset, last_timestamp_ms = s.last_timestamp_ms,
+             last_crc32 = s.last_crc32, max_timestamp_ms = s.max_timestamp_ms,
+             cluster_id = coalesce($3, cluster_id), committed_at = now()
+         FROM unnest($4::integer[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[],
+                     $11::bigint[])
+              AS s (partition, epoch, held, next, last_offset, last_timestamp_ms, last_crc32, max_timestamp_ms)
+         WHERE o.pipeline = $1 AND o.topic = $2 AND o.partition = s.partition
+           AND o.epoch = s.epoch AND o.next_offset IS NOT DISTINCT FROM s.held",
+    )
+    .bind(feed.pipeline)
+    .bind(&feed.topic)
+    .bind(cluster_id)
+    .bind(spans.iter().map(|span| span.partition).collect::<Vec<i32>>())
+    .bind(spans.iter().map(|span| span.epoch).collect::<Vec<i64>>())
+    .bind(spans.iter().map(|span| span.held).collect::<Vec<Option<i64>>>())
+    .bind(spans.iter().map(|span| span.to).collect::<Vec<i64>>())
+    .bind(last(|last| last.offset))
+    .bind(last(|last| last.timestamp_ms))
+    .bind(last(|last| last.crc32.into()))
+    .bind(spans.iter().map(|span| span.max_timestamp_ms).collect::<Vec<i64>>())
+    .execute(tx)
+    .await?;
+    Ok(moved.rows_affected())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::Counts;
+
+    fn span(partition: i32, held: Option<i64>, to: i64) -> Span {
+        let counts = Counts::default();
+        Span { partition, epoch: 3, held, from: held.unwrap_or(0), to, last: None, max_timestamp_ms: 0, counts }
+    }
+
+    fn row(partition: i32, epoch: i64, next_offset: Option<i64>) -> Stored {
+        Stored {
+            partition,
+            epoch,
+            next_offset,
+            published_through: None,
+            cluster_id: None,
+            last: None,
+            max_timestamp_ms: 0,
+            catching_up: false,
+        }
+    }
+
+    #[test]
+    fn a_commit_goes_on_only_from_what_it_holds() {
+        let spans = [span(0, None, 10), span(1, Some(5), 7)];
+        let check = |stored: [Stored; 2], expected| assert_eq!(standing(&spans, &stored), expected, "{stored:?}");
+        check([row(0, 3, None), row(1, 3, Some(5))], Standing::Ours);
+        check([row(0, 3, Some(10)), row(1, 3, Some(7))], Standing::Done);
+        check([row(0, 3, None), row(1, 4, Some(5))], Standing::Fenced { partition: 1, epoch: 4 });
+        check([row(0, 3, None), row(9, 3, Some(5))], Standing::Fenced { partition: 1, epoch: 0 });
+        check([row(0, 3, None), row(1, 3, Some(2))], Standing::Lost { partition: 1, stored: Some(2) });
+        check([row(0, 3, None), row(1, 3, None)], Standing::Lost { partition: 1, stored: None });
+        check([row(0, 3, Some(10)), row(1, 3, Some(5))], Standing::Lost { partition: 0, stored: None });
+    }
+}

@@ -1,0 +1,175 @@
+//! A consumer from start to stop: waiting for what it needs, two threads, a bounded end.
+
+use std::{
+    sync::{Arc, mpsc},
+    time::{Duration, Instant},
+};
+
+use rdkafka::consumer::Consumer;
+use service::{Stop, backoff::Backoff, health::Health};
+use sqlx::postgres::PgConnectOptions;
+use tokio::sync::oneshot;
+
+use crate::{
+    Error, Pipeline,
+    database::Database,
+    group::{self, ASK, GroupConsumer, Watermarks},
+    loader::Loader,
+    offsets::Feed,
+    reader::{JOBS, Parts, Reader},
+    settings::ConsumeSettings,
+    writer::Writer,
+};
+
+/// A stop takes no longer than this; the grace period of a pod is 30 s.
+pub const STOP_DEADLINE: Duration = Duration::from_secs(20);
+/// How long leaving the group may take once the exit code is decided: the client library is known to hang on close.
+const CLOSE: Duration = Duration::from_secs(3);
+
+/// What to carry where, and how.
+#[derive(Clone, Debug)]
+pub struct Consume {
+    /// The Kafka topic.
+    pub topic: String,
+    /// Kafka's bootstrap servers.
+    pub brokers: String,
+    /// The pipeline's database.
+    pub database: PgConnectOptions,
+    /// Batch sizes, times, modes.
+    pub settings: ConsumeSettings,
+    /// Readiness and liveness.
+    pub health: Health,
+    /// When to stop.
+    pub stop: Stop,
+}
+
+/// Carries a topic into Postgres until it is time to stop, or with `until_end` until all is there.
+///
+/// # Errors
+/// Whatever ends a consumer, see [`Error`].
+pub async fn consume<P: Pipeline>(pipeline: P, consume: Consume) -> Result<(), Error> {
+    let stop = consume.stop.clone();
+    let (decided, result) = oneshot::channel();
+    let (closed, close) = oneshot::channel();
+    let runtime = tokio::runtime::Handle::current();
+    std::thread::Builder::new()
+        .name("reader".to_owned())
+        .spawn(move || {
+            let (consumer, ended) = work(pipeline, consume, runtime);
+            // Nobody listens any more when the deadline has passed.
+            let _ = decided.send(ended);
+            if let Some(consumer) = consumer {
+                consumer.client().context().close();
+                drop(consumer);
+            }
+            let _ = closed.send(());
+        })
+        .map_err(|error| Error::Publication(error.into()))?;
+    let overdue = async {
+        stop.stopped().await;
+        tokio::time::sleep(STOP_DEADLINE).await;
+    };
+    let ended = tokio::select! {
+        ended = result => ended.unwrap_or(Err(Error::WriterGone)),
+        () = overdue => {
+            tracing::warn!("not done within the stop deadline of 20 s: what was not stored is read again at the next start");
+            return Ok(());
+        }
+    };
+    if tokio::time::timeout(CLOSE, close).await.is_err() {
+        tracing::warn!("leaving the group takes longer than 3 s: not waiting for it");
+    }
+    ended
+}
+
+/// Runs both threads' work; gives the consumer back so that its end is not in the way of the result.
+fn work<P: Pipeline>(
+    pipeline: P,
+    consume: Consume,
+    runtime: tokio::runtime::Handle,
+) -> (Option<Arc<GroupConsumer>>, Result<(), Error>) {
+    let group = consume.settings.group_id.clone().unwrap_or_else(|| format!("tributary-{}", P::NAME));
+    let consumer = match group::consumer(&consume.brokers, &group, &consume.settings) {
+        Ok(consumer) => Arc::new(consumer),
+        Err(error) => return (None, Err(error)),
+    };
+    let ended = read(Arc::new(pipeline), &consume, (Arc::clone(&consumer), runtime));
+    (Some(consumer), ended)
+}
+
+fn read<P: Pipeline>(
+    pipeline: Arc<P>,
+    consume: &Consume,
+    (consumer, runtime): (Arc<GroupConsumer>, tokio::runtime::Handle),
+) -> Result<(), Error> {
+    let Some(ends) = wait_for_topic(&consumer, consume)? else { return Ok(()) };
+    let cluster_id = consumer.client().fetch_cluster_id(ASK);
+    let settings = Arc::new(consume.settings.clone());
+    let database = Database::new(consume.database.clone());
+    let feed = Arc::new(Feed { pipeline: P::NAME, topic: consume.topic.clone(), changelog: pipeline.changelog() });
+    let (jobs, job_queue) = tokio::sync::mpsc::channel(JOBS);
+    let (event_sender, events) = mpsc::channel();
+    let writer = Writer {
+        pipeline: Arc::clone(&pipeline),
+        feed: Arc::clone(&feed),
+        database: database.clone(),
+        cluster_id: cluster_id.clone(),
+        settings: Arc::clone(&settings),
+        health: consume.health.clone(),
+        events: event_sender,
+    };
+    let handle = runtime.clone();
+    std::thread::Builder::new()
+        .name("writer".to_owned())
+        .spawn(move || handle.block_on(writer.run(job_queue)))
+        .map_err(|error| Error::Publication(error.into()))?;
+    consumer.subscribe(&[&consume.topic])?;
+    let loader = Loader { database, feed: Arc::clone(&feed), owner: owner(), settings: Arc::clone(&settings) };
+    let parts = Parts {
+        consumer,
+        pipeline,
+        feed,
+        settings,
+        loader,
+        runtime,
+        jobs,
+        events,
+        health: consume.health.clone(),
+        stop: consume.stop.clone(),
+        ends: ends.into_iter().map(|(partition, (_, end))| (partition, end)).collect(),
+        cluster_id,
+        brokers: consume.brokers.clone(),
+    };
+    let mut reader = Reader::new(parts);
+    consume.health.started();
+    reader.run()
+}
+
+/// Waits for Kafka and the topic; `None` when it is time to stop.
+fn wait_for_topic(consumer: &GroupConsumer, consume: &Consume) -> Result<Option<Watermarks>, Error> {
+    let began = Instant::now();
+    let mut backoff = Backoff::new(consume.settings.wait);
+    let mut said = false;
+    while !consume.stop.is_stopping() {
+        consume.health.turn();
+        let missing = match group::watermarks(consumer, &consume.topic) {
+            Ok(Some(ends)) => return Ok(Some(ends)),
+            Ok(None) => Error::TopicMissing { topic: consume.topic.clone(), waited: began.elapsed() },
+            Err(_) => Error::KafkaAway { brokers: consume.brokers.clone(), waited: began.elapsed() },
+        };
+        if !std::mem::replace(&mut said, true) {
+            tracing::info!(topic = consume.topic, brokers = consume.brokers, "waiting for kafka and the topic");
+        }
+        match backoff.wait() {
+            Some(wait) => std::thread::sleep(wait),
+            None => return Err(missing),
+        }
+    }
+    Ok(None)
+}
+
+/// Names this process in the claims: host and process id.
+fn owner() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}/{}", host.trim(), std::process::id())
+}

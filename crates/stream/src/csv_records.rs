@@ -1,0 +1,317 @@
+//! CSV records one after another, in bounded memory whatever the input holds.
+
+use std::io::{self, ErrorKind, Read};
+
+use csv_core::{ReadRecordResult, ReaderBuilder, Terminator};
+
+use crate::source::SourceError;
+
+/// The longest record, in bytes. A sound row takes a few hundred; a larger limit would let one
+/// unclosed quote swallow more of the file, a smaller one gains nothing.
+const MAX_RECORD: usize = 1 << 20;
+/// How much is asked of the input at a time: fewer calls than with less, no gain with more.
+const CHUNK: usize = 128 << 10;
+/// The byte order mark that spreadsheets put before UTF-8.
+const BOM: &[u8] = b"\xEF\xBB\xBF";
+/// The byte order marks of UTF-16.
+const BOMS_16: [&[u8]; 2] = [b"\xFF\xFE", b"\xFE\xFF"];
+
+const UNCLOSED: &str = "a quote is opened and never closed";
+const TOO_LONG: &str = "longer than 1 MiB";
+
+/// What the next piece of the input turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CsvRecord {
+    /// A record; its fields can be asked for.
+    Read,
+    /// A line that belongs to no record, and why. The line after it is read next.
+    Unreadable(&'static str),
+}
+
+/// A reader of comma-separated records.
+///
+/// Lines end with LF or CRLF; blank lines are no records; a field may be quoted and then hold
+/// commas, doubled quotes and line ends. A quote that is never closed costs its own line, not the
+/// rest of the file. Reading allocates nothing once the buffers have their size.
+pub struct CsvRecords<R> {
+    input: R,
+    core: csv_core::Reader,
+    /// What was read and is not yet used up is `buffer[start..end]`.
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    ended: bool,
+    line: u64,
+    next_line: u64,
+    fields: Vec<u8>,
+    ends: Vec<usize>,
+    len: usize,
+}
+
+impl<R: Read> CsvRecords<R> {
+    /// Starts reading; nothing is read yet.
+    pub fn new(input: R) -> Self {
+        Self {
+            input,
+            core: ReaderBuilder::new().terminator(Terminator::Any(b'\n')).build(),
+            buffer: vec![0; CHUNK],
+            start: 0,
+            end: 0,
+            ended: false,
+            line: 0,
+            next_line: 1,
+            fields: vec![0; 1024],
+            ends: vec![0; 128],
+            len: 0,
+        }
+    }
+
+    /// Reads the next record; `None` at the end of the input.
+    ///
+    /// # Errors
+    /// When the input cannot be read, or is a broken archive.
+    pub fn read(&mut self) -> Result<Option<CsvRecord>, SourceError> {
+        self.record().map_err(|error| match error.kind() {
+            ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof => {
+                SourceError::Unusable(format!("line {}: the input is damaged: {error}", self.next_line))
+            }
+            _ => SourceError::Read { line: self.next_line, source: error },
+        })
+    }
+
+    /// The line the last record began at, counted from 1.
+    pub fn line(&self) -> u64 {
+        self.line
+    }
+
+    /// The number of fields of the last record.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the last record has no fields.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// A field of the last record, without its quotes.
+    pub fn field(&self, index: usize) -> Option<&[u8]> {
+        let end = *self.ends[..self.len].get(index)?;
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        Some(&self.fields[start..end])
+    }
+
+    fn record(&mut self) -> io::Result<Option<CsvRecord>> {
+        self.len = 0;
+        if self.next_line == 1 && self.line == 0 {
+            self.skip_bom()?;
+        }
+        if !self.skip_blank_lines()? {
+            return Ok(None);
+        }
+        self.line = self.next_line;
+        let (mut fed, mut written, mut len) = (0, 0, 0);
+        loop {
+            let line_before = self.core.line();
+            let unread = &self.buffer[self.start + fed..self.end];
+            if unread.is_empty() {
+                // The core would take this for the end, and the quote for closed.
+                return self.abandon(UNCLOSED);
+            }
+            let (result, n_in, n_out, n_ends) =
+                self.core.read_record(unread, &mut self.fields[written..], &mut self.ends[len..]);
+            self.next_line += self.core.line() - line_before;
+            (fed, written, len) = (fed + n_in, written + n_out, len + n_ends);
+            match result {
+                ReadRecordResult::Record | ReadRecordResult::End => {
+                    self.start += fed;
+                    self.finish(len);
+                    return Ok(Some(CsvRecord::Read));
+                }
+                ReadRecordResult::OutputFull => self.fields.resize(self.fields.len() * 2, 0),
+                ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
+                ReadRecordResult::InputEmpty if self.ended => return self.abandon(UNCLOSED),
+                ReadRecordResult::InputEmpty if fed > MAX_RECORD => return self.abandon(TOO_LONG),
+                ReadRecordResult::InputEmpty => self.fill()?,
+            }
+        }
+    }
+
+    /// Takes the CR of a CRLF off the last field.
+    fn finish(&mut self, len: usize) {
+        self.len = len;
+        if self.field(len.wrapping_sub(1)).is_some_and(|last| last.ends_with(b"\r")) {
+            self.ends[len - 1] -= 1;
+        }
+    }
+
+    /// Gives one line up, and goes on with the one after it.
+    fn abandon(&mut self, why: &'static str) -> io::Result<Option<CsvRecord>> {
+        self.core.reset();
+        self.next_line = self.line + 1;
+        loop {
+            match self.buffer[self.start..self.end].iter().position(|&byte| byte == b'\n') {
+                Some(newline) => {
+                    self.start += newline + 1;
+                    break;
+                }
+                None if self.ended => {
+                    self.start = self.end;
+                    break;
+                }
+                None => {
+                    self.start = self.end;
+                    self.fill()?;
+                }
+            }
+        }
+        Ok(Some(CsvRecord::Unreadable(why)))
+    }
+
+    /// Whether anything but blank lines is left.
+    fn skip_blank_lines(&mut self) -> io::Result<bool> {
+        loop {
+            match &self.buffer[self.start..self.end] {
+                [b'\n', ..] => {
+                    self.start += 1;
+                    self.next_line += 1;
+                }
+                [b'\r', b'\n', ..] => {
+                    self.start += 2;
+                    self.next_line += 1;
+                }
+                [] if self.ended => return Ok(false),
+                [] | [b'\r'] if !self.ended => self.fill()?,
+                _ => return Ok(true),
+            }
+        }
+    }
+
+    fn skip_bom(&mut self) -> io::Result<()> {
+        while self.end < BOM.len() && !self.ended {
+            self.fill()?;
+        }
+        let head = &self.buffer[..self.end];
+        if BOMS_16.iter().any(|bom| head.starts_with(bom)) {
+            return Err(io::Error::new(ErrorKind::InvalidData, "it is UTF-16; save it as UTF-8"));
+        }
+        if head.starts_with(BOM) {
+            self.start = BOM.len();
+        }
+        Ok(())
+    }
+
+    /// Reads more; a last line without an end is given one.
+    fn fill(&mut self) -> io::Result<()> {
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        if self.end == self.buffer.len() {
+            self.buffer.resize(self.buffer.len() * 2, 0);
+        }
+        let read = loop {
+            match self.input.read(&mut self.buffer[self.end..]) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => break result?,
+            }
+        };
+        if read == 0 {
+            self.ended = true;
+            if self.end > 0 && self.buffer[self.end - 1] != b'\n' {
+                self.buffer[self.end] = b'\n';
+                self.end += 1;
+            }
+        }
+        self.end += read;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Hands out a byte at a time, as a slow pipe may.
+    struct Trickle<'a>(&'a [u8]);
+
+    impl Read for Trickle<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let n = self.0.len().min(1).min(buffer.len());
+            buffer[..n].copy_from_slice(&self.0[..n]);
+            self.0 = &self.0[n..];
+            Ok(n)
+        }
+    }
+
+    fn lines(input: impl Read) -> Vec<String> {
+        let mut records = CsvRecords::new(input);
+        let mut lines = vec![];
+        while let Some(record) = records.read().unwrap() {
+            let what = match record {
+                CsvRecord::Read => (0..records.len())
+                    .map(|i| String::from_utf8_lossy(records.field(i).unwrap()).into_owned())
+                    .collect::<Vec<_>>()
+                    .join("|"),
+                CsvRecord::Unreadable(why) => format!("! {why}"),
+            };
+            lines.push(format!("{}: {what}", records.line()));
+        }
+        lines
+    }
+
+    fn check(input: &[u8], expected: &[&str]) {
+        assert_eq!(lines(input), expected, "{}", String::from_utf8_lossy(input));
+        assert_eq!(lines(Trickle(input)), expected, "a byte at a time: {}", String::from_utf8_lossy(input));
+    }
+
+    #[test]
+    fn records_and_the_lines_they_begin_at() {
+        check(b"", &[]);
+        check(b"\n\r\n\n", &[]);
+        check(b"a,b\n1,2\n", &["1: a|b", "2: 1|2"]);
+        check(b"a,b\r\n1,2\r\n\r\n3,4", &["1: a|b", "2: 1|2", "4: 3|4"]);
+        check(b"\xEF\xBB\xBFa,b\n", &["1: a|b"]);
+        check(b"\n\na\n", &["3: a"]);
+        check(b"a\r\n\"b\"\r\nc\r", &["1: a", "2: b", "3: c"]);
+        check(b",\n,,", &["1: |", "2: ||"]);
+        check(b"\"a,1\n2\",\"say \"\"x\"\"\"\nb\n", &["1: a,1\n2|say \"x\"", "3: b"]);
+    }
+
+    #[test]
+    fn an_unclosed_quote_costs_its_own_line() {
+        check(b"a\nb,\"c\nd\ne\n", &["1: a", "2: ! a quote is opened and never closed", "3: d", "4: e"]);
+        check(b"\"", &["1: ! a quote is opened and never closed"]);
+    }
+
+    #[test]
+    fn a_line_without_end_is_skipped_in_bounded_memory() {
+        let endless = io::repeat(b'x').take(100 << 20);
+        let mut records = CsvRecords::new(b"a\n".chain(endless).chain(&b"\nb\n"[..]));
+        let mut seen = vec![];
+        while let Some(record) = records.read().unwrap() {
+            seen.push((records.line(), record));
+        }
+        assert_eq!(seen, [(1, CsvRecord::Read), (2, CsvRecord::Unreadable("longer than 1 MiB")), (3, CsvRecord::Read)]);
+        assert!(records.buffer.len() <= 4 * MAX_RECORD && records.fields.len() <= 4 * MAX_RECORD);
+    }
+
+    #[test]
+    fn an_unclosed_quote_costs_its_own_line_in_a_long_file_too() {
+        let rest = b"b,c\n".repeat(MAX_RECORD);
+        let mut records = CsvRecords::new(b"\"a,b\n".chain(&rest[..]));
+        assert_eq!(records.read().unwrap(), Some(CsvRecord::Unreadable("longer than 1 MiB")));
+        let mut read = 0;
+        while records.read().unwrap() == Some(CsvRecord::Read) {
+            read += 1;
+        }
+        assert_eq!((read, records.line()), (MAX_RECORD, MAX_RECORD as u64 + 1));
+    }
+
+    #[test]
+    fn utf_16_is_named() {
+        let error = CsvRecords::new(&b"\xFF\xFEa\0"[..]).read().unwrap_err();
+        assert_eq!(error.to_string(), "line 1: the input is damaged: it is UTF-16; save it as UTF-8");
+    }
+}

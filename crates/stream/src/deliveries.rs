@@ -1,0 +1,111 @@
+//! What became of the messages handed to Kafka's client.
+
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use rdkafka::{
+    ClientContext,
+    config::RDKafkaLogLevel,
+    error::KafkaError,
+    producer::{DeliveryResult, ProducerContext},
+    types::RDKafkaErrorCode,
+};
+
+use crate::sender::SendError;
+
+/// Counts delivery reports, one for each message, and remembers the first failures by their line.
+#[derive(Debug, Default)]
+pub(crate) struct Deliveries {
+    acknowledged: AtomicU64,
+    lost: AtomicBool,
+    failures: Mutex<Failures>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Failures {
+    /// How many were too large, and the least of their lines.
+    too_large: Option<(u64, u64)>,
+    /// How many failed otherwise, the least of their lines, and why that one did.
+    lost: Option<(u64, u64, String)>,
+}
+
+impl Deliveries {
+    /// Messages Kafka has acknowledged.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// Messages Kafka did not take.
+    pub(crate) fn failed(&self) -> u64 {
+        let failures = self.failures();
+        failures.too_large.map_or(0, |(count, _)| count) + failures.lost.map_or(0, |(count, ..)| count)
+    }
+
+    /// Whether a message failed for another reason than its size.
+    pub(crate) fn has_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Notes a message that is too large.
+    pub(crate) fn too_large(&self, line: usize) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let (count, first) = failures.too_large.unwrap_or((0, u64::MAX));
+        failures.too_large = Some((count + 1, first.min(line as u64)));
+    }
+
+    /// Whether all of `sent` messages were acknowledged, and if not, why.
+    pub(crate) fn verdict(&self, sent: u64) -> Result<(), SendError> {
+        let failures = self.failures();
+        let missing = sent.saturating_sub(self.acknowledged());
+        match (failures.lost, failures.too_large) {
+            (Some((count, line, reason)), _) => Err(SendError::Unacknowledged { line, reason, count }),
+            (None, Some((count, line))) => Err(SendError::TooLarge { line, count }),
+            (None, None) if missing > 0 => Err(SendError::Stopped),
+            (None, None) => Ok(()),
+        }
+    }
+
+    fn lose(&self, line: usize, error: &KafkaError) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = line as u64;
+        failures.lost = Some(match failures.lost.take() {
+            Some((count, first, reason)) if first <= line => (count + 1, first, reason),
+            earlier => (earlier.map_or(0, |(count, ..)| count) + 1, line, error.to_string()),
+        });
+        self.lost.store(true, Ordering::Relaxed);
+    }
+
+    fn failures(&self) -> Failures {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        tracing::debug!(?level, facility, "{text}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, "kafka: {reason}");
+    }
+}
+
+impl ProducerContext for Deliveries {
+    /// The line the message was read from.
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, line: usize) {
+        match result {
+            Ok(_) => {
+                self.acknowledged.fetch_add(1, Ordering::Relaxed);
+            }
+            Err((error, message)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
+                tracing::debug!(line, bytes = message.payload_len(), "kafka does not take so large a record");
+                self.too_large(line);
+            }
+            Err((error, _)) => self.lose(line, error),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Everything that can end a consumer, and which exit code it deserves.
+
+use std::time::Duration;
+
+use rdkafka::error::KafkaError;
+use service::Exit;
+
+/// Why carrying a topic into Postgres ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Postgres did not answer for longer than it may be away.
+    #[error("postgres has been away for {} s: {doing}; check that it runs, then start again", waited.as_secs())]
+    PostgresAway {
+        /// What was being done.
+        doing: &'static str,
+        /// How long it was tried.
+        waited: Duration,
+        /// What Postgres or the network said last.
+        source: sqlx::Error,
+    },
+    /// Postgres refused something that trying again will not mend.
+    #[error("postgres refuses: {doing}")]
+    Postgres {
+        /// What was being done.
+        doing: &'static str,
+        /// What Postgres said.
+        source: sqlx::Error,
+    },
+    /// What is stored is not what this program writes.
+    #[error("the changelog cannot be read back")]
+    Changelog(#[from] crate::copy::CopyError),
+    /// Computing or writing the results failed.
+    #[error("the results cannot be published: {0:#}")]
+    Publication(anyhow::Error),
+    /// Kafka did not answer for longer than it may be away.
+    #[error("kafka at {brokers} has been away for {} s; check that it runs, then start again", waited.as_secs())]
+    KafkaAway {
+        /// The bootstrap servers.
+        brokers: String,
+        /// How long it was tried.
+        waited: Duration,
+    },
+    /// The client library reports something that trying again will not mend.
+    #[error("kafka: {0}")]
+    Kafka(#[from] KafkaError),
+    /// The topic is not there.
+    #[error("topic {topic} is still missing after {} s; run the producer, or check --topic", waited.as_secs())]
+    TopicMissing {
+        /// The Kafka topic.
+        topic: String,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// Kafka no longer has offsets that were not read yet.
+    #[error(
+        "topic {topic}, partition {partition}: offsets {needed} to {start} were removed by retention before they were \
+         read ({} records); send them again, or accept the gap with --reset-offsets", start - needed
+    )]
+    RetentionGap {
+        /// The Kafka topic.
+        topic: String,
+        /// The Kafka partition.
+        partition: i32,
+        /// The next offset to read.
+        needed: i64,
+        /// The first offset Kafka has.
+        start: i64,
+    },
+    /// The topic is not the one the stored offsets belong to.
+    #[error(
+        "topic {topic}, partition {partition} is not the topic the stored offsets belong to: {why}; \
+         if it was deleted and made again on purpose, run once with --reset-offsets"
+    )]
+    TopicChanged {
+        /// The Kafka topic.
+        topic: String,
+        /// The Kafka partition.
+        partition: i32,
+        /// How that shows.
+        why: String,
+    },
+    /// A group's records arrive in a partition that is not its home, and another consumer owns that.
+    #[error(
+        "{route} lives in partition {home}, which another consumer owns, but its records now come from partition \
+         {partition} too; run one replica, or `consumer rehome` alone, or `consumer reset` and send again with keys"
+    )]
+    Homeless {
+        /// The group's route.
+        route: String,
+        /// The partition it lives in.
+        home: i32,
+        /// The partition its record came from.
+        partition: i32,
+    },
+    /// A partition number beyond what is supported.
+    #[error("partition {partition} is beyond 65,535, which is not supported")]
+    Partition {
+        /// The Kafka partition.
+        partition: i32,
+    },
+    /// The facts do not fit in the memory allowed.
+    #[error(
+        "{used_mib} MiB of memory are in use and --max-facts-memory allows {limit_mib}: raise it, or run more replicas"
+    )]
+    Memory {
+        /// Resident memory of the process, MiB.
+        used_mib: u64,
+        /// What is allowed, MiB.
+        limit_mib: u64,
+    },
+    /// Something was asked for that only a consumer that owns every partition may do.
+    #[error("another consumer owns some of the partitions; stop all others and run this alone")]
+    NotAlone,
+    /// The part that talks to Postgres has ended.
+    #[error("the writer has ended")]
+    WriterGone,
+}
+
+impl Error {
+    /// The exit code the error deserves.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::PostgresAway { .. } | Self::KafkaAway { .. } | Self::TopicMissing { .. } => Exit::Unavailable,
+            Self::RetentionGap { .. } | Self::TopicChanged { .. } | Self::Homeless { .. } => Exit::Input,
+            Self::Partition { .. } | Self::Memory { .. } | Self::NotAlone => Exit::Usage,
+            Self::Postgres { .. } | Self::Changelog(_) | Self::Publication(_) | Self::Kafka(_) | Self::WriterGone => {
+                Exit::Bug
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Our membership of the consumer group: settings, rebalances, lag.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use metrics::gauge;
+use rdkafka::{
+    ClientConfig, ClientContext, Statistics, TopicPartitionList,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, Consumer, ConsumerContext},
+    error::KafkaError,
+    types::RDKafkaRespErr,
+};
+
+use crate::{Error, settings::ConsumeSettings};
+
+/// The consumer as this crate uses it: polled by one thread only.
+pub type GroupConsumer = BaseConsumer<GroupContext>;
+
+/// What the group asks of this member. Answered by the reading thread, which alone calls `poll`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rebalance {
+    /// These partitions are ours from now on.
+    Assign(Vec<i32>),
+    /// These are to be given back, which completes the group's rebalance.
+    Revoke(Vec<i32>),
+}
+
+/// Hears what librdkafka has to say.
+///
+/// `rebalance` only takes notes: the group stays in its waiting state, heartbeats and all, until
+/// the reading thread has claimed, loaded and then assigned the partitions at the offsets stored
+/// in Postgres (or committed and then unassigned them). So nothing blocks inside a callback, and
+/// no record arrives before its partition is ready for it.
+#[derive(Debug, Default)]
+pub struct GroupContext {
+    asked: Mutex<Vec<Rebalance>>,
+    /// While the consumer closes nobody answers, so the callback itself gives back.
+    closing: AtomicBool,
+    /// Whether any broker answers, as the statistics tell.
+    brokers_up: AtomicBool,
+}
+
+impl GroupContext {
+    /// Takes what was asked since the last call.
+    pub fn take_asked(&self) -> Vec<Rebalance> {
+        std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on whatever is asked for is given back at once.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether any broker answered when it was last looked at.
+    pub fn brokers_up(&self) -> bool {
+        self.brokers_up.load(Ordering::Relaxed)
+    }
+}
+
+impl ClientContext for GroupContext {
+    fn stats(&self, statistics: Statistics) {
+        let up = statistics.brokers.values().any(|broker| broker.state == "UP");
+        self.brokers_up.store(up, Ordering::Relaxed);
+        for (topic, partition, lag) in lags(&statistics) {
+            gauge!("tributary_lag_messages", "topic" => topic, "partition" => partition.to_string()).set(lag);
+        }
+    }
+
+    fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+                tracing::warn!(fac, "librdkafka: {message}");
+            }
+            // The library reports every refused connection as an error, many a second; what it
+            // means for us is logged where it is handled.
+            _ => tracing::debug!(fac, "librdkafka: {message}"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, "librdkafka: {reason}");
+    }
+}
+
+/// Lag in messages of each partition that is being fetched.
+fn lags(statistics: &Statistics) -> Vec<(String, i32, f64)> {
+    let topics = statistics.topics.iter();
+    let partitions = topics.flat_map(|(topic, seen)| seen.partitions.values().map(move |p| (topic.clone(), p)));
+    let known = partitions.filter(|(_, p)| p.partition >= 0 && p.consumer_lag >= 0);
+    // A lag is a count of messages far below 2⁵³.
+    known.map(|(topic, p)| (topic, p.partition, u32::try_from(p.consumer_lag).unwrap_or(u32::MAX).into())).collect()
+}
+
+impl ConsumerContext for GroupContext {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let partitions: Vec<i32> = list.elements().iter().map(|element| element.partition()).collect();
+        let assigned = error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        if self.closing.load(Ordering::SeqCst) {
+            let answered =
+                if assigned { consumer.incremental_assign(list) } else { consumer.incremental_unassign(list) };
+            // The consumer is going away; the broker's session timeout does the rest.
+            if let Err(error) = answered {
+                tracing::debug!(%error, "could not answer a rebalance while closing");
+            }
+            return;
+        }
+        let asked = if assigned { Rebalance::Assign(partitions) } else { Rebalance::Revoke(partitions) };
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
+    }
+}
+
+/// How long one question to Kafka may take: longer than any healthy answer, shorter than a person's patience.
+pub const ASK: Duration = Duration::from_secs(10);
+
+/// Makes the consumer; it connects by itself.
+///
+/// # Errors
+/// When librdkafka refuses a setting.
+pub fn consumer(brokers: &str, group: &str, settings: &ConsumeSettings) -> Result<GroupConsumer, Error> {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", brokers)
+        .set("group.id", group)
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("session.timeout.ms", "10000")
+        .set("heartbeat.interval.ms", "2000")
+        // Longer than Postgres may be away, during which we poll anyway.
+        .set("max.poll.interval.ms", "600000")
+        // Offsets live in Postgres; what Kafka holds is a courtesy for lag tools.
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "error")
+        .set("enable.partition.eof", "true")
+        .set("allow.auto.create.topics", "false")
+        .set("isolation.level", "read_committed")
+        .set("topic.metadata.refresh.interval.ms", "30000")
+        .set("statistics.interval.ms", "5000")
+        // The default of a second starves a fast consumer: librdkafka waits that long once its queue is full.
+        .set("fetch.queue.backoff.ms", "5")
+        .set("queued.min.messages", "20000")
+        .set("queued.max.messages.kbytes", settings.fetch_queue_kib.to_string())
+        .set("fetch.message.max.bytes", "1048576")
+        .set("socket.nagle.disable", "true")
+        .set("reconnect.backoff.max.ms", "2000")
+        .set("log.connection.close", "false");
+    Ok(config.create_with_context(GroupContext::default())?)
+}
+
+/// The first offset of each partition and the one after its last: `partition → (start, end)`.
+pub type Watermarks = BTreeMap<i32, (i64, i64)>;
+
+/// Asks for the first and the next offset of every partition of the topic.
+///
+/// `Ok(None)` when the topic is not there.
+///
+/// # Errors
+/// When Kafka does not answer in time.
+pub fn watermarks(consumer: &GroupConsumer, topic: &str) -> Result<Option<Watermarks>, KafkaError> {
+    let metadata = consumer.fetch_metadata(Some(topic), ASK)?;
+    let Some(found) = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none()) else {
+        return Ok(None);
+    };
+    if found.partitions().is_empty() {
+        return Ok(None);
+    }
+    let ends = found.partitions().iter().map(|partition| {
+        let id = partition.id();
+        Ok((id, consumer.fetch_watermarks(topic, id, ASK)?))
+    });
+    ends.collect::<Result<_, KafkaError>>().map(Some)
+}

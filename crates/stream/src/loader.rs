@@ -1,0 +1,119 @@
+//! Claiming partitions and reading their facts back, beside the reading thread.
+
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+use service::backoff::Backoff;
+use tokio::{sync::mpsc, task::JoinHandle};
+
+use crate::{
+    Error, claims,
+    database::{Database, is_transient},
+    load,
+    offsets::{Feed, Stored},
+    settings::ConsumeSettings,
+};
+
+/// Pieces on their way to the reading thread: enough to keep both sides busy, few enough to bound memory.
+const QUEUE: usize = 4;
+
+/// What a load brings, in this order; `Begin` again after a connection was lost.
+#[derive(Debug)]
+pub enum Loaded {
+    /// Whatever was loaded before is void.
+    Begin,
+    /// Routes and the partitions they live in.
+    Homes(Vec<(String, i32)>),
+    /// Bytes of a binary COPY of changelog rows.
+    Piece(Vec<u8>),
+    /// All is there; this is where each partition stands.
+    Ready(Vec<Stored>),
+    /// It cannot be done.
+    Failed(Error),
+}
+
+/// What every load needs to know.
+#[derive(Clone, Debug)]
+pub struct Loader {
+    /// Where the facts are.
+    pub database: Database,
+    /// Which facts.
+    pub feed: Arc<Feed>,
+    /// Who claims.
+    pub owner: String,
+    /// How long Postgres may be away.
+    pub settings: Arc<ConsumeSettings>,
+}
+
+/// A load under way; dropping it ends it.
+#[derive(Debug)]
+pub struct Load {
+    /// The partitions that are loaded.
+    pub partitions: Vec<i32>,
+    /// What it brings.
+    pub loaded: mpsc::Receiver<Loaded>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Loader {
+    /// Begins to claim and load partitions.
+    pub fn load(&self, runtime: &tokio::runtime::Handle, partitions: Vec<i32>) -> Load {
+        let (sender, loaded) = mpsc::channel(QUEUE);
+        let (loader, numbers) = (self.clone(), partitions.clone());
+        let task = runtime.spawn(async move {
+            let last = match loader.persist(&numbers, &sender).await {
+                Ok(stored) => Loaded::Ready(stored),
+                Err(error) => Loaded::Failed(error),
+            };
+            // When nobody listens any more the load was given up.
+            let _ = sender.send(last).await;
+        });
+        Load { partitions, loaded, task }
+    }
+
+    async fn persist(&self, partitions: &[i32], sender: &mpsc::Sender<Loaded>) -> Result<Vec<Stored>, Error> {
+        let doing = "claiming partitions and loading their facts";
+        let mut backoff = Backoff::new(self.settings.away);
+        loop {
+            let source = match self.once(partitions, sender).await {
+                Ok(stored) => return Ok(stored),
+                Err(error) if is_transient(&error) => error,
+                Err(source) => return Err(Error::Postgres { doing, source }),
+            };
+            match backoff.wait() {
+                Some(wait) => {
+                    tracing::warn!(error = %source, retry_in_ms = wait.as_millis(), "{doing} failed and will be retried");
+                    tokio::time::sleep(wait).await;
+                }
+                None => return Err(Error::PostgresAway { doing, waited: backoff.elapsed(), source }),
+            }
+        }
+    }
+
+    async fn once(&self, partitions: &[i32], sender: &mpsc::Sender<Loaded>) -> Result<Vec<Stored>, sqlx::Error> {
+        let mut session = self.database.session().await?;
+        let work = async {
+            let connection = &mut session.connection;
+            let stored = claims::claim(connection, &self.feed, (&self.owner, partitions)).await?;
+            hand_over(sender, Loaded::Begin).await?;
+            hand_over(sender, Loaded::Homes(load::homes(connection, &self.feed, partitions).await?)).await?;
+            let mut pieces = std::pin::pin!(load::facts(connection, &self.feed, partitions).await?);
+            while let Some(piece) = pieces.try_next().await? {
+                hand_over(sender, Loaded::Piece(piece)).await?;
+            }
+            Ok(stored)
+        };
+        self.database.guard(session.backend, work).await
+    }
+}
+
+async fn hand_over(sender: &mpsc::Sender<Loaded>, loaded: Loaded) -> Result<(), sqlx::Error> {
+    // The receiver is gone only when this task is about to be aborted.
+    sender.send(loaded).await.map_err(|_| sqlx::Error::WorkerCrashed)
+}

@@ -1,0 +1,416 @@
+//! How far each owned partition has been read. Pure.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    Error,
+    batch::{Counts, Outcome, Span},
+    offsets::{Feed, LastRecord, Stamp, Stored, short},
+    publication::Through,
+    state::Position,
+};
+
+/// What is known of a message before its value is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrived {
+    /// The Kafka offset.
+    pub offset: i64,
+    /// The Kafka timestamp, milliseconds since 1970 UTC; −1 when it has none.
+    pub timestamp_ms: i64,
+    /// The CRC-32 of key and value.
+    pub crc32: u32,
+}
+
+/// What to do with a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is the next record.
+    Fold(Position),
+    /// It was read before; there is nothing to do.
+    Skip,
+    /// It is not where reading was to begin: seek there once more.
+    Seek(i64),
+    /// It is not the record that was read before.
+    Changed(String),
+}
+
+/// A partition we own.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    number: u16,
+    epoch: i64,
+    /// What Postgres holds once all batches sent so far are stored.
+    held: Option<i64>,
+    /// The next offset to read; `None` before the first record, where none is stored.
+    next: Option<i64>,
+    last: Option<LastRecord>,
+    max_timestamp_ms: i64,
+    /// The record that has to come first, because it was read last.
+    check: Option<LastRecord>,
+    sought_again: bool,
+    /// The first offset of the batch in hand.
+    from: Option<i64>,
+    counts: Counts,
+    at_end: bool,
+    catching_up: bool,
+    published: Option<i64>,
+}
+
+/// Where reading a partition begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// The offset to begin at.
+    pub offset: i64,
+    /// Whether the record there was read before and is compared.
+    pub checked: bool,
+}
+
+/// Says where reading begins, given the offsets `[start, end)` that Kafka has.
+///
+/// Begins at the record read last, where Kafka still has it, so that it is compared when it arrives.
+///
+/// # Errors
+/// When what is stored does not fit what Kafka has.
+pub fn start(feed: &Feed, stored: &Stored, (start, end): (i64, i64), cluster_id: Option<&str>) -> Result<Start, Error> {
+    let (topic, partition) = (feed.topic.clone(), stored.partition);
+    let Some(next) = stored.next_offset else { return Ok(Start { offset: start, checked: false }) };
+    if let (Some(ours), Some(theirs)) = (stored.cluster_id.as_deref(), cluster_id)
+        && ours != theirs
+    {
+        let why = format!("they belong to the Kafka cluster {ours}, and this is {theirs}");
+        return Err(Error::TopicChanged { topic, partition, why });
+    }
+    if next > end {
+        let why = format!("the next offset to read is {next}, and the topic ends at {end}");
+        return Err(Error::TopicChanged { topic, partition, why });
+    }
+    if next < start {
+        return Err(Error::RetentionGap { topic, partition, needed: next, start });
+    }
+    match stored.last {
+        Some(last) if last.offset >= start && last.offset < end => Ok(Start { offset: last.offset, checked: true }),
+        _ => Ok(Start { offset: next, checked: false }),
+    }
+}
+
+impl Progress {
+    /// A partition just claimed, about to be read from `start`.
+    ///
+    /// # Errors
+    /// When the partition's number is beyond what is supported.
+    pub fn new(stored: &Stored, start: Start) -> Result<Self, Error> {
+        Ok(Self {
+            number: short(stored.partition)?,
+            epoch: stored.epoch,
+            held: stored.next_offset,
+            next: stored.next_offset,
+            last: stored.last,
+            max_timestamp_ms: stored.max_timestamp_ms,
+            check: stored.last.filter(|_| start.checked),
+            sought_again: false,
+            from: None,
+            counts: Counts::default(),
+            at_end: false,
+            catching_up: stored.catching_up,
+            published: stored.published_through,
+        })
+    }
+
+    /// Judges a message by its offset, and notes it as read when it is to be folded.
+    pub fn arrive(&mut self, arrived: Arrived) -> Verdict {
+        if self.check.is_some()
+            && let Some(verdict) = self.compare(arrived)
+        {
+            return verdict;
+        }
+        if self.next.is_some_and(|next| arrived.offset < next) {
+            return Verdict::Skip;
+        }
+        self.at_end = false;
+        self.from.get_or_insert(self.next.unwrap_or(arrived.offset));
+        self.next = Some(arrived.offset + 1);
+        self.last =
+            Some(LastRecord { offset: arrived.offset, timestamp_ms: arrived.timestamp_ms, crc32: arrived.crc32 });
+        self.max_timestamp_ms = self.max_timestamp_ms.max(arrived.timestamp_ms);
+        Verdict::Fold(Position { stamp: Stamp::new(self.max_timestamp_ms, self.number), offset: arrived.offset })
+    }
+
+    /// Compares the first message with the record read last.
+    fn compare(&mut self, arrived: Arrived) -> Option<Verdict> {
+        let check = self.check?;
+        if arrived.offset < check.offset {
+            return Some(Verdict::Skip);
+        }
+        if arrived.offset > check.offset && !self.sought_again {
+            // Compaction may have taken the record, or the position was not where we asked for it.
+            self.sought_again = true;
+            return Some(Verdict::Seek(check.offset));
+        }
+        self.check = None;
+        if arrived.offset > check.offset {
+            return None;
+        }
+        if (arrived.timestamp_ms, arrived.crc32) == (check.timestamp_ms, check.crc32) {
+            return Some(Verdict::Skip);
+        }
+        Some(Verdict::Changed(format!("the record at offset {} is not the one that was read there", check.offset)))
+    }
+
+    /// Counts what became of the record that was last to be folded.
+    pub fn count(&mut self, outcome: Outcome) {
+        self.counts.add(outcome);
+    }
+
+    /// Notes that all records up to `end` have been read; those before it that never came are
+    /// control records, or were compacted away.
+    pub fn reach_end(&mut self, end: i64) {
+        self.at_end = true;
+        if self.next.unwrap_or(0) < end {
+            self.from.get_or_insert(self.next.unwrap_or(end));
+            self.next = Some(end);
+        }
+    }
+
+    /// Takes what the batch in hand covers of this partition; afterwards the next batch begins.
+    fn seal(&mut self, partition: i32) -> Option<Span> {
+        let from = self.from.take()?;
+        let to = self.next?;
+        let held = self.held.replace(to);
+        let (epoch, last, max_timestamp_ms) = (self.epoch, self.last, self.max_timestamp_ms);
+        let counts = std::mem::take(&mut self.counts);
+        Some(Span { partition, epoch, held, from, to, last, max_timestamp_ms, counts })
+    }
+}
+
+/// All partitions we own.
+#[derive(Clone, Debug, Default)]
+pub struct Partitions {
+    owned: BTreeMap<i32, Progress>,
+}
+
+impl Partitions {
+    /// Takes a partition in.
+    pub fn insert(&mut self, partition: i32, progress: Progress) {
+        self.owned.insert(partition, progress);
+    }
+
+    /// Lets a partition go.
+    pub fn remove(&mut self, partition: i32) {
+        self.owned.remove(&partition);
+    }
+
+    /// Lets all go.
+    pub fn clear(&mut self) {
+        self.owned.clear();
+    }
+
+    /// One of them.
+    pub fn get_mut(&mut self, partition: i32) -> Option<&mut Progress> {
+        self.owned.get_mut(&partition)
+    }
+
+    /// What Postgres holds of one of them, as far as is known here.
+    pub fn as_stored(&self, partition: i32) -> Option<Stored> {
+        let progress = self.owned.get(&partition)?;
+        Some(Stored {
+            partition,
+            epoch: progress.epoch,
+            next_offset: progress.held,
+            published_through: progress.published,
+            cluster_id: None,
+            last: progress.last,
+            max_timestamp_ms: progress.max_timestamp_ms,
+            catching_up: progress.catching_up,
+        })
+    }
+
+    /// Their numbers, in order.
+    pub fn numbers(&self) -> Vec<i32> {
+        self.owned.keys().copied().collect()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.owned.is_empty()
+    }
+
+    /// Takes what the batch in hand covers.
+    pub fn seal(&mut self) -> Vec<Span> {
+        self.owned.iter_mut().filter_map(|(partition, progress)| progress.seal(*partition)).collect()
+    }
+
+    /// Whether every one of them was read to its end, and nothing has come since.
+    pub fn at_end(&self) -> bool {
+        self.owned.values().all(|progress| progress.at_end)
+    }
+
+    /// Whether every one of them has been read to the end it had at start.
+    pub fn reached(&self, ends: &BTreeMap<i32, i64>) -> bool {
+        let reached = |(partition, progress): (&i32, &Progress)| match ends.get(partition) {
+            Some(end) => progress.next.unwrap_or(0) >= *end || progress.at_end,
+            None => progress.at_end,
+        };
+        self.owned.iter().all(reached)
+    }
+
+    /// Whether any of them was made again and is not yet read to its end.
+    pub fn catching_up(&self) -> bool {
+        self.owned.values().any(|progress| progress.catching_up && !progress.at_end)
+    }
+
+    /// Whether any of them stands elsewhere than it was published.
+    pub fn unpublished(&self) -> bool {
+        self.owned.values().any(|progress| progress.published != progress.next)
+    }
+
+    /// How far each goes, for a publication; all that was read must have been sealed.
+    pub fn through(&self) -> Vec<Through> {
+        let through = |(partition, progress): (&i32, &Progress)| Through {
+            partition: *partition,
+            epoch: progress.epoch,
+            next_offset: progress.held,
+        };
+        self.owned.iter().map(through).collect()
+    }
+
+    /// Notes that a publication is there.
+    pub fn published(&mut self, through: &[Through]) {
+        for through in through {
+            if let Some(progress) = self.owned.get_mut(&through.partition) {
+                progress.published = through.next_offset;
+                progress.catching_up = false;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::Changelog;
+
+    const LAST: LastRecord = LastRecord { offset: 9, timestamp_ms: 100, crc32: 7 };
+
+    fn feed() -> Feed {
+        let changelog = Changelog { table: "changelog", columns: &[], key: &[] };
+        Feed { pipeline: "test", topic: "topic".to_owned(), changelog }
+    }
+
+    fn stored(next_offset: Option<i64>, last: Option<LastRecord>) -> Stored {
+        Stored {
+            partition: 2,
+            epoch: 5,
+            next_offset,
+            published_through: None,
+            cluster_id: Some("a".to_owned()),
+            last,
+            max_timestamp_ms: 100,
+            catching_up: false,
+        }
+    }
+
+    fn arrived(offset: i64, crc32: u32) -> Arrived {
+        Arrived { offset, timestamp_ms: 100, crc32 }
+    }
+
+    #[test]
+    fn where_reading_begins() {
+        let check = |stored: Stored, kafka, cluster: &str| match start(&feed(), &stored, kafka, Some(cluster)) {
+            Ok(start) => format!("at {}{}", start.offset, if start.checked { ", compared" } else { "" }),
+            Err(error) => error.to_string().split(';').next().unwrap_or_default().to_owned(),
+        };
+        assert_eq!(check(stored(None, None), (3, 8), "a"), "at 3");
+        assert_eq!(check(stored(Some(10), Some(LAST)), (0, 20), "a"), "at 9, compared");
+        assert_eq!(check(stored(Some(10), Some(LAST)), (10, 10), "a"), "at 10");
+        assert_eq!(check(stored(Some(10), None), (0, 10), "a"), "at 10");
+        assert_eq!(
+            check(stored(Some(10), Some(LAST)), (12, 20), "a"),
+            "topic topic, partition 2: offsets 10 to 12 were removed by retention before they were read (2 records)"
+        );
+        assert_eq!(
+            check(stored(Some(10), Some(LAST)), (0, 9), "a"),
+            "topic topic, partition 2 is not the topic the stored offsets belong to: the next offset to read is 10, \
+             and the topic ends at 9"
+        );
+        assert_eq!(
+            check(stored(Some(10), Some(LAST)), (0, 20), "b"),
+            "topic topic, partition 2 is not the topic the stored offsets belong to: they belong to the Kafka cluster \
+             a, and this is b"
+        );
+    }
+
+    fn resumed() -> Progress {
+        Progress::new(&stored(Some(10), Some(LAST)), Start { offset: 9, checked: true }).unwrap()
+    }
+
+    fn verdicts(mut progress: Progress, messages: &[Arrived]) -> Vec<String> {
+        let verdict = |message: &Arrived| match progress.arrive(*message) {
+            Verdict::Fold(at) => format!("fold {}", at.offset),
+            other => format!("{other:?}"),
+        };
+        messages.iter().map(verdict).collect()
+    }
+
+    #[test]
+    fn the_record_read_last_is_compared_and_not_folded_again() {
+        assert_eq!(
+            verdicts(resumed(), &[arrived(9, 7), arrived(10, 1), arrived(12, 1)]),
+            ["Skip", "fold 10", "fold 12"]
+        );
+        assert_eq!(
+            verdicts(resumed(), &[arrived(9, 8)]),
+            [r#"Changed("the record at offset 9 is not the one that was read there")"#]
+        );
+    }
+
+    #[test]
+    fn a_record_that_is_gone_is_sought_once_more() {
+        assert_eq!(verdicts(resumed(), &[arrived(11, 1), arrived(11, 1)]), ["Seek(9)", "fold 11"]);
+        assert_eq!(
+            verdicts(resumed(), &[arrived(11, 1), arrived(9, 7), arrived(10, 2)]),
+            ["Seek(9)", "Skip", "fold 10"]
+        );
+    }
+
+    #[test]
+    fn a_span_covers_what_was_read_and_the_next_begins_there() {
+        let mut partitions = Partitions::default();
+        partitions.insert(2, resumed());
+        let read = |partitions: &mut Partitions, offset| {
+            let progress = partitions.get_mut(2).unwrap();
+            if matches!(progress.arrive(arrived(offset, 7)), Verdict::Fold(_)) {
+                progress.count(Outcome::New);
+            }
+        };
+        (9..12).for_each(|offset| read(&mut partitions, offset));
+        let spans = |partitions: &mut Partitions| {
+            let spans = partitions.seal();
+            spans.iter().map(|s| (s.held, s.from, s.to, s.counts.read())).collect::<Vec<_>>()
+        };
+        assert_eq!(spans(&mut partitions), [(Some(10), 10, 12, 2)]);
+        assert_eq!(spans(&mut partitions), []);
+        read(&mut partitions, 14);
+        assert_eq!(spans(&mut partitions), [(Some(12), 12, 15, 1)]);
+        partitions.get_mut(2).unwrap().reach_end(16);
+        assert_eq!(spans(&mut partitions), [(Some(15), 15, 16, 0)]);
+        assert!(partitions.at_end());
+    }
+
+    #[test]
+    fn time_never_goes_back_within_a_partition() {
+        let mut progress = resumed();
+        let stamp = |progress: &mut Progress, offset, timestamp_ms| match progress.arrive(Arrived {
+            offset,
+            timestamp_ms,
+            crc32: 7,
+        }) {
+            Verdict::Fold(at) => at.stamp.timestamp_ms(),
+            other => panic!("{other:?}"),
+        };
+        progress.arrive(arrived(9, 7));
+        assert_eq!(
+            [stamp(&mut progress, 10, 500), stamp(&mut progress, 11, 400), stamp(&mut progress, 12, -1)],
+            [500; 3]
+        );
+    }
+}

@@ -1,0 +1,126 @@
+//! What a pipeline tells `stream` about its data.
+//!
+//! A pipeline is a name, a record type, its groups, and how a group becomes a row. Everything
+//! about Kafka, offsets and transactions is done here, for all of them alike.
+
+use std::{borrow::Cow, fmt, hash::Hash};
+
+use sqlx::PgConnection;
+
+use crate::copy::{CopyError, CopyFields, CopyRow};
+
+/// One fact: what is known under one natural key of a group.
+///
+/// Facts are kept in memory, many millions of them; keep the type small and without pointers.
+pub trait Fact: Clone + Send + 'static {
+    /// The natural key inside the group: a year, a minute.
+    type Key: Ord + Copy;
+
+    /// The fact's natural key.
+    fn key(&self) -> Self::Key;
+
+    /// Whether both facts say the same, bit for bit.
+    fn same(&self, other: &Self) -> bool;
+}
+
+/// What a message turned out to be.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reading<R> {
+    /// A valid record.
+    Record(R),
+    /// A sound record that this pipeline does not keep.
+    Filtered,
+    /// A record that cannot be used, and why.
+    Rejected(Cow<'static, str>),
+}
+
+/// Where a pipeline's facts are stored: an append-only table of its database.
+///
+/// Beside the pipeline's own columns the table has those that [`crate::changelog`] fills:
+/// `id`, `home`, `partition`, `"offset"`, `timestamp_ms`, `batch`.
+#[derive(Clone, Copy, Debug)]
+pub struct Changelog {
+    /// The table's name.
+    pub table: &'static str,
+    /// The pipeline's columns, in the order in which a fact is encoded.
+    pub columns: &'static [&'static str],
+    /// The columns that together name a fact: the group's, then the natural key's.
+    pub key: &'static [&'static str],
+}
+
+/// What a publication is part of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    /// `(partition, the offset up to which it is published)`, for every partition of the topic, in order.
+    pub published: Vec<(i32, i64)>,
+    /// Whether every partition of the topic is published to the end seen at start.
+    pub complete: bool,
+}
+
+/// What a publication did, in words for the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// State rows that were written because they differ from what was stored.
+    pub rows_written: u64,
+    /// The number of the run this publication recorded, or `None` when it would repeat the last one.
+    pub batch_id: Option<i32>,
+    /// What a person wants to know, for the end of the log line: `156/5/3; largest of 2: China`.
+    pub summary: String,
+}
+
+/// A dataset: how its messages are read, grouped, stored and published.
+pub trait Pipeline: Send + Sync + 'static {
+    /// The pipeline's name, as given to `--pipeline`.
+    const NAME: &'static str;
+
+    /// A record that is valid; borrows from the message.
+    type Record<'a>;
+    /// What facts are grouped by: a country, a day.
+    type Group: Copy + Eq + Hash + Ord + Send + Sync + fmt::Display + fmt::Debug + 'static;
+    /// What is kept of a record.
+    type Fact: Fact;
+    /// What facts share, so that each of them stays small: names, for instance.
+    type Symbols: Default + Send + 'static;
+    /// A group's row in the state table.
+    type Row: Send + Sync + 'static;
+
+    /// Where facts are stored.
+    fn changelog(&self) -> Changelog;
+
+    /// Reads a message; pure. A message without a value never gets here: it is rejected before.
+    fn read<'a>(&self, key: Option<&'a [u8]>, value: &'a [u8]) -> Reading<Self::Record<'a>>;
+
+    /// The group a record belongs to.
+    fn group(record: &Self::Record<'_>) -> Self::Group;
+
+    /// What the message key of a group's records is made of; two groups may share a route.
+    fn route(group: &Self::Group) -> String;
+
+    /// What is kept of a record.
+    fn fact(record: &Self::Record<'_>, symbols: &mut Self::Symbols) -> Self::Fact;
+
+    /// Writes a fact's columns, in the order of [`Changelog::columns`].
+    fn encode(group: &Self::Group, fact: &Self::Fact, symbols: &Self::Symbols, row: &mut CopyRow<'_>);
+
+    /// Reads what [`Pipeline::encode`] wrote.
+    ///
+    /// # Errors
+    /// When a column does not hold what it should.
+    fn decode(row: &mut CopyFields<'_>, symbols: &mut Self::Symbols) -> Result<(Self::Group, Self::Fact), CopyError>;
+
+    /// Computes a group's row from its facts, which come in key order; pure.
+    fn aggregate<'a>(
+        &self,
+        group: &Self::Group,
+        facts: impl Iterator<Item = &'a Self::Fact>,
+        symbols: &Self::Symbols,
+    ) -> Self::Row;
+
+    /// Writes changed groups where they differ from what is stored. Runs inside the publication's
+    /// transaction, and sees all that other replicas have published.
+    fn upsert(&self, tx: &mut PgConnection, rows: &[Self::Row]) -> impl Future<Output = Result<u64, sqlx::Error>>;
+
+    /// Writes what needs all groups: clusters, quarters. Runs in the same transaction, after
+    /// [`Pipeline::upsert`]; a run that would repeat the last one writes nothing.
+    fn conclude(&self, tx: &mut PgConnection, coverage: &Coverage) -> impl Future<Output = anyhow::Result<Published>>;
+}

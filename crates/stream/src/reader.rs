@@ -1,0 +1,387 @@
+//! The thread that reads: it alone polls Kafka and owns the facts in memory.
+//!
+//! One turn of its loop hears the writer, answers the group, goes on loading, reads, sends what is
+//! due. It never waits for Postgres: while the writer is busy it keeps polling, with the
+//! partitions paused.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, mpsc},
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    Message, Offset, TopicPartitionList,
+    consumer::{CommitMode, Consumer},
+    error::{KafkaError, RDKafkaErrorCode},
+    message::OwnedMessage,
+};
+use service::{Stop, health::Health};
+
+use crate::{
+    Error, Pipeline,
+    group::{ASK, GroupConsumer},
+    intake::Intake,
+    loader::Loader,
+    memory,
+    offsets::Feed,
+    partitions::Verdict,
+    rebalance::Assignment,
+    schedule::Schedule,
+    settings::ConsumeSettings,
+    writer::{Event, Job, Task},
+};
+
+/// Batches the writer may hold: one being stored and one ready, so that neither side waits.
+pub(crate) const IN_FLIGHT: usize = 2;
+/// The most that can be queued for the writer: the batches, one more on a revocation, a publication, a survey.
+pub(crate) const JOBS: usize = IN_FLIGHT + 6;
+/// How long one poll may wait for a record; signals and the writer are looked at in between.
+const POLL: Duration = Duration::from_millis(50);
+/// A trickle of records is stored after this time, even if it never pauses.
+const BATCH_AGE: Duration = Duration::from_millis(500);
+/// A writer that is busy for longer than this is away: go on polling, paused.
+const BUSY: Duration = Duration::from_secs(1);
+
+/// What the reading thread is given.
+pub struct Parts<P: Pipeline> {
+    /// Our membership of the group.
+    pub consumer: Arc<GroupConsumer>,
+    /// The dataset.
+    pub pipeline: Arc<P>,
+    /// Topic and changelog.
+    pub feed: Arc<Feed>,
+    /// Batch sizes, times, modes.
+    pub settings: Arc<ConsumeSettings>,
+    /// Claims and loads.
+    pub loader: Loader,
+    /// Where loads run.
+    pub runtime: tokio::runtime::Handle,
+    /// To the writer.
+    pub jobs: tokio::sync::mpsc::Sender<Job<P>>,
+    /// From the writer.
+    pub events: mpsc::Receiver<Event>,
+    /// Readiness and liveness.
+    pub health: Health,
+    /// Whether to stop.
+    pub stop: Stop,
+    /// The end of every partition of the topic at start.
+    pub ends: BTreeMap<i32, i64>,
+    /// The id of the Kafka cluster.
+    pub cluster_id: Option<String>,
+    /// Kafka's address, for messages.
+    pub brokers: String,
+}
+
+/// The reading thread.
+pub struct Reader<P: Pipeline> {
+    pub(crate) parts: Parts<P>,
+    pub(crate) intake: Intake<P>,
+    pub(crate) assignment: Assignment<P>,
+    pub(crate) schedule: Schedule,
+    /// Counts how often memory was given up; jobs of an older term are void.
+    pub(crate) term: u64,
+    pub(crate) in_flight: usize,
+    /// Since when the writer has been full.
+    full_since: Option<Instant>,
+    /// Records that arrived although their partition was paused.
+    pub(crate) stash: Vec<OwnedMessage>,
+    held: bool,
+    kafka_away_since: Option<Instant>,
+    committed: BTreeMap<i32, i64>,
+    memory_limit_mib: Option<u64>,
+}
+
+impl<P: Pipeline> Reader<P> {
+    /// Puts the parts together.
+    pub fn new(parts: Parts<P>) -> Self {
+        parts.health.fault("group", "not yet a member of the group");
+        let memory_limit_mib = parts.settings.max_facts_memory.or_else(memory::default_limit_mib);
+        Self {
+            intake: Intake::new(Arc::clone(&parts.pipeline), Arc::clone(&parts.feed)),
+            assignment: Assignment::default(),
+            schedule: Schedule::new(&parts.settings),
+            term: 0,
+            in_flight: 0,
+            full_since: None,
+            stash: Vec::new(),
+            held: false,
+            kafka_away_since: None,
+            committed: BTreeMap::new(),
+            memory_limit_mib,
+            parts,
+        }
+    }
+
+    /// Reads until all is done, or it is time to stop.
+    ///
+    /// # Errors
+    /// Whatever ends a consumer, see [`Error`].
+    pub fn run(&mut self) -> Result<(), Error> {
+        loop {
+            self.parts.health.turn();
+            self.hear()?;
+            self.answer_group()?;
+            self.load_on()?;
+            if self.parts.stop.is_stopping() {
+                return self.wind_down();
+            }
+            if self.may_read() {
+                self.read()?;
+                self.send()?;
+            } else {
+                self.wait()?;
+            }
+            self.publish_if_due()?;
+            if self.is_finished()? {
+                if self.parts.settings.rehome {
+                    self.rehome()?;
+                }
+                self.tell_kafka(CommitMode::Sync);
+                return Ok(());
+            }
+        }
+    }
+
+    fn may_read(&mut self) -> bool {
+        let room = self.in_flight < IN_FLIGHT;
+        self.full_since = if room { None } else { self.full_since.or_else(|| Some(Instant::now())) };
+        room && self.assignment.is_settled()
+    }
+
+    /// Reads until the batch is full, old enough, or nothing comes.
+    fn read(&mut self) -> Result<(), Error> {
+        self.release()?;
+        let consumer = Arc::clone(&self.parts.consumer);
+        let began = Instant::now();
+        let max_records = usize::try_from(self.parts.settings.batch_size).unwrap_or(usize::MAX);
+        for polled in 1_u64.. {
+            match consumer.poll(POLL) {
+                None => return Ok(()),
+                Some(Ok(message)) => self.take(&message)?,
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    self.reach_end(partition);
+                    if self.intake.partitions.at_end() {
+                        return Ok(());
+                    }
+                }
+                Some(Err(error)) => {
+                    self.trouble(&error)?;
+                    return Ok(());
+                }
+            }
+            if self.intake.batch.is_full(max_records) || (polled % 256 == 0 && began.elapsed() > BATCH_AGE) {
+                break;
+            }
+        }
+        self.kafka_is_back();
+        Ok(())
+    }
+
+    fn reach_end(&mut self, partition: i32) {
+        self.kafka_is_back();
+        let end = self.parts.ends.get(&partition).copied().unwrap_or(0);
+        if let Some(progress) = self.intake.partitions.get_mut(partition) {
+            progress.reach_end(end);
+        }
+    }
+
+    pub(crate) fn take(&mut self, message: &impl Message) -> Result<(), Error> {
+        let partition = message.partition();
+        if self.parts.settings.until_end
+            && let Some(end) = self.parts.ends.get(&partition)
+            && message.offset() >= *end
+        {
+            // It came after we began: not for this run.
+            self.reach_end(partition);
+            return Ok(());
+        }
+        match self.intake.take(message) {
+            Verdict::Fold(_) | Verdict::Skip => Ok(()),
+            Verdict::Seek(offset) => {
+                self.parts.consumer.seek(&self.parts.feed.topic, partition, Offset::Offset(offset), ASK)?;
+                Ok(())
+            }
+            Verdict::Changed(why) => self.topic_changed(partition, why),
+        }
+    }
+
+    /// Sends the batch in hand to the writer.
+    pub(crate) fn send(&mut self) -> Result<(), Error> {
+        let batch = self.intake.seal();
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.check_memory()?;
+        self.in_flight += 1;
+        self.ask(Task::Commit(Box::new(batch)))
+    }
+
+    pub(crate) fn check_memory(&self) -> Result<(), Error> {
+        memory::check(self.memory_limit_mib)
+    }
+
+    /// Asks the writer for something; there is always room, see [`JOBS`].
+    pub(crate) fn ask(&mut self, task: Task<P>) -> Result<(), Error> {
+        self.parts.jobs.try_send(Job { term: self.term, task }).map_err(|_| Error::WriterGone)
+    }
+
+    /// Hears all that the writer has to say.
+    fn hear(&mut self) -> Result<(), Error> {
+        loop {
+            match self.parts.events.try_recv() {
+                Ok(event) => self.heed(event)?,
+                Err(mpsc::TryRecvError::Empty) => return Ok(()),
+                Err(mpsc::TryRecvError::Disconnected) => return Err(Error::WriterGone),
+            }
+        }
+    }
+
+    /// Waits a little for the writer; whether it said anything.
+    pub(crate) fn hear_within(&mut self, wait: Duration) -> Result<bool, Error> {
+        match self.parts.events.recv_timeout(wait) {
+            Ok(event) => self.heed(event).map(|()| true),
+            Err(mpsc::RecvTimeoutError::Timeout) => Ok(false),
+            Err(mpsc::RecvTimeoutError::Disconnected) => Err(Error::WriterGone),
+        }
+    }
+
+    fn heed(&mut self, event: Event) -> Result<(), Error> {
+        match event {
+            Event::Committed(offsets) => {
+                self.in_flight = self.in_flight.saturating_sub(1);
+                self.committed.extend(offsets);
+            }
+            Event::Published { through, complete } => {
+                self.intake.partitions.published(&through);
+                self.schedule.published(complete);
+                self.tell_kafka(CommitMode::Async);
+            }
+            Event::Surveyed(stored) => self.schedule.surveyed(&stored, &self.parts.ends),
+            Event::Refused { term, standing } if term == self.term => self.recover(standing),
+            Event::Homeless { term, error } if term == self.term => self.stand_still(error)?,
+            Event::Refused { .. } | Event::Homeless { .. } => {}
+            Event::Failed(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Waits for the writer, the loader or the group, and keeps polling meanwhile.
+    fn wait(&mut self) -> Result<(), Error> {
+        let busy = self.full_since.is_some_and(|since| since.elapsed() > BUSY);
+        if self.assignment.is_settled() && !busy {
+            self.hear_within(POLL)?;
+            return Ok(());
+        }
+        self.hold()?;
+        let consumer = Arc::clone(&self.parts.consumer);
+        match consumer.poll(self.assignment.patience()) {
+            Some(Ok(message)) => self.stash.push(message.detach()),
+            Some(Err(KafkaError::PartitionEOF(_))) | None => {}
+            Some(Err(error)) => self.trouble(&error)?,
+        }
+        Ok(())
+    }
+
+    pub(crate) fn hold(&mut self) -> Result<(), Error> {
+        if !std::mem::replace(&mut self.held, true) {
+            self.parts.consumer.pause(&self.list(self.assignment.assigned()))?;
+        }
+        Ok(())
+    }
+
+    /// Goes on where [`Reader::hold`] stopped, beginning with what arrived nevertheless.
+    fn release(&mut self) -> Result<(), Error> {
+        if std::mem::replace(&mut self.held, false) {
+            self.parts.consumer.resume(&self.list(self.assignment.assigned()))?;
+            for message in std::mem::take(&mut self.stash) {
+                self.take(&message)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn list(&self, partitions: &BTreeSet<i32>) -> TopicPartitionList {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for partition in partitions {
+            list.add_partition(&self.parts.feed.topic, *partition);
+        }
+        list
+    }
+
+    /// The one place where a failure of Kafka at run time is handled.
+    fn trouble(&mut self, error: &KafkaError) -> Result<(), Error> {
+        match error {
+            KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+                // Looks at the ends again, and names what is wrong if something is.
+                self.begin_again();
+            }
+            KafkaError::MessageConsumptionFatal(_) => return Err(error.clone().into()),
+            _ => {
+                let since = *self.kafka_away_since.get_or_insert_with(|| {
+                    tracing::warn!(%error, "kafka does not answer; waiting for it");
+                    Instant::now()
+                });
+                self.parts.health.fault("kafka", format!("kafka is away: {error}"));
+                if since.elapsed() > self.parts.settings.away {
+                    return Err(Error::KafkaAway { brokers: self.parts.brokers.clone(), waited: since.elapsed() });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn kafka_is_back(&mut self) {
+        if self.kafka_away_since.take().is_some() {
+            tracing::info!("kafka answers again");
+            self.parts.health.clear("kafka");
+        }
+    }
+
+    /// Tells Kafka how far we are, for lag tools; nothing of ours reads it.
+    pub(crate) fn tell_kafka(&mut self, mode: CommitMode) {
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in std::mem::take(&mut self.committed) {
+            if self.assignment.assigned().contains(&partition) {
+                // Adding a partition with an offset fails only for offsets below −2000.
+                let _ = list.add_partition_offset(&self.parts.feed.topic, partition, Offset::Offset(offset));
+            }
+        }
+        if list.count() > 0
+            && let Err(error) = self.parts.consumer.commit(&list, mode)
+        {
+            tracing::debug!(%error, "the courtesy commit to kafka failed");
+        }
+    }
+
+    /// Stores what is in hand and publishes, as far as the time allows.
+    fn wind_down(&mut self) -> Result<(), Error> {
+        let began = Instant::now();
+        if self.assignment.is_settled() {
+            self.send()?;
+            self.drain(began, WIND_DOWN_STORE)?;
+            if self.in_flight == 0 && self.assignment.is_settled() && self.intake.state.has_changed() {
+                self.publish()?;
+                while self.schedule.is_publishing() && began.elapsed() < WIND_DOWN_ALL {
+                    self.hear_within(POLL)?;
+                }
+            }
+        }
+        self.tell_kafka(CommitMode::Sync);
+        tracing::info!(stopped_in_ms = began.elapsed().as_millis(), "stopped");
+        Ok(())
+    }
+
+    /// Waits until the writer has stored what it was given, until `limit` after `began`.
+    pub(crate) fn drain(&mut self, began: Instant, limit: Duration) -> Result<(), Error> {
+        while self.in_flight > 0 && began.elapsed() < limit {
+            self.hear_within(Duration::from_millis(20))?;
+        }
+        Ok(())
+    }
+}
+
+/// The share of the 20 s stop deadline in which batches may still be stored.
+const WIND_DOWN_STORE: Duration = Duration::from_secs(10);
+/// The share of it in which a publication may still end; the rest is for leaving the group.
+const WIND_DOWN_ALL: Duration = Duration::from_secs(15);

@@ -1,0 +1,44 @@
+//! How a topic is carried into Postgres; the same for every pipeline.
+
+use std::time::Duration;
+
+use clap::Args;
+use service::settings::span;
+
+/// Settings of the consumer that no pipeline differs in.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Consuming")]
+pub struct ConsumeSettings {
+    /// Stop at the end the topic had at start, and publish once, then; without it, follow the topic.
+    #[arg(long, env = "UNTIL_END")]
+    pub until_end: bool,
+    /// The least time between two publications (a span such as 5s or 1m).
+    #[arg(long, env = "PUBLISH_EVERY", default_value = "5s", value_parser = span, value_name = "SPAN")]
+    pub publish_every: Duration,
+    /// The most records in one transaction; a batch is also sent at 8 MiB.
+    #[arg(long, env = "BATCH_SIZE", default_value = "10000", value_name = "RECORDS",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub batch_size: u32,
+    /// The consumer group; by default `tributary-` and the pipeline's name.
+    #[arg(long, env = "GROUP_ID", value_name = "NAME")]
+    pub group_id: Option<String>,
+    /// How long to wait at start for Kafka, the topic, Postgres and the schema.
+    #[arg(long, env = "STARTUP_WAIT", default_value = "60s", value_parser = span, value_name = "SPAN")]
+    pub wait: Duration,
+    /// How long Kafka or Postgres may be away while running; then exit 69.
+    #[arg(long, env = "AWAY", default_value = "5m", value_parser = span, value_name = "SPAN")]
+    pub away: Duration,
+    /// Accept that the topic was made again, or has lost offsets: keep the facts, begin at the topic's
+    /// earliest offset, and publish nothing before its end is reached.
+    #[arg(long, env = "RESET_OFFSETS")]
+    pub reset_offsets: bool,
+    /// The most memory the process may use, MiB; by default three quarters of the container's limit, or of the machine.
+    #[arg(long, env = "MAX_FACTS_MEMORY", value_name = "MIB")]
+    pub max_facts_memory: Option<u64>,
+    /// Move groups to the partitions their records come from, at the end. Set by `consumer rehome`.
+    #[arg(skip)]
+    pub rehome: bool,
+    /// The most memory for records that were fetched and not yet read, KiB.
+    #[arg(long, env = "FETCH_QUEUE", default_value = "8192", value_name = "KIB")]
+    pub fetch_queue_kib: u32,
+}

@@ -1,0 +1,52 @@
+//! What a producer sends: a pipeline's rows, one message after another.
+
+/// One Kafka message about to be sent. Its buffers are reused from row to row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The message key: the record's route, which decides its partition.
+    pub key: Vec<u8>,
+    /// The message value.
+    pub value: Vec<u8>,
+}
+
+/// What became of one row of the input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Row {
+    /// The message is filled in and wants to be sent.
+    Send,
+    /// The row is sound and not wanted.
+    Filtered,
+    /// The row cannot be read; the reason is a sentence's worth, lowercase.
+    Rejected(String),
+}
+
+/// An input that cannot be read any further.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The input is not what the pipeline reads: an empty file, a missing column, a broken archive.
+    #[error("{0}")]
+    Unusable(String),
+    /// Reading failed.
+    #[error("line {line}: cannot read the input")]
+    Read {
+        /// The line that was being read, counted from 1.
+        line: u64,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+}
+
+/// An input, row by row.
+pub trait Source: Send {
+    /// Reads the next row into `message`; `None` at the end of the input.
+    ///
+    /// # Errors
+    /// When nothing more can be read. A bad row is no error, but [`Row::Rejected`].
+    fn next(&mut self, message: &mut Outgoing) -> Result<Option<Row>, SourceError>;
+
+    /// The line the row last read began at, counted from 1, the header included.
+    fn line(&self) -> u64;
+
+    /// What a person would call the row last read, for a log line: `Brazil - 1987`.
+    fn label(&self) -> String;
+}

@@ -1,0 +1,282 @@
+//! The facts of each group, in memory: new, corrected or unchanged.
+
+use std::hash::BuildHasher;
+
+use hashbrown::{HashMap, hash_map::Entry};
+
+use crate::{
+    batch::{Changes, Outcome},
+    copy::{CopyError, CopyFields},
+    offsets::Stamp,
+    pipeline::{Fact, Pipeline},
+};
+
+type Hasher = foldhash::fast::RandomState;
+
+/// Where a record was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Its partition, and the greatest timestamp of that partition so far.
+    pub stamp: Stamp,
+    /// Its Kafka offset.
+    pub offset: i64,
+}
+
+/// All facts of the partitions a consumer owns. A pure value: nothing here does I/O.
+pub struct State<P: Pipeline> {
+    groups: HashMap<P::Group, Group<P::Fact>, Hasher>,
+    /// The partition each route lives in.
+    homes: HashMap<String, u16, Hasher>,
+    symbols: P::Symbols,
+    /// The groups to publish: each once, while its `changed` is set.
+    changed: Vec<P::Group>,
+    facts: usize,
+}
+
+struct Group<F> {
+    home: u16,
+    /// Whether records came from more than one partition: then stamps decide, and are stored.
+    spread: bool,
+    changed: bool,
+    /// In key order.
+    facts: Vec<Stamped<F>>,
+}
+
+struct Stamped<F> {
+    fact: F,
+    stamp: Stamp,
+}
+
+/// What a record did to its group.
+struct Told {
+    outcome: Outcome,
+    /// Whether the fact, or its place in the order of records, has to be stored.
+    stored: bool,
+}
+
+impl<P: Pipeline> Default for State<P> {
+    fn default() -> Self {
+        Self {
+            groups: HashMap::default(),
+            homes: HashMap::default(),
+            symbols: P::Symbols::default(),
+            changed: Vec::new(),
+            facts: 0,
+        }
+    }
+}
+
+impl<P: Pipeline> State<P> {
+    /// Folds a record in, and notes in `changes` what has to be stored.
+    pub fn fold(&mut self, record: &P::Record<'_>, at: Position, changes: &mut Changes) -> Outcome {
+        let group = P::group(record);
+        let fact = P::fact(record, &mut self.symbols);
+        let entry = match self.groups.entry(group) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let home = find_home(&mut self.homes, P::route(&group), at.stamp.partition(), changes);
+                entry.insert(Group::new(home))
+            }
+        };
+        let told = entry.tell(&fact, at.stamp);
+        self.facts += usize::from(told.outcome == Outcome::New);
+        if told.outcome != Outcome::Unchanged && !std::mem::replace(&mut entry.changed, true) {
+            self.changed.push(group);
+        }
+        if told.stored {
+            let mut row = changes.row(entry.home, at);
+            P::encode(&group, &fact, &self.symbols, &mut row);
+        }
+        told.outcome
+    }
+
+    /// Notes that a route lives in `home`, as stored.
+    pub fn load_home(&mut self, route: String, home: u16) {
+        self.homes.insert(route, home);
+    }
+
+    /// Takes back a stored fact; rows may come in any order, the greatest id of a key wins.
+    ///
+    /// # Errors
+    /// When the row is not what [`Pipeline::encode`] writes.
+    pub fn load_row(&mut self, mut row: CopyFields<'_>, ids: &mut LoadedIds<P>) -> Result<(), CopyError> {
+        let id = row.i64()?;
+        let home = short(row.i32()?, &row)?;
+        let timestamp_ms = row.i64()?;
+        let stamp = Stamp::new(timestamp_ms, short(row.i32()?, &row)?);
+        let (group, fact) = P::decode(&mut row, &mut self.symbols)?;
+        let entry = match self.groups.entry(group) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            // A route that was moved away has left older rows behind.
+            Entry::Vacant(_) if self.homes.get(&P::route(&group)) != Some(&home) => return Ok(()),
+            Entry::Vacant(entry) => entry.insert(Group::new(home)),
+        };
+        if entry.home == home {
+            let known = ids.0.entry(group).or_default();
+            self.facts += usize::from(entry.load(fact, stamp, (id, known)));
+        }
+        Ok(())
+    }
+
+    /// Forgets all that lives in a partition.
+    pub fn forget(&mut self, partition: u16) {
+        let mut forgotten = 0;
+        self.groups.retain(|_, group| {
+            let stays = group.home != partition;
+            forgotten += if stays { 0 } else { group.facts.len() };
+            stays
+        });
+        self.facts -= forgotten;
+        self.homes.retain(|_, home| *home != partition);
+        let groups = &self.groups;
+        self.changed.retain(|group| groups.contains_key(group));
+    }
+
+    /// Has every group published again, since it is not known what was.
+    pub fn mark_all_changed(&mut self) {
+        self.changed.clear();
+        self.changed.extend(self.groups.iter_mut().map(|(key, group)| {
+            group.changed = true;
+            *key
+        }));
+    }
+
+    /// Computes the rows of the groups that changed since the last call, in group order.
+    pub fn take_changed(&mut self, pipeline: &P) -> Vec<P::Row> {
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.sort_unstable();
+        let mut row_of = |key: &P::Group| {
+            let group = self.groups.get_mut(key)?;
+            group.changed = false;
+            Some(pipeline.aggregate(key, group.facts.iter().map(|stamped| &stamped.fact), &self.symbols))
+        };
+        changed.iter().filter_map(&mut row_of).collect()
+    }
+
+    /// Lists the groups whose newest record came from another partition than they live in, with that partition.
+    pub fn strays(&self) -> Vec<(P::Group, u16)> {
+        let newest = |group: &Group<P::Fact>| group.facts.iter().map(|stamped| stamped.stamp).max();
+        let strays = self.groups.iter().filter_map(|(key, group)| Some((*key, group.home, newest(group)?.partition())));
+        let mut strays: Vec<_> = strays.filter(|(_, home, now)| home != now).map(|(key, _, now)| (key, now)).collect();
+        strays.sort_unstable();
+        strays
+    }
+
+    /// Moves a route and its group's facts to another partition, and notes in `changes` what has to be stored.
+    pub fn rehome(&mut self, group: &P::Group, home: u16, changes: &mut Changes) {
+        let Some(entry) = self.groups.get_mut(group) else { return };
+        entry.home = home;
+        self.homes.insert(P::route(group), home);
+        for Stamped { fact, stamp } in &entry.facts {
+            let mut row = changes.row(home, Position { stamp: *stamp, offset: NO_OFFSET });
+            P::encode(group, fact, &self.symbols, &mut row);
+        }
+    }
+
+    /// Whether any group waits to be published.
+    pub fn has_changed(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
+    /// The number of facts.
+    pub fn facts(&self) -> usize {
+        self.facts
+    }
+
+    /// The number of groups.
+    pub fn groups(&self) -> usize {
+        self.groups.len()
+    }
+}
+
+/// The offset of a changelog row that no record brought: one written by `consumer rehome`.
+const NO_OFFSET: i64 = -1;
+
+/// The ids of the rows loaded so far, beside the facts; dropped when loading ends.
+pub struct LoadedIds<P: Pipeline>(HashMap<P::Group, Vec<i64>, Hasher>);
+
+impl<P: Pipeline> Default for LoadedIds<P> {
+    fn default() -> Self {
+        Self(HashMap::default())
+    }
+}
+
+fn short(partition: i32, row: &CopyFields<'_>) -> Result<u16, CopyError> {
+    u16::try_from(partition).map_err(|error| row.impossible(error))
+}
+
+fn find_home<S: BuildHasher>(
+    homes: &mut HashMap<String, u16, S>,
+    route: String,
+    partition: u16,
+    changes: &mut Changes,
+) -> u16 {
+    *homes.entry(route).or_insert_with_key(|route| {
+        changes.new_route(route, partition);
+        partition
+    })
+}
+
+impl<F: Fact> Group<F> {
+    fn new(home: u16) -> Self {
+        Self { home, spread: false, changed: false, facts: Vec::new() }
+    }
+
+    /// Where a key is, or where it belongs. Most input comes in key order.
+    fn find(&self, key: F::Key) -> Result<usize, usize> {
+        match self.facts.last() {
+            Some(last) if last.fact.key() >= key => self.facts.binary_search_by_key(&key, |known| known.fact.key()),
+            _ => Err(self.facts.len()),
+        }
+    }
+
+    fn insert(&mut self, at: usize, stamped: Stamped<F>) {
+        if self.facts.len() == self.facts.capacity() {
+            // Doubling would leave half of the memory empty in the worst case.
+            self.facts.reserve_exact((self.facts.len() / 4).max(4));
+        }
+        self.facts.insert(at, stamped);
+    }
+
+    fn tell(&mut self, fact: &F, stamp: Stamp) -> Told {
+        self.spread |= stamp.partition() != self.home;
+        let at = match self.find(fact.key()) {
+            Ok(at) => at,
+            Err(at) => {
+                self.insert(at, Stamped { fact: fact.clone(), stamp });
+                return Told { outcome: Outcome::New, stored: true };
+            }
+        };
+        let known = &mut self.facts[at];
+        if stamp < known.stamp {
+            // A record that another partition has overtaken tells nothing.
+            return Told { outcome: Outcome::Unchanged, stored: false };
+        }
+        known.stamp = stamp;
+        if known.fact.same(fact) {
+            // Where stamps decide between partitions, a restart must find them again.
+            return Told { outcome: Outcome::Unchanged, stored: self.spread };
+        }
+        known.fact = fact.clone();
+        Told { outcome: Outcome::Corrected, stored: true }
+    }
+
+    /// Takes back a stored fact; whether its key was not known yet.
+    fn load(&mut self, fact: F, stamp: Stamp, (id, ids): (i64, &mut Vec<i64>)) -> bool {
+        self.spread |= stamp.partition() != self.home;
+        match self.find(fact.key()) {
+            Ok(at) => {
+                if id > ids[at] {
+                    ids[at] = id;
+                    self.facts[at] = Stamped { fact, stamp };
+                }
+                false
+            }
+            Err(at) => {
+                ids.insert(at, id);
+                self.insert(at, Stamped { fact, stamp });
+                true
+            }
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! The thread that talks to Postgres: batches and publications, one after another, in order.
+
+use std::{
+    sync::{Arc, mpsc},
+    time::Instant,
+};
+
+use metrics::{counter, gauge, histogram};
+use service::{backoff::Backoff, health::Health};
+
+use crate::{
+    Error, Pipeline,
+    batch::{Batch, Counts},
+    changelog::{self, Commit, Standing},
+    claims,
+    database::{Database, Session, is_transient},
+    offsets::{Feed, Stored},
+    publication::{self, Outcome, Publication, Through},
+    settings::ConsumeSettings,
+};
+
+/// What the reading thread asks for. Jobs of a term that was refused are dropped unread: they
+/// build on memory that is void.
+pub struct Job<P: Pipeline> {
+    /// Counts how often the reading thread began anew.
+    pub term: u64,
+    /// What is to be done.
+    pub task: Task<P>,
+}
+
+/// One thing to do.
+pub enum Task<P: Pipeline> {
+    /// Store a batch.
+    Commit(Box<Batch>),
+    /// Publish.
+    Publish(Box<Publication<P>>),
+    /// Tell where every partition of the topic stands.
+    Survey,
+}
+
+/// What the reading thread hears back.
+#[derive(Debug)]
+pub enum Event {
+    /// A batch is stored: `(partition, next offset)`.
+    Committed(Vec<(i32, i64)>),
+    /// A publication is there.
+    Published {
+        /// How far it goes.
+        through: Vec<Through>,
+        /// Whether every partition of the topic is published to the end seen at start.
+        complete: bool,
+    },
+    /// Where every partition stands.
+    Surveyed(Vec<Stored>),
+    /// What was asked for in this term must not be done; memory has to be loaded again.
+    Refused {
+        /// The term.
+        term: u64,
+        /// Why.
+        standing: Standing,
+    },
+    /// A route's home is owned by another consumer; the term is over.
+    Homeless {
+        /// The term.
+        term: u64,
+        /// The error to show.
+        error: Error,
+    },
+    /// The end: retries are used up, or there is nothing to retry.
+    Failed(Error),
+}
+
+/// What the writer needs to know.
+pub struct Writer<P: Pipeline> {
+    /// The dataset.
+    pub pipeline: Arc<P>,
+    /// Topic and changelog.
+    pub feed: Arc<Feed>,
+    /// Where Postgres is.
+    pub database: Database,
+    /// The id of the Kafka cluster, stored with the offsets.
+    pub cluster_id: Option<String>,
+    /// How long Postgres may be away.
+    pub settings: Arc<ConsumeSettings>,
+    /// Unready while Postgres is away.
+    pub health: Health,
+    /// Where answers go.
+    pub events: mpsc::Sender<Event>,
+}
+
+impl<P: Pipeline> Writer<P> {
+    /// Does jobs until there are no more to come.
+    pub async fn run(self, mut jobs: tokio::sync::mpsc::Receiver<Job<P>>) {
+        let mut session = None;
+        let mut void = None;
+        while let Some(Job { term, task }) = jobs.recv().await {
+            if void == Some(term) {
+                continue;
+            }
+            let event = match task {
+                Task::Commit(batch) => self.commit(&mut session, term, *batch).await,
+                Task::Publish(publication) => self.publish(&mut session, term, &publication).await,
+                Task::Survey => self.survey(&mut session).await,
+            };
+            let event = event.unwrap_or_else(Event::Failed);
+            if matches!(event, Event::Refused { .. } | Event::Homeless { .. } | Event::Failed(_)) {
+                void = Some(term);
+            }
+            if self.events.send(event).is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn commit(&self, session: &mut Option<Session>, term: u64, mut batch: Batch) -> Result<Event, Error> {
+        let began = Instant::now();
+        let mut retry = Retry::new(self, "saving a batch");
+        let commit = loop {
+            let opened = match open(&self.database, session).await {
+                Ok(opened) => opened,
+                Err(error) => {
+                    retry.after(error.into()).await?;
+                    continue;
+                }
+            };
+            let feed = (&*self.feed, self.cluster_id.as_deref());
+            let work = changelog::commit(&mut opened.connection, feed, &mut batch);
+            match self.database.guard(opened.backend, work).await {
+                Ok(commit) => break commit,
+                Err(error) => {
+                    *session = None;
+                    retry.after(error.into()).await?;
+                }
+            }
+        };
+        retry.over();
+        Ok(match commit {
+            Commit::Stored => {
+                report_batch(&batch, began);
+                Event::Committed(batch.spans.iter().map(|span| (span.partition, span.to)).collect())
+            }
+            Commit::Refused(standing) => Event::Refused { term, standing },
+            Commit::Homeless { route, home, partition } => {
+                Event::Homeless { term, error: Error::Homeless { route, home, partition } }
+            }
+        })
+    }
+
+    async fn publish(
+        &self,
+        session: &mut Option<Session>,
+        term: u64,
+        publication: &Publication<P>,
+    ) -> Result<Event, Error> {
+        let began = Instant::now();
+        let mut retry = Retry::new(self, "publishing");
+        let outcome = loop {
+            let opened = match open(&self.database, session).await {
+                Ok(opened) => opened,
+                Err(error) => {
+                    retry.after(error.into()).await?;
+                    continue;
+                }
+            };
+            let work = publication::publish(&mut opened.connection, (&*self.pipeline, &*self.feed), publication);
+            match self.database.guard_any(opened.backend, work).await {
+                Ok(outcome) => break outcome,
+                Err(error) => {
+                    *session = None;
+                    retry.after(error).await?;
+                }
+            }
+        };
+        retry.over();
+        Ok(match outcome {
+            Outcome::Published { report, coverage } => {
+                report_publication(&report, began);
+                Event::Published { through: publication.through.clone(), complete: coverage.complete }
+            }
+            Outcome::Refused(standing) => Event::Refused { term, standing },
+        })
+    }
+
+    async fn survey(&self, session: &mut Option<Session>) -> Result<Event, Error> {
+        let mut retry = Retry::new(self, "looking how far the others are");
+        loop {
+            let found = match open(&self.database, session).await {
+                Ok(opened) => claims::survey(&mut opened.connection, &self.feed).await,
+                Err(error) => Err(error),
+            };
+            match found {
+                Ok(stored) => {
+                    retry.over();
+                    return Ok(Event::Surveyed(stored));
+                }
+                Err(error) => {
+                    *session = None;
+                    retry.after(error.into()).await?;
+                }
+            }
+        }
+    }
+}
+
+async fn open<'s>(database: &Database, session: &'s mut Option<Session>) -> Result<&'s mut Session, sqlx::Error> {
+    match session {
+        Some(session) => Ok(session),
+        None => Ok(session.insert(database.session().await?)),
+    }
+}
+
+/// The one place where a failure of Postgres at run time is handled.
+struct Retry<'a> {
+    health: &'a Health,
+    doing: &'static str,
+    backoff: Backoff,
+}
+
+impl<'a> Retry<'a> {
+    fn new<P: Pipeline>(writer: &'a Writer<P>, doing: &'static str) -> Self {
+        Self { health: &writer.health, doing, backoff: Backoff::new(writer.settings.away) }
+    }
+
+    /// Waits before the next try, or gives up.
+    async fn after(&mut self, error: anyhow::Error) -> Result<(), Error> {
+        let source = match error.downcast::<sqlx::Error>() {
+            Ok(source) if is_transient(&source) => source,
+            Ok(source) => return Err(Error::Postgres { doing: self.doing, source }),
+            Err(other) => return Err(Error::Publication(other)),
+        };
+        let doing = self.doing;
+        let Some(wait) = self.backoff.wait() else {
+            return Err(Error::PostgresAway { doing, waited: self.backoff.elapsed(), source });
+        };
+        self.health.fault("postgres", format!("postgres is away: {source}"));
+        counter!("tributary_retries_total").increment(1);
+        tracing::warn!(error = %source, retry_in_ms = wait.as_millis(), "{doing} failed and will be retried");
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
+
+    /// Notes that it worked.
+    fn over(&self) {
+        self.health.clear("postgres");
+    }
+}
+
+fn report_batch(batch: &Batch, began: Instant) {
+    let Counts { new, unchanged, corrected, filtered, rejected } = batch.counts();
+    histogram!("tributary_batch_seconds").record(began.elapsed().as_secs_f64());
+    for (outcome, records) in [
+        ("new", new),
+        ("unchanged", unchanged),
+        ("corrected", corrected),
+        ("filtered", filtered),
+        ("rejected", rejected),
+    ] {
+        counter!("tributary_records_total", "outcome" => outcome).increment(records.unsigned_abs());
+    }
+    counter!("tributary_rejects_total").increment(rejected.unsigned_abs());
+    if batch.records() == 0 {
+        return;
+    }
+    let number = batch.number.unwrap_or_default();
+    let commit_ms = began.elapsed().as_millis();
+    let records = batch.records();
+    tracing::info!(
+        new,
+        unchanged,
+        corrected,
+        filtered,
+        rejected,
+        commit_ms,
+        "batch {number} with {records} records saved to PostgreSQL"
+    );
+}
+
+fn report_publication(report: &crate::Published, began: Instant) {
+    let ms = began.elapsed().as_millis();
+    histogram!("tributary_publish_seconds").record(began.elapsed().as_secs_f64());
+    let rows_written = report.rows_written;
+    match report.batch_id {
+        Some(batch_id) => {
+            gauge!("tributary_last_batch_id").set(f64::from(batch_id));
+            tracing::info!(rows_written, "published batch_id {batch_id} in {ms} ms: {}", report.summary);
+        }
+        None => tracing::info!(rows_written, publish_ms = ms, "nothing new to publish: {}", report.summary),
+    }
+}

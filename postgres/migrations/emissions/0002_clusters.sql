@@ -1,0 +1,177 @@
+-- Model runs of the emissions pipeline, and what the dashboards read.
+
+CREATE TABLE cluster_runs (
+    batch_id           integer     NOT NULL PRIMARY KEY,
+    processing_time    timestamptz NOT NULL DEFAULT now(),
+    complete           boolean     NOT NULL,
+    note               text,
+    fingerprint        text        NOT NULL,
+    settings           text        NOT NULL,
+    features           text[]      NOT NULL,
+    transform          text        NOT NULL,
+    clusters_requested text        NOT NULL,
+    k                  integer,
+    seed               bigint      NOT NULL,
+    restarts_requested integer     NOT NULL,
+    restarts_used      integer,
+    reached_best_share double precision,
+    max_iterations     integer     NOT NULL,
+    tolerance          double precision NOT NULL,
+    scaler_mean        double precision[],
+    scaler_std         double precision[],
+    centroids          jsonb,
+    inertia            double precision,
+    silhouette         double precision,
+    num_countries      integer     NOT NULL,
+    num_not_clustered  integer     NOT NULL,
+    offsets            jsonb       NOT NULL
+);
+COMMENT ON TABLE cluster_runs IS 'Every model run: what made it and how good it is';
+COMMENT ON COLUMN cluster_runs.batch_id IS 'the run''s number: 1, 2, …, never used twice';
+COMMENT ON COLUMN cluster_runs.processing_time IS 'when it ran';
+COMMENT ON COLUMN cluster_runs.complete IS 'whether every partition of the topic was published to the end seen at start';
+COMMENT ON COLUMN cluster_runs.note IS 'why there are no clusters; null: there are';
+COMMENT ON COLUMN cluster_runs.fingerprint IS 'digest of the facts'' aggregates and the settings; the same one twice in a row is not a new run';
+COMMENT ON COLUMN cluster_runs.settings IS 'the model settings in one line; runs are compared within the same settings';
+COMMENT ON COLUMN cluster_runs.features IS 'the features, in the order of scaler and centroids';
+COMMENT ON COLUMN cluster_runs.transform IS 'what was done to the features before scaling: none, or the natural log';
+COMMENT ON COLUMN cluster_runs.clusters_requested IS 'the number of clusters asked for, or auto';
+COMMENT ON COLUMN cluster_runs.k IS 'the number of clusters; null: none';
+COMMENT ON COLUMN cluster_runs.seed IS 'the seed of the k-means++ starts';
+COMMENT ON COLUMN cluster_runs.restarts_requested IS 'restarts asked for';
+COMMENT ON COLUMN cluster_runs.restarts_used IS 'restarts done: fewer than asked for when there are many countries';
+COMMENT ON COLUMN cluster_runs.reached_best_share IS 'share of the restarts that found the best partition, 0 to 1';
+COMMENT ON COLUMN cluster_runs.max_iterations IS 'the most iterations of one restart';
+COMMENT ON COLUMN cluster_runs.tolerance IS 'a restart has converged when its centroids move less than this (standardised units)';
+COMMENT ON COLUMN cluster_runs.scaler_mean IS 'each feature''s mean before scaling, in the feature''s unit, or its log';
+COMMENT ON COLUMN cluster_runs.scaler_std IS 'each feature''s population standard deviation, likewise';
+COMMENT ON COLUMN cluster_runs.centroids IS 'k arrays of standardised feature values';
+COMMENT ON COLUMN cluster_runs.inertia IS 'sum of squared distances to the nearest centroid, standardised units';
+COMMENT ON COLUMN cluster_runs.silhouette IS 'mean silhouette over all countries, squared Euclidean, −1 to 1';
+COMMENT ON COLUMN cluster_runs.num_countries IS 'countries clustered';
+COMMENT ON COLUMN cluster_runs.num_not_clustered IS 'countries that could not be clustered';
+COMMENT ON COLUMN cluster_runs.offsets IS 'per partition, the offset up to which its facts are in the run';
+
+CREATE TABLE co2_clusters (
+    country            text             NOT NULL,
+    iso_code           text             NOT NULL COLLATE "C" PRIMARY KEY,
+    avg_co2            double precision,
+    avg_co2_per_capita double precision,
+    avg_gdp            double precision,
+    avg_population     double precision,
+    data_points        integer          NOT NULL,
+    first_year         integer          NOT NULL,
+    last_year          integer          NOT NULL,
+    avg_co2_recent     numeric(15,4),
+    cluster            integer          NOT NULL,
+    batch_id           integer          NOT NULL,
+    processing_time    timestamptz      NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE co2_clusters IS 'One row per clustered country, as of the latest run';
+COMMENT ON COLUMN co2_clusters.country IS 'the country''s name in its latest year';
+COMMENT ON COLUMN co2_clusters.iso_code IS 'the country''s code';
+COMMENT ON COLUMN co2_clusters.avg_co2 IS 'million tonnes of CO₂ a year';
+COMMENT ON COLUMN co2_clusters.avg_co2_per_capita IS 'tonnes of CO₂ per person a year';
+COMMENT ON COLUMN co2_clusters.avg_gdp IS 'international-$ of 2011 a year';
+COMMENT ON COLUMN co2_clusters.avg_population IS 'persons';
+COMMENT ON COLUMN co2_clusters.data_points IS 'number of facts';
+COMMENT ON COLUMN co2_clusters.first_year IS 'the first year of them';
+COMMENT ON COLUMN co2_clusters.last_year IS 'the last year of them';
+COMMENT ON COLUMN co2_clusters.avg_co2_recent IS 'mean co2 from 2010 on, million tonnes of CO₂ a year';
+COMMENT ON COLUMN co2_clusters.cluster IS '0 low and developing, 1 moderate, 2 high and industrialised: ascending by the centroid''s mean standardised value';
+COMMENT ON COLUMN co2_clusters.batch_id IS 'the run';
+COMMENT ON COLUMN co2_clusters.processing_time IS 'when it ran';
+
+CREATE TABLE cluster_stats (
+    cluster                    integer          NOT NULL,
+    num_countries              integer          NOT NULL,
+    avg_co2_cluster            double precision,
+    avg_co2_per_capita_cluster double precision,
+    avg_gdp_cluster            double precision,
+    silhouette_score           double precision,
+    batch_id                   integer          NOT NULL,
+    processing_time            timestamptz      NOT NULL DEFAULT now(),
+    PRIMARY KEY (batch_id, cluster)
+);
+COMMENT ON TABLE cluster_stats IS 'Per run and cluster: how many countries, and their means';
+COMMENT ON COLUMN cluster_stats.cluster IS 'the cluster''s label';
+COMMENT ON COLUMN cluster_stats.num_countries IS 'countries in it';
+COMMENT ON COLUMN cluster_stats.avg_co2_cluster IS 'mean of its countries'' avg_co2, million tonnes of CO₂ a year';
+COMMENT ON COLUMN cluster_stats.avg_co2_per_capita_cluster IS 'mean of their avg_co2_per_capita, tonnes of CO₂ per person a year';
+COMMENT ON COLUMN cluster_stats.avg_gdp_cluster IS 'mean of their avg_gdp, international-$ of 2011 a year';
+COMMENT ON COLUMN cluster_stats.silhouette_score IS 'mean silhouette of its countries, squared Euclidean, −1 to 1';
+COMMENT ON COLUMN cluster_stats.batch_id IS 'the run';
+COMMENT ON COLUMN cluster_stats.processing_time IS 'when it ran';
+
+CREATE TABLE co2_cluster_history (
+    iso_code        text        NOT NULL COLLATE "C",
+    country         text        NOT NULL,
+    batch_id        integer     NOT NULL,
+    cluster         integer,
+    processing_time timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (iso_code, batch_id)
+);
+COMMENT ON TABLE co2_cluster_history IS 'A country''s label from the run on at which it changed';
+COMMENT ON COLUMN co2_cluster_history.iso_code IS 'the country''s code';
+COMMENT ON COLUMN co2_cluster_history.country IS 'its name then';
+COMMENT ON COLUMN co2_cluster_history.batch_id IS 'the run from which on the label holds';
+COMMENT ON COLUMN co2_cluster_history.cluster IS 'the label; null: not clustered any more';
+COMMENT ON COLUMN co2_cluster_history.processing_time IS 'when it ran';
+
+CREATE TABLE cluster_moves (
+    batch_id        integer     NOT NULL,
+    iso_code        text        NOT NULL COLLATE "C",
+    country         text        NOT NULL,
+    from_cluster    integer     NOT NULL,
+    to_cluster      integer     NOT NULL,
+    feature         text        NOT NULL,
+    share           double precision NOT NULL,
+    processing_time timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (batch_id, iso_code)
+);
+COMMENT ON TABLE cluster_moves IS 'Who changed cluster against the last complete run of the same settings, and what moved them';
+COMMENT ON COLUMN cluster_moves.batch_id IS 'the run';
+COMMENT ON COLUMN cluster_moves.iso_code IS 'the country''s code';
+COMMENT ON COLUMN cluster_moves.country IS 'its name';
+COMMENT ON COLUMN cluster_moves.from_cluster IS 'its label before';
+COMMENT ON COLUMN cluster_moves.to_cluster IS 'its label now';
+COMMENT ON COLUMN cluster_moves.feature IS 'the feature with the largest change of its share in (distance to the new centroid − distance to the old)';
+COMMENT ON COLUMN cluster_moves.share IS 'that change, squared standardised units';
+COMMENT ON COLUMN cluster_moves.processing_time IS 'when it ran';
+
+CREATE VIEW cluster_analysis AS
+SELECT cluster,
+       count(*) AS country_count,
+       round(avg(avg_co2)::numeric, 2) AS avg_co2,
+       round(avg(avg_co2_per_capita)::numeric, 2) AS avg_co2_per_capita,
+       round(avg(avg_gdp)::numeric, 2) AS avg_gdp,
+       round(avg(avg_population)::numeric, 2) AS avg_population
+FROM co2_clusters
+GROUP BY cluster
+ORDER BY cluster;
+COMMENT ON VIEW cluster_analysis IS 'The clusters of the latest run; means rounded to two decimals, units as in co2_clusters';
+COMMENT ON COLUMN cluster_analysis.cluster IS 'the cluster''s label';
+COMMENT ON COLUMN cluster_analysis.country_count IS 'countries in it';
+COMMENT ON COLUMN cluster_analysis.avg_co2 IS 'mean of its countries'' avg_co2, million tonnes of CO₂ a year';
+COMMENT ON COLUMN cluster_analysis.avg_co2_per_capita IS 'mean of their avg_co2_per_capita, tonnes of CO₂ per person a year';
+COMMENT ON COLUMN cluster_analysis.avg_gdp IS 'mean of their avg_gdp, international-$ of 2011 a year';
+COMMENT ON COLUMN cluster_analysis.avg_population IS 'mean of their avg_population, persons';
+
+CREATE VIEW top_emitters_by_cluster AS
+SELECT cluster, country, avg_co2, co2_per_capita, gdp
+FROM (
+    SELECT cluster, country,
+           round(c.avg_co2::numeric, 2) AS avg_co2,
+           round(avg_co2_per_capita::numeric, 2) AS co2_per_capita,
+           round(avg_gdp::numeric, 2) AS gdp,
+           row_number() OVER (PARTITION BY cluster ORDER BY c.avg_co2 DESC NULLS LAST, iso_code) AS rank
+    FROM co2_clusters c
+) ranked
+WHERE rank <= 10
+ORDER BY cluster, rank;
+COMMENT ON VIEW top_emitters_by_cluster IS 'The ten countries of each cluster with the largest mean co2, latest run; units as in co2_clusters';
+COMMENT ON COLUMN top_emitters_by_cluster.cluster IS 'the cluster''s label';
+COMMENT ON COLUMN top_emitters_by_cluster.country IS 'the country''s name in its latest year';
+COMMENT ON COLUMN top_emitters_by_cluster.avg_co2 IS 'its mean emissions, million tonnes of CO₂ a year';
+COMMENT ON COLUMN top_emitters_by_cluster.co2_per_capita IS 'its mean emissions per person, tonnes of CO₂ a year';
+COMMENT ON COLUMN top_emitters_by_cluster.gdp IS 'its mean gross domestic product, international-$ of 2011 a year';
