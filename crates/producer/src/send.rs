@@ -6,7 +6,7 @@ use registry::producers::Input;
 use service::{Exit, Failure, ResultExt, Stop, telemetry};
 use stream::{
     Source,
-    sender::{self, OnRejected, SendError, SendSettings, Sent},
+    sender::{self, AWAY_LIMIT, OnRejected, SendError, SendSettings, Sent},
     topic::{Lookup, Topic, TopicError},
 };
 
@@ -52,6 +52,7 @@ fn work(job: &Job, stop: &Stop) -> anyhow::Result<()> {
         brokers: lookup.brokers,
         topic: lookup.topic,
         max_message_bytes: topic.max_message_bytes,
+        away_limit: AWAY_LIMIT,
         rate: settings.rate,
         on_rejected: if settings.strict { OnRejected::Stop } else { OnRejected::GoOn },
     };

@@ -73,7 +73,7 @@ fn an_input_at_fault_ends_with_65_and_is_named() {
     check(&folder.path().join("not-there.csv"), "No such file");
     check(folder.path(), "is a directory");
     check(&file(folder.path(), "empty.csv", ""), "the input is empty");
-    check(&file(folder.path(), "missing-gdp.csv", &HEADER.replace("gdp,", "")), "column `gdp` is missing");
+    check(&file(folder.path(), "missing-gdp.csv", HEADER.replace("gdp,", "")), "column `gdp` is missing");
     check(&file(folder.path(), "damaged.csv.gz", b"\x1F\x8B\x08\x00rubbish"), "the input is damaged");
 }
 

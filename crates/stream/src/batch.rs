@@ -99,8 +99,20 @@ pub struct Changes {
     routes: Vec<(String, i32)>,
 }
 
-/// The changelog columns that are written before the pipeline's own, after the batch number.
-pub(crate) const CHANGELOG_COLUMNS: &str = r#"batch, home, partition, "offset", timestamp_ms"#;
+/// The changelog columns that are written before the pipeline's own.
+pub(crate) const CHANGELOG_COLUMNS: &str = r#"id, home, partition, "offset", timestamp_ms"#;
+
+/// A changelog row's id is its batch's number times 2²⁰, plus its place in the batch: unique, and
+/// growing within a home, since a partition's next owner takes its batch numbers later. A sequence
+/// of its own would cost Postgres a seventh of the time of a COPY.
+pub(crate) const ID_SHIFT: u32 = 20;
+
+/// The most records in a batch: as many as ids have room for.
+pub const MAX_BATCH_RECORDS: u32 = 1 << ID_SHIFT;
+
+fn id(batch: i64, row: usize) -> i64 {
+    (batch << ID_SHIFT) + i64::try_from(row).expect("a batch has at most 2²⁰ rows")
+}
 
 impl Changes {
     /// No changes yet, for rows of that changelog.
@@ -120,7 +132,7 @@ impl Changes {
 
     /// The rows, numbered.
     pub(crate) fn numbered(&mut self, number: i64) -> &CopyBuffer {
-        self.rows.finish(number);
+        self.rows.finish(|row| id(number, row));
         &self.rows
     }
 
@@ -222,7 +234,7 @@ impl Batch {
     /// The changelog rows, numbered, and the rejects likewise. Needs [`Batch::number`].
     pub(crate) fn numbered(&mut self, number: i64) -> (&CopyBuffer, &CopyBuffer) {
         self.number = Some(number);
-        self.rejects.finish(number);
+        self.rejects.finish(|_| number);
         (self.changes.numbered(number), &self.rejects)
     }
 

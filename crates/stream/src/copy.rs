@@ -41,32 +41,32 @@ pub enum CopyError {
 #[derive(Clone, Debug)]
 pub struct CopyBuffer {
     bytes: Vec<u8>,
-    /// Where each row's batch number is to be written, once it is known.
-    batch_at: Vec<usize>,
+    /// Where each row's first field is, which is written once the batch has a number.
+    number_at: Vec<usize>,
     finished: bool,
 }
 
 impl Default for CopyBuffer {
     fn default() -> Self {
-        Self { bytes: HEADER.to_vec(), batch_at: Vec::new(), finished: false }
+        Self { bytes: HEADER.to_vec(), number_at: Vec::new(), finished: false }
     }
 }
 
 impl CopyBuffer {
-    /// Begins a row of `fields` fields, all of which the caller then writes. The first is the batch
-    /// number, which is filled in later by [`CopyBuffer::finish`].
+    /// Begins a row of `fields` fields, all of which the caller then writes. Before them goes a
+    /// `bigint` that is filled in later by [`CopyBuffer::finish`].
     pub fn row(&mut self, fields: usize) -> CopyRow<'_> {
         let count = i16::try_from(fields + 1).expect("a table has at most 1,600 columns");
         self.bytes.extend_from_slice(&count.to_be_bytes());
         let mut row = CopyRow { bytes: &mut self.bytes };
         row.i64(0);
-        self.batch_at.push(row.bytes.len() - 8);
+        self.number_at.push(row.bytes.len() - 8);
         CopyRow { bytes: &mut self.bytes }
     }
 
     /// The number of rows.
     pub fn rows(&self) -> usize {
-        self.batch_at.len()
+        self.number_at.len()
     }
 
     /// The size so far, in bytes.
@@ -74,10 +74,10 @@ impl CopyBuffer {
         self.bytes.len()
     }
 
-    /// Writes the batch number into every row. Doing it again with another number is fine.
-    pub fn finish(&mut self, batch: i64) {
-        for &at in &self.batch_at {
-            self.bytes[at..at + 8].copy_from_slice(&batch.to_be_bytes());
+    /// Writes every row's first field: `number(row)`, rows counted from 0. Doing it again is fine.
+    pub fn finish(&mut self, number: impl Fn(usize) -> i64) {
+        for (row, &at) in self.number_at.iter().enumerate() {
+            self.bytes[at..at + 8].copy_from_slice(&number(row).to_be_bytes());
         }
         if !std::mem::replace(&mut self.finished, true) {
             self.bytes.extend_from_slice(&TRAILER);
@@ -273,7 +273,7 @@ mod tests {
             row.null();
             row.f64(0.5);
         }
-        buffer.finish(7);
+        buffer.finish(|_| 7);
         buffer
     }
 

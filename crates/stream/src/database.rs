@@ -2,20 +2,15 @@
 
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, postgres::PgConnectOptions};
 use tracing::log::LevelFilter;
+
+use crate::wire;
 
 /// Connecting takes milliseconds; a host that drops packets would hold us up for minutes.
 const CONNECT: Duration = Duration::from_secs(10);
-/// How often a long operation's connection is looked after.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// What a lost connection is called.
-const GONE: &str = "the connection is gone: the server no longer answers on it";
-/// After so many looks that found nothing the connection is given up: 15 s in all.
-const LOOKS: u32 = 3;
-
-/// Session settings, on every connection. The server notices a client that vanished within 15 s,
-/// and no statement or lock is waited for without end.
+/// Session settings, on every connection. The server notices a client that vanished within 15 s
+/// (as [`wire`] notices a server that did), and no statement or lock is waited for without end.
 const SESSION: [(&str, &str); 6] = [
     ("statement_timeout", "60s"),
     ("lock_timeout", "10s"),
@@ -43,79 +38,10 @@ impl Database {
     /// # Errors
     /// When Postgres does not answer within 10 s, or refuses.
     pub async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
-        match tokio::time::timeout(CONNECT, self.options.connect()).await {
+        match tokio::time::timeout(CONNECT, wire::connect(&self.options)).await {
             Ok(connected) => connected,
             Err(_) => Err(timed_out("connecting took more than 10 s")),
         }
-    }
-
-    /// Does `work` on a connection, and gives the connection up when the server no longer knows it.
-    ///
-    /// A half-open connection never answers; another one tells within 15 s.
-    ///
-    /// # Errors
-    /// Those of the work, or an I/O error when the connection was lost.
-    pub async fn guard<T>(
-        &self,
-        backend: i32,
-        work: impl Future<Output = Result<T, sqlx::Error>>,
-    ) -> Result<T, sqlx::Error> {
-        tokio::select! {
-            done = work => done,
-            () = self.lost(backend) => Err(timed_out(GONE)),
-        }
-    }
-
-    /// As [`Database::guard`], for work that fails in other ways too.
-    ///
-    /// # Errors
-    /// Those of the work, or an I/O error when the connection was lost.
-    pub async fn guard_any<T>(&self, backend: i32, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-        tokio::select! {
-            done = work => done,
-            () = self.lost(backend) => Err(timed_out(GONE).into()),
-        }
-    }
-
-    /// Returns once the server has not known the backend, or not answered, three times in a row.
-    async fn lost(&self, backend: i32) {
-        let mut misses = 0;
-        while misses < LOOKS {
-            tokio::time::sleep(LOOK_EVERY).await;
-            let known = tokio::time::timeout(LOOK_EVERY, self.knows(backend)).await;
-            misses = if matches!(known, Ok(Ok(true))) { 0 } else { misses + 1 };
-        }
-    }
-
-    async fn knows(&self, backend: i32) -> Result<bool, sqlx::Error> {
-        let mut other = self.options.connect().await?;
-        let known = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)")
-            .bind(backend)
-            .fetch_one(&mut other)
-            .await?;
-        other.close().await?;
-        Ok(known)
-    }
-}
-
-/// A connection, and what the server calls it.
-#[derive(Debug)]
-pub struct Session {
-    /// The connection.
-    pub connection: PgConnection,
-    /// The server's process id for it.
-    pub backend: i32,
-}
-
-impl Database {
-    /// Opens a connection that can be guarded.
-    ///
-    /// # Errors
-    /// As [`Database::connect`].
-    pub async fn session(&self) -> Result<Session, sqlx::Error> {
-        let mut connection = self.connect().await?;
-        let backend = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut connection).await?;
-        Ok(Session { connection, backend })
     }
 }
 

@@ -29,6 +29,7 @@ pub mod settings;
 pub mod source;
 pub mod state;
 pub mod topic;
+pub mod wire;
 pub mod writer;
 
 pub use consume::{Consume, consume};

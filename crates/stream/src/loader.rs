@@ -97,19 +97,15 @@ impl Loader {
     }
 
     async fn once(&self, partitions: &[i32], sender: &mpsc::Sender<Loaded>) -> Result<Vec<Stored>, sqlx::Error> {
-        let mut session = self.database.session().await?;
-        let work = async {
-            let connection = &mut session.connection;
-            let stored = claims::claim(connection, &self.feed, (&self.owner, partitions)).await?;
-            hand_over(sender, Loaded::Begin).await?;
-            hand_over(sender, Loaded::Homes(load::homes(connection, &self.feed, partitions).await?)).await?;
-            let mut pieces = std::pin::pin!(load::facts(connection, &self.feed, partitions).await?);
-            while let Some(piece) = pieces.try_next().await? {
-                hand_over(sender, Loaded::Piece(piece)).await?;
-            }
-            Ok(stored)
-        };
-        self.database.guard(session.backend, work).await
+        let connection = &mut self.database.connect().await?;
+        let stored = claims::claim(connection, &self.feed, (&self.owner, partitions)).await?;
+        hand_over(sender, Loaded::Begin).await?;
+        hand_over(sender, Loaded::Homes(load::homes(connection, &self.feed, partitions).await?)).await?;
+        let mut pieces = std::pin::pin!(load::facts(connection, &self.feed, partitions).await?);
+        while let Some(piece) = pieces.try_next().await? {
+            hand_over(sender, Loaded::Piece(piece)).await?;
+        }
+        Ok(stored)
     }
 }
 

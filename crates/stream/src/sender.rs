@@ -36,6 +36,10 @@ const FIRST_ANSWER: Duration = Duration::from_secs(1);
 /// Kafka's own bound of a batch, minus its frame.
 const MAX_BATCH: usize = 1_000_000;
 
+/// How long Kafka may be away at run time, unless another limit is given: a broker that is
+/// restarted is back before, and a job that waits longer holds up its retry.
+pub const AWAY_LIMIT: Duration = Duration::from_secs(300);
+
 /// How rows are sent.
 #[derive(Clone, Debug)]
 pub struct SendSettings {
@@ -45,6 +49,8 @@ pub struct SendSettings {
     pub topic: String,
     /// The largest batch the topic takes, in bytes, where it is known.
     pub max_message_bytes: Option<usize>,
+    /// How long Kafka may be away before a record is given up.
+    pub away_limit: Duration,
     /// Records a second, or as many as Kafka takes.
     pub rate: Option<NonZeroU32>,
     /// What a row that cannot be read does.
@@ -184,8 +190,7 @@ fn producer(settings: &SendSettings) -> Result<BaseProducer<Deliveries>, KafkaEr
         // Beside its bytes a queued message costs some 200 of bookkeeping: this bounds both.
         .set("queue.buffering.max.messages", "150000")
         .set("queue.buffering.max.kbytes", "32768")
-        // Kafka may be away for five minutes.
-        .set("message.timeout.ms", "300000")
+        .set("message.timeout.ms", settings.away_limit.as_millis().to_string())
         .set("debug", "eos,metadata,broker")
         .set_log_level(RDKafkaLogLevel::Debug);
     BaseProducer::from_config_and_context(&config, Deliveries::default())

@@ -7,13 +7,14 @@ use std::{
 
 use metrics::{counter, gauge, histogram};
 use service::{backoff::Backoff, health::Health};
+use sqlx::PgConnection;
 
 use crate::{
     Error, Pipeline,
     batch::{Batch, Counts},
     changelog::{self, Commit, Standing},
     claims,
-    database::{Database, Session, is_transient},
+    database::{Database, is_transient},
     offsets::{Feed, Stored},
     publication::{self, Outcome, Publication, Through},
     settings::ConsumeSettings,
@@ -112,7 +113,7 @@ impl<P: Pipeline> Writer<P> {
         }
     }
 
-    async fn commit(&self, session: &mut Option<Session>, term: u64, mut batch: Batch) -> Result<Event, Error> {
+    async fn commit(&self, session: &mut Option<PgConnection>, term: u64, mut batch: Batch) -> Result<Event, Error> {
         let began = Instant::now();
         let mut retry = Retry::new(self, "saving a batch");
         let commit = loop {
@@ -124,8 +125,7 @@ impl<P: Pipeline> Writer<P> {
                 }
             };
             let feed = (&*self.feed, self.cluster_id.as_deref());
-            let work = changelog::commit(&mut opened.connection, feed, &mut batch);
-            match self.database.guard(opened.backend, work).await {
+            match changelog::commit(opened, feed, &mut batch).await {
                 Ok(commit) => break commit,
                 Err(error) => {
                     *session = None;
@@ -148,7 +148,7 @@ impl<P: Pipeline> Writer<P> {
 
     async fn publish(
         &self,
-        session: &mut Option<Session>,
+        session: &mut Option<PgConnection>,
         term: u64,
         publication: &Publication<P>,
     ) -> Result<Event, Error> {
@@ -162,8 +162,7 @@ impl<P: Pipeline> Writer<P> {
                     continue;
                 }
             };
-            let work = publication::publish(&mut opened.connection, (&*self.pipeline, &*self.feed), publication);
-            match self.database.guard_any(opened.backend, work).await {
+            match publication::publish(opened, (&*self.pipeline, &*self.feed), publication).await {
                 Ok(outcome) => break outcome,
                 Err(error) => {
                     *session = None;
@@ -181,11 +180,11 @@ impl<P: Pipeline> Writer<P> {
         })
     }
 
-    async fn survey(&self, session: &mut Option<Session>) -> Result<Event, Error> {
+    async fn survey(&self, session: &mut Option<PgConnection>) -> Result<Event, Error> {
         let mut retry = Retry::new(self, "looking how far the others are");
         loop {
             let found = match open(&self.database, session).await {
-                Ok(opened) => claims::survey(&mut opened.connection, &self.feed).await,
+                Ok(opened) => claims::survey(opened, &self.feed).await,
                 Err(error) => Err(error),
             };
             match found {
@@ -202,10 +201,13 @@ impl<P: Pipeline> Writer<P> {
     }
 }
 
-async fn open<'s>(database: &Database, session: &'s mut Option<Session>) -> Result<&'s mut Session, sqlx::Error> {
+async fn open<'s>(
+    database: &Database,
+    session: &'s mut Option<PgConnection>,
+) -> Result<&'s mut PgConnection, sqlx::Error> {
     match session {
         Some(session) => Ok(session),
-        None => Ok(session.insert(database.session().await?)),
+        None => Ok(session.insert(database.connect().await?)),
     }
 }
 

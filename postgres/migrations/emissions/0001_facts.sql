@@ -1,8 +1,7 @@
 -- The emissions pipeline's facts, and what is computed of each country.
 
 CREATE TABLE emissions_changelog (
-    id             bigint GENERATED ALWAYS AS IDENTITY,
-    batch          bigint           NOT NULL,
+    id             bigint           NOT NULL,
     home           integer          NOT NULL,
     partition      integer          NOT NULL,
     "offset"       bigint           NOT NULL,
@@ -17,8 +16,7 @@ CREATE TABLE emissions_changelog (
 );
 CREATE INDEX emissions_changelog_by_home ON emissions_changelog USING brin (home, id);
 COMMENT ON TABLE emissions_changelog IS 'Every new or corrected fact, in the order it was learnt; the greatest id of a country and year is what is known';
-COMMENT ON COLUMN emissions_changelog.id IS 'identity: the order in which facts were learnt';
-COMMENT ON COLUMN emissions_changelog.batch IS 'the batch that brought it';
+COMMENT ON COLUMN emissions_changelog.id IS 'the batch that brought it times 2^20, plus its place in that batch: unique, growing within a home';
 COMMENT ON COLUMN emissions_changelog.home IS 'the partition the country lives in (group_homes)';
 COMMENT ON COLUMN emissions_changelog.partition IS 'the Kafka partition the record came from';
 COMMENT ON COLUMN emissions_changelog."offset" IS 'its Kafka offset';
@@ -34,7 +32,7 @@ COMMENT ON COLUMN emissions_changelog.co2_per_capita IS 'emissions, tonnes of CO
 CREATE VIEW emissions_facts AS
 SELECT DISTINCT ON (iso_code, year)
        iso_code, country, year, make_date(year, 1, 1) AS year_start,
-       population, gdp, co2, co2_per_capita, batch
+       population, gdp, co2, co2_per_capita, id >> 20 AS batch
 FROM emissions_changelog
 ORDER BY iso_code, year, id DESC;
 COMMENT ON VIEW emissions_facts IS 'What is known now: one row per country and year; units as in emissions_changelog';

@@ -180,7 +180,7 @@ mod tests {
             let fact = YearFact { population, gdp, co2, co2_per_capita, name: names.intern(&country), year };
             let mut buffer = CopyBuffer::default();
             Emissions::encode(&iso_code, &fact, &names, &mut buffer.row(CHANGELOG.columns.len()));
-            buffer.finish(7);
+            buffer.finish(|_| 7);
             let mut reader = CopyReader::default();
             reader.push(buffer.bytes());
             let mut row = reader.next_row().unwrap();

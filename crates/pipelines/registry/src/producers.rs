@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use clap::{ArgMatches, Args, Command};
+use clap::{ArgMatches, Args, Command, builder::Resettable};
 use stream::{Source, SourceError};
 
 /// The file, or standard input, unpacked.
@@ -23,7 +23,9 @@ pub struct Producer {
 impl Producer {
     /// Adds the pipeline's own options to the producer's.
     pub fn augment(&self, command: Command) -> Command {
-        (self.augment)(command)
+        // What the options say of themselves must not stand in for what the program says of itself.
+        let (about, long_about) = (command.get_about().cloned(), command.get_long_about().cloned());
+        (self.augment)(command).about(Resettable::from(about)).long_about(Resettable::from(long_about))
     }
 
     /// Begins to read an input with the pipeline's own options.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::{Connection, PgConnection};
 
-use crate::{database::sql, pipeline::Changelog};
+use crate::{batch::ID_SHIFT, database::sql, pipeline::Changelog};
 
 /// Deletes changelog rows that a later row of the same key has superseded, and that were stored longer ago than `keep`.
 ///
@@ -22,7 +22,7 @@ pub async fn compact(connection: &mut PgConnection, changelog: &Changelog, keep:
                          WHERE committed_at >= now() - make_interval(secs => $1))
          DELETE FROM {table} old USING newest, recent
          WHERE ({old_key}) = ({newest_key}) AND old.id < newest.id
-           AND (recent.batch IS NULL OR old.batch < recent.batch)",
+           AND (recent.batch IS NULL OR old.id < recent.batch << {ID_SHIFT})",
         old_key = qualified("old", changelog),
         newest_key = qualified("newest", changelog),
     )))
