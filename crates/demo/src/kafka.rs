@@ -12,7 +12,7 @@ impl Kafka {
     /// Starts the broker whose data lie in `folder`, made first if new; one that runs there already is taken over.
     ///
     /// # Errors
-    /// When there is no JDK, or it does not start; `scripts/kafka` has said why on stderr.
+    /// When there is no JDK, or it does not start; the error says what to do.
     pub fn start(folder: &Path) -> anyhow::Result<Self> {
         Server::start("kafka", folder).map(Self)
     }

@@ -12,7 +12,7 @@ impl Postgres {
     /// Starts the server whose data lie in `folder`, made first if new; one that runs there already is taken over.
     ///
     /// # Errors
-    /// When there are no server binaries, or it does not start; `scripts/postgres` has said why on stderr.
+    /// When there are no server binaries, or it does not start; the error says what to do.
     pub fn start(folder: &Path) -> anyhow::Result<Self> {
         Server::start("postgres", folder).map(Self)
     }

@@ -1,8 +1,9 @@
 //! Servers that a script of the repository starts and stops.
 
 use std::{
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
 };
 
 use anyhow::{Context, bail};
@@ -33,18 +34,17 @@ impl Server {
     /// Starts the server, and waits until it answers; what the script says goes to stderr.
     ///
     /// # Errors
-    /// When it cannot be started; the script has said why. Nothing is left running then.
+    /// When it cannot be started; the error is the script's last line, which says what to do. Nothing is left
+    /// running then.
     pub(crate) fn start(script: &'static str, folder: &Path) -> anyhow::Result<Self> {
         // Made first, so that a start that is interrupted half way is undone as well.
         let mut server = Self { script, folder: folder.to_path_buf(), address: String::new(), stop: true };
-        let output = server
-            .command("up")
-            .stderr(Stdio::inherit())
-            .output()
-            .with_context(|| format!("scripts/{script} cannot be run"))?;
+        let (output, last_words) = listen(server.command("up"))?;
         if !output.status.success() {
-            bail!("scripts/{script} up {} failed: {}", folder.display(), output.status);
+            let silent = || format!("scripts/{script} up {} failed: {}", folder.display(), output.status);
+            bail!(last_words.unwrap_or_else(silent));
         }
+        last_words.iter().for_each(|line| eprintln!("{line}"));
         server.address = String::from_utf8(output.stdout)?.trim().to_owned();
         Ok(server)
     }
@@ -86,6 +86,23 @@ impl Server {
     }
 }
 
+/// Runs a command to its end, and passes its stderr on as it comes, but for the last line, which is given back.
+fn listen(mut command: Command) -> anyhow::Result<(Output, Option<String>)> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("{name} cannot be run"))?;
+    let mut held = None;
+    for line in BufReader::new(child.stderr.take().context("stderr is piped")?).lines() {
+        if let Some(earlier) = held.replace(line?) {
+            eprintln!("{earlier}");
+        }
+    }
+    Ok((child.wait_with_output()?, held))
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         if self.stop
@@ -93,5 +110,19 @@ impl Drop for Server {
         {
             eprintln!("{error:#}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_is_held_back() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo address; echo first >&2; echo last >&2; exit 69"]);
+        let (output, last_words) = listen(command).unwrap();
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(69), b"address\n".as_slice()));
+        assert_eq!(last_words.as_deref(), Some("last"));
     }
 }

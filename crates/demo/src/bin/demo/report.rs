@@ -101,7 +101,7 @@ fn clusters(tables: &Tables) -> String {
     for cluster in &tables.clusters {
         writeln!(
             html,
-            "<tr><td>{}{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td>{}",
+            "<tr><td class=\"label\">{}{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td>{}",
             key(cluster.cluster),
             label(cluster.cluster, tables.clusters.len()),
             grouped(cluster.num_countries),

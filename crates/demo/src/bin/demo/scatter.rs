@@ -82,11 +82,14 @@ pub(crate) fn draw(points: &[Point], (x_title, y_title): (&str, &str)) -> String
     );
     svg.push_str(&titles);
     let size = |group: usize| points.iter().filter(|point| point.group == group).count();
-    let mut order: Vec<&Point> = points.iter().collect();
-    order.sort_by_key(|point| std::cmp::Reverse(size(point.group)));
-    for point in order {
-        dot(&mut svg, (x.at(point.x), y.at(point.y)), point);
+    let mut order: Vec<(f64, f64, &Point)> = points.iter().map(|point| (x.at(point.x), y.at(point.y), point)).collect();
+    order.sort_by_key(|(_, _, point)| std::cmp::Reverse(size(point.group)));
+    for &(x, y, point) in &order {
+        dot(&mut svg, (x, y), point);
     }
+    // The smallest groups are named first: they are what a person asks about.
+    order.reverse();
+    names(&mut svg, &order);
     svg + "</svg>\n"
 }
 
@@ -122,9 +125,30 @@ fn dot(svg: &mut String, (x, y): (f64, f64), point: &Point) {
     let title = escape(&point.title);
     writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\" fill=\"{fill}\"><title>{title}</title></circle>")
         .expect("a String takes all text");
-    if let Some(name) = &point.name {
-        writeln!(svg, "<text class=\"name\" x=\"{:.1}\" y=\"{:.1}\">{}</text>", x + 8.0, y + 4.0, escape(name))
-            .expect("a String takes all text");
+}
+
+/// Writes names beside their points, right or left, where they cover no other name; the rest are found by hovering.
+fn names(svg: &mut String, points: &[(f64, f64, &Point)]) {
+    let mut taken: Vec<(f64, f64, f64)> = Vec::new();
+    for (x, y, point) in points {
+        let Some(name) = &point.name else { continue };
+        // The average letter of a 12-unit typeface is less than 7 wide.
+        let width = 7.0 * name.chars().fold(0.0, |count, _| count + 1.0);
+        let sides = [(x + 8.0, x + 8.0 + width, "start"), (x - 8.0 - width, x - 8.0, "end")];
+        let free = |(from, to, _): &(f64, f64, &str)| {
+            let clear = |other: &(f64, f64, f64)| (y - other.2).abs() > 12.0 || *to < other.0 || *from > other.1;
+            *from > LEFT && *to < WIDTH && taken.iter().all(clear)
+        };
+        let Some(&(from, to, anchor)) = sides.iter().find(|side| free(side)) else { continue };
+        taken.push((from, to, *y));
+        let at = if anchor == "start" { from } else { to };
+        writeln!(
+            svg,
+            "<text class=\"name\" x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>",
+            y + 4.0,
+            escape(name)
+        )
+        .expect("a String takes all text");
     }
 }
 
@@ -158,6 +182,15 @@ mod tests {
         let at = |text: &str| svg.find(text).unwrap();
         assert!(at("1 &amp; 2") < at("5 &amp; 5"));
         assert_eq!(svg.matches("<circle").count(), 3);
+    }
+
+    #[test]
+    fn names_do_not_cover_each_other() {
+        let named = |x, name: &str| Point { name: Some(name.to_owned()), ..point(x, 5.0, 0) };
+        let svg = draw(&[named(1.0, "Left"), named(50.0, "One"), named(51.0, "Two"), named(52.0, "Three")], ("x", "y"));
+        // One of the three neighbours is written to the right and one to the left; for the third there is no room.
+        assert_eq!(svg.matches("class=\"name\"").count(), 3);
+        assert_eq!(svg.matches("text-anchor=\"start\"").count(), 2);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::{
     input::{Input, PARTITIONS},
     road::Stuck,
     settings::Settings,
+    words::grouped,
 };
 
 /// Whose a server is, and what keeps it alive.
@@ -70,7 +71,7 @@ fn their_database(url: &str, input: &Input) -> String {
 
 async fn private_postgres(input: &Input) -> anyhow::Result<(Host<Postgres>, String)> {
     let start = tokio::task::spawn_blocking(|| Postgres::start(&folder().join("postgres")));
-    let postgres = start.await?.map_err(|error| error.context(Stuck::unavailable("there is no PostgreSQL to use")))?;
+    let postgres = start.await?.map_err(|error| error.context(Stuck::unavailable("no private PostgreSQL")))?;
     // One that DEMO_KEEP=1 left running still has the tables of the last time.
     let mut server = PgConnection::connect(postgres.url()).await.context("the private PostgreSQL does not answer")?;
     let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", input.database);
@@ -90,11 +91,8 @@ async fn private_kafka(input: &Input) -> anyhow::Result<(Host<Broker>, String)> 
     }
     let start = tokio::task::spawn_blocking(|| Kafka::start(&folder().join("kafka")));
     let kafka = start.await?.map_err(|error| {
-        let rows = input.rows;
-        error.context(Stuck::unavailable(format!(
-            "{rows} rows are more than the embedded broker keeps, so a real Kafka is needed: \
-            install a JDK and Maven, or set KAFKA_BROKERS"
-        )))
+        let rows = grouped(input.rows);
+        error.context(Stuck::unavailable(format!("{rows} rows are more than the embedded broker keeps")))
     })?;
     let brokers = kafka.bootstrap().to_owned();
     Ok((Host::Ours(Broker::Real { _alive: kafka }), brokers))

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, builder::FalseyValueParser};
 
 /// Takes a file down the whole road on this machine: migrate, producer, consumer; then shows the clusters.
 #[derive(Debug, Parser)]
@@ -11,7 +11,7 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "FILE")]
     pub(crate) data: Option<PathBuf>,
     /// Leaves the private PostgreSQL running, to look around in with psql.
-    #[arg(long, env = "DEMO_KEEP")]
+    #[arg(long, env = "DEMO_KEEP", value_parser = FalseyValueParser::new())]
     pub(crate) keep: bool,
     /// A PostgreSQL to use instead of a private one; its tables are added to, never dropped.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
@@ -30,5 +30,16 @@ impl Settings {
     /// The Kafka of the person who calls, if they name one.
     pub(crate) fn kafka_brokers(&self) -> Option<&str> {
         self.kafka_brokers.as_deref().filter(|brokers| !brokers.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_variable_is_none() {
+        let settings = Settings::parse_from(["demo", "--database-url", "", "--kafka-brokers", ""]);
+        assert_eq!((settings.database_url(), settings.kafka_brokers()), (None, None));
     }
 }
