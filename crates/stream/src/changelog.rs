@@ -41,7 +41,7 @@ pub enum Standing {
         /// The epoch stored now.
         epoch: i64,
     },
-    /// The epoch is ours and the offset is not: the database has lost commits, or was restored.
+    /// The epoch is not newer than ours and the offset is not ours: the database has lost commits.
     Lost {
         /// The partition.
         partition: i32,
@@ -55,10 +55,13 @@ pub fn standing(spans: &[Span], stored: &[Stored]) -> Standing {
     let mut done = 0;
     for span in spans {
         let Some(row) = stored.iter().find(|row| row.partition == span.partition) else {
-            return Standing::Fenced { partition: span.partition, epoch: 0 };
+            return Standing::Lost { partition: span.partition, stored: None };
         };
-        if row.epoch != span.epoch {
+        if row.epoch > span.epoch {
             return Standing::Fenced { partition: span.partition, epoch: row.epoch };
+        }
+        if row.epoch < span.epoch {
+            return Standing::Lost { partition: span.partition, stored: row.next_offset };
         }
         match row.next_offset {
             next if next == span.held => {}
@@ -269,7 +272,8 @@ mod tests {
         check([row(0, 3, None), row(1, 3, Some(5))], Standing::Ours);
         check([row(0, 3, Some(10)), row(1, 3, Some(7))], Standing::Done);
         check([row(0, 3, None), row(1, 4, Some(5))], Standing::Fenced { partition: 1, epoch: 4 });
-        check([row(0, 3, None), row(9, 3, Some(5))], Standing::Fenced { partition: 1, epoch: 0 });
+        check([row(0, 3, None), row(9, 3, Some(5))], Standing::Lost { partition: 1, stored: None });
+        check([row(0, 3, None), row(1, 2, Some(5))], Standing::Lost { partition: 1, stored: Some(5) });
         check([row(0, 3, None), row(1, 3, Some(2))], Standing::Lost { partition: 1, stored: Some(2) });
         check([row(0, 3, None), row(1, 3, None)], Standing::Lost { partition: 1, stored: None });
         check([row(0, 3, Some(10)), row(1, 3, Some(5))], Standing::Lost { partition: 0, stored: None });

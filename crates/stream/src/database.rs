@@ -14,7 +14,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 const SESSION: [(&str, &str); 6] = [
     ("statement_timeout", "60s"),
     ("lock_timeout", "10s"),
-    ("idle_in_transaction_session_timeout", "60s"),
+    ("idle_in_transaction_session_timeout", "15s"),
     ("tcp_keepalives_idle", "5"),
     ("tcp_keepalives_interval", "5"),
     ("tcp_keepalives_count", "2"),
@@ -58,14 +58,15 @@ pub(crate) fn sql(statement: String) -> AssertSqlSafe<String> {
 ///
 /// Classes of PostgreSQL's error codes (appendix A): 08 connection, 53 resources (disk full, too
 /// many connections), 57 operator (shutdown, timeouts), 58 system, 40 rolled back (serialization,
-/// deadlock), 55 lock not available, 25006 read-only while a standby takes over.
+/// deadlock), 55 lock not available, 25006 read-only while a standby takes over, 25P03 and 25P04
+/// the server ended a transaction of ours that had stood still, as after the machine was asleep.
 pub fn is_transient(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => true,
         // A server that ends in mid-message leaves the protocol in an unknown state.
         sqlx::Error::Protocol(_) => true,
         sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            ["08", "40", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class)) || code == "25006"
+            ["08", "40", "53", "55", "57", "58", "25006", "25P03", "25P04"].iter().any(|class| code.starts_with(class))
         }),
         _ => false,
     }

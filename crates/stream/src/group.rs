@@ -15,6 +15,7 @@ use rdkafka::{
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::KafkaError,
+    statistics::Partition,
     types::RDKafkaRespErr,
 };
 
@@ -58,6 +59,11 @@ impl GroupContext {
         self.closing.store(true, Ordering::SeqCst);
     }
 
+    /// Notes that no broker answers; the next statistics may say otherwise.
+    pub fn brokers_are_down(&self) {
+        self.brokers_up.store(false, Ordering::Relaxed);
+    }
+
     /// Whether any broker answered when it was last looked at.
     pub fn brokers_up(&self) -> bool {
         self.brokers_up.load(Ordering::Relaxed)
@@ -89,13 +95,17 @@ impl ClientContext for GroupContext {
     }
 }
 
-/// Lag in messages of each partition that is being fetched.
-fn lags(statistics: &Statistics) -> Vec<(String, i32, f64)> {
+/// Lag in messages of each partition that is being fetched: from the next record we read to the last stable one.
+fn lags(statistics: &Statistics) -> Vec<(String, i32, u32)> {
     let topics = statistics.topics.iter();
     let partitions = topics.flat_map(|(topic, seen)| seen.partitions.values().map(move |p| (topic.clone(), p)));
-    let known = partitions.filter(|(_, p)| p.partition >= 0 && p.consumer_lag >= 0);
-    // A lag is a count of messages far below 2⁵³.
-    known.map(|(topic, p)| (topic, p.partition, u32::try_from(p.consumer_lag).unwrap_or(u32::MAX).into())).collect()
+    let lag = |p: &Partition| {
+        // Before the first record of an assignment only the fetcher's position is known.
+        let position = if p.app_offset >= 0 { p.app_offset } else { p.next_offset };
+        let known = p.partition >= 0 && p.fetch_state == "active" && position >= 0 && p.ls_offset >= 0;
+        known.then(|| u32::try_from((p.ls_offset - position).max(0)).unwrap_or(u32::MAX))
+    };
+    partitions.filter_map(|(topic, p)| Some((topic, p.partition, lag(p)?))).collect()
 }
 
 impl ConsumerContext for GroupContext {

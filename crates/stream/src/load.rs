@@ -31,6 +31,8 @@ pub async fn facts<'c>(
     feed: &Feed,
     partitions: &[i32],
 ) -> Result<impl Stream<Item = Result<Vec<u8>, sqlx::Error>> + 'c, sqlx::Error> {
+    // Many facts take longer than a statement may otherwise; the wire notices a server that is gone.
+    sqlx::query("SET statement_timeout = '1h'").execute(&mut *connection).await?;
     let homes: Vec<String> = partitions.iter().map(i32::to_string).collect();
     let pieces = connection
         .copy_out_raw(&format!(

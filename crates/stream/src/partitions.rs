@@ -244,10 +244,10 @@ impl Partitions {
         self.owned.values().all(|progress| progress.at_end)
     }
 
-    /// Whether every one of them has been read to the end it had at start.
+    /// Whether every one of them has been read to the end it had at start, and the record read last was compared.
     pub fn reached(&self, ends: &BTreeMap<i32, i64>) -> bool {
         let reached = |(partition, progress): (&i32, &Progress)| match ends.get(partition) {
-            Some(end) => progress.next.unwrap_or(0) >= *end || progress.at_end,
+            Some(end) => progress.at_end || (progress.check.is_none() && progress.next.unwrap_or(0) >= *end),
             None => progress.at_end,
         };
         self.owned.iter().all(reached)

@@ -81,8 +81,8 @@ pub(crate) fn refused(through: &[Through], stored: &[Stored]) -> Option<Standing
         let partition = ours.partition;
         match stored.iter().find(|row| row.partition == partition) {
             Some(row) if row.epoch == ours.epoch && row.next_offset == ours.next_offset => None,
-            Some(row) if row.epoch == ours.epoch => Some(Standing::Lost { partition, stored: row.next_offset }),
-            row => Some(Standing::Fenced { partition, epoch: row.map_or(0, |row| row.epoch) }),
+            Some(row) if row.epoch > ours.epoch => Some(Standing::Fenced { partition, epoch: row.epoch }),
+            row => Some(Standing::Lost { partition, stored: row.and_then(|row| row.next_offset) }),
         }
     })
 }

@@ -40,6 +40,8 @@ pub(crate) const JOBS: usize = IN_FLIGHT + 6;
 const POLL: Duration = Duration::from_millis(50);
 /// A trickle of records is stored after this time, even if it never pauses.
 const BATCH_AGE: Duration = Duration::from_millis(500);
+/// How long to wait before looking again whether a topic is back.
+pub(crate) const AGAIN: Duration = Duration::from_secs(1);
 /// A writer that is busy for longer than this is away: go on polling, paused.
 const BUSY: Duration = Duration::from_secs(1);
 
@@ -123,6 +125,7 @@ impl<P: Pipeline> Reader<P> {
             self.hear()?;
             self.answer_group()?;
             self.load_on()?;
+            self.look_after_kafka()?;
             if self.parts.stop.is_stopping() {
                 return self.wind_down();
             }
@@ -137,7 +140,7 @@ impl<P: Pipeline> Reader<P> {
                 if self.parts.settings.rehome {
                     self.rehome()?;
                 }
-                self.tell_kafka(CommitMode::Sync);
+                self.tell_kafka();
                 return Ok(());
             }
         }
@@ -158,8 +161,12 @@ impl<P: Pipeline> Reader<P> {
         for polled in 1_u64.. {
             match consumer.poll(POLL) {
                 None => return Ok(()),
-                Some(Ok(message)) => self.take(&message)?,
+                Some(Ok(message)) => {
+                    self.kafka_is_back();
+                    self.take(&message)?;
+                }
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    self.kafka_is_back();
                     self.reach_end(partition);
                     if self.intake.partitions.at_end() {
                         return Ok(());
@@ -174,12 +181,10 @@ impl<P: Pipeline> Reader<P> {
                 break;
             }
         }
-        self.kafka_is_back();
         Ok(())
     }
 
     fn reach_end(&mut self, partition: i32) {
-        self.kafka_is_back();
         let end = self.parts.ends.get(&partition).copied().unwrap_or(0);
         if let Some(progress) = self.intake.partitions.get_mut(partition) {
             progress.reach_end(end);
@@ -213,8 +218,14 @@ impl<P: Pipeline> Reader<P> {
             return Ok(());
         }
         self.check_memory()?;
+        self.report_facts();
         self.in_flight += 1;
         self.ask(Task::Commit(Box::new(batch)))
+    }
+
+    pub(crate) fn report_facts(&self) {
+        let facts = u32::try_from(self.intake.state.facts()).unwrap_or(u32::MAX);
+        metrics::gauge!("tributary_facts").set(facts);
     }
 
     pub(crate) fn check_memory(&self) -> Result<(), Error> {
@@ -255,7 +266,7 @@ impl<P: Pipeline> Reader<P> {
             Event::Published { through, complete } => {
                 self.intake.partitions.published(&through);
                 self.schedule.published(complete);
-                self.tell_kafka(CommitMode::Async);
+                self.tell_kafka();
             }
             Event::Surveyed(stored) => self.schedule.surveyed(&stored, &self.parts.ends),
             Event::Refused { term, standing } if term == self.term => self.recover(standing),
@@ -314,19 +325,38 @@ impl<P: Pipeline> Reader<P> {
         match error {
             KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
                 // Looks at the ends again, and names what is wrong if something is.
-                self.begin_again();
+                self.begin_again_after(AGAIN);
             }
             KafkaError::MessageConsumptionFatal(_) => return Err(error.clone().into()),
-            _ => {
-                let since = *self.kafka_away_since.get_or_insert_with(|| {
-                    tracing::warn!(%error, "kafka does not answer; waiting for it");
-                    Instant::now()
-                });
-                self.parts.health.fault("kafka", format!("kafka is away: {error}"));
-                if since.elapsed() > self.parts.settings.away {
-                    return Err(Error::KafkaAway { brokers: self.parts.brokers.clone(), waited: since.elapsed() });
-                }
+            KafkaError::MessageConsumption(
+                RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
+            ) => {
+                // It may come back as another topic: compare once it is there.
+                self.kafka_is_away(error);
+                self.begin_again_after(AGAIN);
             }
+            _ => self.kafka_is_away(error),
+        }
+        Ok(())
+    }
+
+    /// Notes that Kafka, or the topic, is not there.
+    pub(crate) fn kafka_is_away(&mut self, error: &impl std::fmt::Display) {
+        if self.kafka_away_since.is_none() {
+            tracing::warn!(%error, "kafka does not answer; waiting for it");
+            self.kafka_away_since = Some(Instant::now());
+        }
+        self.parts.consumer.client().context().brokers_are_down();
+        self.parts.health.fault("kafka", format!("kafka is away: {error}"));
+    }
+
+    /// Notices that Kafka is back although no record comes, or that it was away for too long.
+    fn look_after_kafka(&mut self) -> Result<(), Error> {
+        let Some(since) = self.kafka_away_since else { return Ok(()) };
+        if self.assignment.is_settled() && self.parts.consumer.client().context().brokers_up() {
+            self.kafka_is_back();
+        } else if since.elapsed() > self.parts.settings.away {
+            return Err(Error::KafkaAway { brokers: self.parts.brokers.clone(), waited: since.elapsed() });
         }
         Ok(())
     }
@@ -338,8 +368,8 @@ impl<P: Pipeline> Reader<P> {
         }
     }
 
-    /// Tells Kafka how far we are, for lag tools; nothing of ours reads it.
-    pub(crate) fn tell_kafka(&mut self, mode: CommitMode) {
+    /// Tells Kafka how far we are, for lag tools; nothing of ours reads it, so nothing waits for it.
+    fn tell_kafka(&mut self) {
         let mut list = TopicPartitionList::new();
         for (partition, offset) in std::mem::take(&mut self.committed) {
             if self.assignment.assigned().contains(&partition) {
@@ -348,7 +378,7 @@ impl<P: Pipeline> Reader<P> {
             }
         }
         if list.count() > 0
-            && let Err(error) = self.parts.consumer.commit(&list, mode)
+            && let Err(error) = self.parts.consumer.commit(&list, CommitMode::Async)
         {
             tracing::debug!(%error, "the courtesy commit to kafka failed");
         }
@@ -367,7 +397,7 @@ impl<P: Pipeline> Reader<P> {
                 }
             }
         }
-        self.tell_kafka(CommitMode::Sync);
+        self.tell_kafka();
         tracing::info!(stopped_in_ms = began.elapsed().as_millis(), "stopped");
         Ok(())
     }

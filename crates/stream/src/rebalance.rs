@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rdkafka::{Offset, TopicPartitionList, consumer::Consumer};
+use rdkafka::{Offset, TopicPartitionList, consumer::Consumer, error::KafkaError};
 use tokio::sync::mpsc::error::TryRecvError;
 
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     loader::{Load, Loaded},
     offsets::{Stored, short},
     partitions::{self, Progress, Start},
-    reader::Reader,
+    reader::{AGAIN, Reader},
     state::LoadedIds,
 };
 
@@ -193,10 +193,16 @@ impl<P: Pipeline> Reader<P> {
         self.assignment.load = None;
         self.assignment.ids = LoadedIds::default();
         self.assignment.copy = CopyReader::default();
-        let topic = &self.parts.feed.topic;
-        let waited = self.parts.settings.wait;
-        let Some(marks) = group::watermarks(&self.parts.consumer, topic)? else {
-            return Err(Error::TopicMissing { topic: topic.clone(), waited });
+        let marks = match group::watermarks(&self.parts.consumer, &self.parts.feed.topic) {
+            Ok(Some(marks)) => marks,
+            Ok(None) => {
+                self.try_again(&stored, &format!("topic {} is missing", self.parts.feed.topic));
+                return Ok(());
+            }
+            Err(error) => {
+                self.try_again(&stored, &error);
+                return Ok(());
+            }
         };
         let mut starts = Vec::with_capacity(stored.len());
         for stored in &mut stored {
@@ -215,9 +221,16 @@ impl<P: Pipeline> Reader<P> {
         self.schedule.begin();
         let load_ms = self.assignment.load_began.map_or(0, |began| began.elapsed().as_millis());
         let (facts, groups) = (self.intake.state.facts(), self.intake.state.groups());
-        metrics::gauge!("tributary_facts").set(u32::try_from(facts).map_or(f64::from(u32::MAX), f64::from));
+        self.report_facts();
         tracing::info!(partitions = starts.len(), facts, groups, load_ms, "claimed and loaded");
         Ok(())
+    }
+
+    /// Puts partitions back that could not be taken over because Kafka did not answer.
+    fn try_again(&mut self, stored: &[Stored], error: &impl std::fmt::Display) {
+        self.kafka_is_away(error);
+        self.assignment.waiting.extend(stored.iter().map(|stored| stored.partition));
+        self.assignment.not_before = Some(Instant::now() + AGAIN);
     }
 
     /// Says where to begin; where the stored offsets do not fit and that was accepted, at the earliest.
@@ -258,13 +271,16 @@ impl<P: Pipeline> Reader<P> {
         if new.count() > 0 {
             self.parts.consumer.incremental_assign(&new)?;
         }
-        if known.count() > 0 {
-            self.seek(known)?;
+        if known.count() > 0
+            && let Err(error) = self.seek(known)
+        {
+            self.kafka_is_away(&error);
+            self.begin_again_after(AGAIN);
         }
         Ok(())
     }
 
-    fn seek(&self, list: TopicPartitionList) -> Result<(), Error> {
+    fn seek(&self, list: TopicPartitionList) -> Result<(), KafkaError> {
         let mut refused = None;
         for _ in 0..SEEKS {
             let sought = self.parts.consumer.seek_partitions(list.clone(), ASK)?;
@@ -274,7 +290,7 @@ impl<P: Pipeline> Reader<P> {
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        refused.map_or(Ok(()), |error| Err(error.into()))
+        refused.map_or(Ok(()), Err)
     }
 
     /// Gives up the memory of all partitions after a batch was refused; they are claimed and loaded again.
@@ -294,6 +310,11 @@ impl<P: Pipeline> Reader<P> {
             }
             Standing::Ours | Standing::Done => {}
         }
+        self.begin_again_after(wait);
+    }
+
+    /// As [`Reader::begin_again`], but not at once.
+    pub(crate) fn begin_again_after(&mut self, wait: Duration) {
         self.begin_again();
         self.assignment.not_before = Some(Instant::now() + wait);
     }
@@ -311,13 +332,12 @@ impl<P: Pipeline> Reader<P> {
 
     /// Stops reading, unready, because a route's home is owned by another consumer.
     pub(crate) fn stand_still(&mut self, error: Error) -> Result<(), Error> {
-        self.begin_again();
         if self.parts.settings.until_end {
             return Err(error);
         }
         tracing::error!("standing still: {error}");
         self.parts.health.fault("homes", error.to_string());
-        self.assignment.not_before = Some(Instant::now() + HOMELESS);
+        self.begin_again_after(HOMELESS);
         Ok(())
     }
 

@@ -50,6 +50,7 @@ impl Schedule {
     pub fn begin(&mut self) {
         self.publishing = false;
         self.surveying = false;
+        self.complete = false;
         self.prompt_done &= !self.until_end;
     }
 
