@@ -73,15 +73,7 @@ pub(crate) struct Job {
 impl Job {
     /// Parses the command line; which options there are depends on the pipeline.
     pub(crate) fn from_args(args: Vec<OsString>) -> Result<Self, clap::Error> {
-        let name = choice::pipeline(&args, std::env::var_os(choice::VARIABLE));
-        let Some(pipeline) = consumers::find(&name) else {
-            // Only the name is looked at, so that it is what the error is about.
-            let asked = ["consumer".to_owned(), format!("--pipeline={name}")];
-            let unknown = Settings::command().try_get_matches_from(asked);
-            return Err(unknown.expect_err("the parser takes no name the registry lacks"));
-        };
-        let command = pipeline.augment(Settings::command()).mut_args(|arg| arg.hide_env_values(true));
-        let options = command.try_get_matches_from(args)?;
+        let (pipeline, options) = choice::parse(&Settings::command(), consumers::all(), args)?;
         Ok(Self { settings: Settings::from_arg_matches(&options)?, pipeline, options })
     }
 

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, num::NonZeroU32, path::PathBuf, time::Duration};
 
-use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, builder::PossibleValuesParser};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, builder::PossibleValuesParser};
 use registry::{choice, producers};
 use service::{
     settings::{KafkaSettings, span},
@@ -35,7 +35,7 @@ pub(crate) struct Settings {
     #[arg(long, env = "STRICT")]
     pub(crate) strict: bool,
     /// How long to wait for Kafka at the start.
-    #[arg(long, env = "WAIT", default_value = "60s", value_name = "SPAN", value_parser = span)]
+    #[arg(long, env = "STARTUP_WAIT", default_value = "60s", value_name = "SPAN", value_parser = span)]
     pub(crate) wait: Duration,
     #[command(flatten)]
     pub(crate) kafka: KafkaSettings,
@@ -54,23 +54,9 @@ pub(crate) struct Job {
 impl Job {
     /// Parses the command line; which options there are depends on the pipeline.
     pub(crate) fn from_args(args: Vec<OsString>) -> Result<Self, clap::Error> {
-        let name = choice::pipeline(&args, std::env::var_os(choice::VARIABLE));
-        let Some(pipeline) = producers::find(&name) else {
-            let program = args.into_iter().next().unwrap_or_default();
-            // Only the name is looked at, so that it is what the error is about.
-            let asked = [program, "--input=-".into(), format!("--pipeline={name}").into()];
-            return Err(command()
-                .try_get_matches_from(asked)
-                .expect_err("the parser takes no name the registry lacks"));
-        };
-        let options =
-            pipeline.augment(command()).mut_args(|arg| arg.hide_env_values(true)).try_get_matches_from(args)?;
+        let (pipeline, options) = choice::parse(&Settings::command(), producers::all(), args)?;
         Ok(Self { settings: Settings::from_arg_matches(&options)?, pipeline, options })
     }
-}
-
-fn command() -> Command {
-    Settings::command()
 }
 
 #[cfg(test)]

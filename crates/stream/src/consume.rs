@@ -152,7 +152,7 @@ fn wait_for_topic(consumer: &GroupConsumer, consume: &Consume) -> Result<Option<
     let mut said = false;
     while !consume.stop.is_stopping() {
         consume.health.turn();
-        let missing = match group::watermarks(consumer, &consume.topic) {
+        let missing = match group::watermarks(consumer, &consume.topic, consume.settings.wait.min(ASK)) {
             Ok(Some(ends)) => return Ok(Some(ends)),
             Ok(None) => Error::TopicMissing { topic: consume.topic.clone(), waited: began.elapsed() },
             Err(_) => Error::KafkaAway { brokers: consume.brokers.clone(), waited: began.elapsed() },

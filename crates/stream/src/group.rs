@@ -166,14 +166,14 @@ pub fn consumer(brokers: &str, group: &str, settings: &ConsumeSettings) -> Resul
 /// The first offset of each partition and the one after its last: `partition → (start, end)`.
 pub type Watermarks = BTreeMap<i32, (i64, i64)>;
 
-/// Asks for the first and the next offset of every partition of the topic.
+/// Asks for the first and the next offset of every partition of the topic; each question may take `patience`.
 ///
 /// `Ok(None)` when the topic is not there.
 ///
 /// # Errors
 /// When Kafka does not answer in time.
-pub fn watermarks(consumer: &GroupConsumer, topic: &str) -> Result<Option<Watermarks>, KafkaError> {
-    let metadata = consumer.fetch_metadata(Some(topic), ASK)?;
+pub fn watermarks(consumer: &GroupConsumer, topic: &str, patience: Duration) -> Result<Option<Watermarks>, KafkaError> {
+    let metadata = consumer.fetch_metadata(Some(topic), patience)?;
     let Some(found) = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none()) else {
         return Ok(None);
     };
@@ -182,7 +182,7 @@ pub fn watermarks(consumer: &GroupConsumer, topic: &str) -> Result<Option<Waterm
     }
     let ends = found.partitions().iter().map(|partition| {
         let id = partition.id();
-        Ok((id, consumer.fetch_watermarks(topic, id, ASK)?))
+        Ok((id, consumer.fetch_watermarks(topic, id, patience)?))
     });
     ends.collect::<Result<_, KafkaError>>().map(Some)
 }

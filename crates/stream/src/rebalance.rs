@@ -193,7 +193,7 @@ impl<P: Pipeline> Reader<P> {
         self.assignment.load = None;
         self.assignment.ids = LoadedIds::default();
         self.assignment.copy = CopyReader::default();
-        let marks = match group::watermarks(&self.parts.consumer, &self.parts.feed.topic) {
+        let marks = match group::watermarks(&self.parts.consumer, &self.parts.feed.topic, ASK) {
             Ok(Some(marks)) => marks,
             Ok(None) => {
                 self.try_again(&stored, &format!("topic {} is missing", self.parts.feed.topic));

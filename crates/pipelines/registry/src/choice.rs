@@ -1,6 +1,8 @@
-//! Which pipeline a command line chooses, before anything else of it is known.
+//! Which pipeline a command line chooses, and the options it then has.
 
-use std::ffi::OsString;
+use std::{env, ffi::OsString};
+
+use clap::{ArgMatches, Command, builder::Resettable};
 
 /// The pipeline, unless another is chosen.
 pub const DEFAULT: &str = "emissions";
@@ -20,6 +22,40 @@ pub fn pipeline(args: &[OsString], variable: Option<OsString>) -> String {
     });
     let chosen = given.or(variable).filter(|name| !name.is_empty());
     chosen.map_or_else(|| DEFAULT.to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// A pipeline's entry in one of the registry's lists.
+pub trait Entry {
+    /// The pipeline's name.
+    fn name(&self) -> &'static str;
+
+    /// Adds the pipeline's own options to a program's.
+    fn augment(&self, command: Command) -> Command;
+}
+
+/// Parses a command line whose options depend on the pipeline it chooses, out of `entries`.
+///
+/// `command` has a `--pipeline` of its own, which knows their names.
+///
+/// # Errors
+/// What clap has to say, `--help` and `--version` included.
+pub fn parse<E: Entry>(
+    command: &Command,
+    entries: Vec<E>,
+    args: Vec<OsString>,
+) -> Result<(E, ArgMatches), clap::Error> {
+    let name = pipeline(&args, env::var_os(VARIABLE));
+    let Some(chosen) = entries.into_iter().find(|entry| entry.name() == name) else {
+        // Only the name is looked at, so that it is what the error is about.
+        let only_name = command.clone().mut_args(|arg| arg.required(false));
+        let asked = [command.get_name().to_owned(), format!("--pipeline={name}")];
+        return Err(only_name.try_get_matches_from(asked).expect_err("the parser takes no name the registry lacks"));
+    };
+    // A pipeline's options come with a description of their own, which is not the program's.
+    let (about, long_about) = (command.get_about().cloned(), command.get_long_about().cloned());
+    let whole = chosen.augment(command.clone()).about(Resettable::from(about)).long_about(Resettable::from(long_about));
+    let matches = whole.mut_args(|arg| arg.hide_env_values(true)).try_get_matches_from(args)?;
+    Ok((chosen, matches))
 }
 
 #[cfg(test)]

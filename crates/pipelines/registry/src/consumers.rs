@@ -8,6 +8,8 @@ use emissions::pipeline::Emissions;
 use service::Failure;
 use stream::{Consume, Pipeline, Tables};
 
+use crate::choice::Entry;
+
 /// Work under way, whatever the pipeline's types.
 pub type Working = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 
@@ -26,17 +28,22 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// Adds the pipeline's own options to the consumer's.
-    pub fn augment(&self, command: Command) -> Command {
-        (self.augment)(command)
-    }
-
     /// Begins to carry the topic into Postgres, with the pipeline's own options.
     ///
     /// # Errors
     /// When the options are not the pipeline's.
     pub fn start(&self, options: &ArgMatches, what: Consume) -> anyhow::Result<Working> {
         (self.start)(options, what)
+    }
+}
+
+impl Entry for Consumer {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn augment(&self, command: Command) -> Command {
+        (self.augment)(command)
     }
 }
 
@@ -48,11 +55,6 @@ pub fn all() -> Vec<Consumer> {
 /// The names of the pipelines that have a consumer.
 pub fn names() -> Vec<&'static str> {
     all().iter().map(|consumer| consumer.name).collect()
-}
-
-/// The pipeline of this name.
-pub fn find(name: &str) -> Option<Consumer> {
-    all().into_iter().find(|consumer| consumer.name == name)
 }
 
 fn entry<O, P>(topic: &'static str, tables: Tables, build: fn(O) -> P) -> Consumer

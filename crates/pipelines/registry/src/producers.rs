@@ -2,8 +2,10 @@
 
 use std::io::Read;
 
-use clap::{ArgMatches, Args, Command, builder::Resettable};
+use clap::{ArgMatches, Args, Command};
 use stream::{Source, SourceError};
+
+use crate::choice::Entry;
 
 /// The file, or standard input, unpacked.
 pub type Input = Box<dyn Read + Send>;
@@ -21,19 +23,22 @@ pub struct Producer {
 }
 
 impl Producer {
-    /// Adds the pipeline's own options to the producer's.
-    pub fn augment(&self, command: Command) -> Command {
-        // What the options say of themselves must not stand in for what the program says of itself.
-        let (about, long_about) = (command.get_about().cloned(), command.get_long_about().cloned());
-        (self.augment)(command).about(Resettable::from(about)).long_about(Resettable::from(long_about))
-    }
-
     /// Begins to read an input with the pipeline's own options.
     ///
     /// # Errors
     /// A [`SourceError`] when the input is not what the pipeline reads.
     pub fn source(&self, input: Input, options: &ArgMatches) -> anyhow::Result<Box<dyn Source>> {
         (self.open)(input, options)
+    }
+}
+
+impl Entry for Producer {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn augment(&self, command: Command) -> Command {
+        (self.augment)(command)
     }
 }
 
@@ -45,11 +50,6 @@ pub fn all() -> Vec<Producer> {
 /// The names of the pipelines that have a producer.
 pub fn names() -> Vec<&'static str> {
     all().iter().map(|producer| producer.name).collect()
-}
-
-/// The pipeline of this name.
-pub fn find(name: &str) -> Option<Producer> {
-    all().into_iter().find(|producer| producer.name == name)
 }
 
 fn entry<O, S>(name: &'static str, topic: &'static str, open: fn(Input, &O) -> Result<S, SourceError>) -> Producer
