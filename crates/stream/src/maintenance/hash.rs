@@ -5,6 +5,9 @@ use sqlx::{Connection, PgConnection};
 use super::Hashed;
 use crate::database::sql;
 
+/// What stands for all tables together.
+pub const ALL: &str = "all of them";
+
 /// A table's rows in one number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableHash {
@@ -16,7 +19,7 @@ pub struct TableHash {
     pub sha256: String,
 }
 
-/// Hashes tables as they are at one moment.
+/// Hashes tables as they are at one moment; the last one stands for all of them together.
 ///
 /// # Errors
 /// When Postgres does not answer or refuses.
@@ -33,5 +36,11 @@ pub async fn hash(connection: &mut PgConnection, tables: &[Hashed]) -> Result<Ve
         .await?;
         hashes.push(TableHash { table, rows, sha256 });
     }
+    let together: Vec<&str> = hashes.iter().map(|hash| hash.sha256.as_str()).collect();
+    let sha256 = sqlx::query_scalar("SELECT encode(sha256(convert_to($1, 'UTF8')), 'hex')")
+        .bind(together.join(" "))
+        .fetch_one(&mut *tx)
+        .await?;
+    hashes.push(TableHash { table: ALL, rows: hashes.iter().map(|hash| hash.rows).sum(), sha256 });
     Ok(hashes)
 }
