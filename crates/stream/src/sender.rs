@@ -8,7 +8,7 @@ use std::{
 
 use rdkafka::{
     ClientConfig,
-    config::{FromClientConfigAndContext, RDKafkaLogLevel},
+    config::FromClientConfigAndContext,
     error::KafkaError,
     producer::{BaseProducer, BaseRecord, Producer},
     types::RDKafkaErrorCode,
@@ -190,9 +190,7 @@ fn producer(settings: &SendSettings) -> Result<BaseProducer<Deliveries>, KafkaEr
         // Beside its bytes a queued message costs some 200 of bookkeeping: this bounds both.
         .set("queue.buffering.max.messages", "150000")
         .set("queue.buffering.max.kbytes", "32768")
-        .set("message.timeout.ms", settings.away_limit.as_millis().to_string())
-        .set("debug", "eos,metadata,broker")
-        .set_log_level(RDKafkaLogLevel::Debug);
+        .set("message.timeout.ms", settings.away_limit.as_millis().to_string());
     BaseProducer::from_config_and_context(&config, Deliveries::default())
 }
 
