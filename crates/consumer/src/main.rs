@@ -1,4 +1,4 @@
-//! Carries a Kafka topic into Postgres exactly once and publishes what people want to know.
+#![doc = include_str!("../README.md")]
 
 mod follow;
 mod maintain;

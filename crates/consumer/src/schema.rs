@@ -2,7 +2,7 @@
 
 use registry::databases::{self, SchemaState};
 use service::{Exit, Failure, backoff::Backoff, health::Health};
-use stream::database::{Database, is_transient, is_unmigrated};
+use stream::database::{Database, is_refused, is_transient, is_unmigrated};
 
 use crate::settings::Job;
 
@@ -16,7 +16,7 @@ pub(crate) async fn wait(job: &Job, health: &Health) -> anyhow::Result<()> {
     let mut said = false;
     loop {
         health.turn();
-        let missing = match look(job, &database).await {
+        let (exit, missing) = match look(job, &database).await {
             Ok(SchemaState::Good) => return Ok(()),
             Ok(SchemaState::Newer(files)) => {
                 let why = format!("the database is newer than this consumer: it has {}", files.join(", "));
@@ -26,9 +26,11 @@ pub(crate) async fn wait(job: &Job, health: &Health) -> anyhow::Result<()> {
                 let why = format!("migrations were edited after they had been applied: {}", files.join(", "));
                 return Err(Failure::new(Exit::Input, format!("{why}; restore them")).into());
             }
-            Ok(SchemaState::Missing) => "the schema is missing".to_owned(),
-            Ok(SchemaState::Older(files)) => format!("the schema lacks {}", files.join(", ")),
-            Err(error) if is_transient(&error) || is_unmigrated(&error) => error.to_string(),
+            Ok(SchemaState::Missing) => (Exit::Unavailable, "the schema is missing".to_owned()),
+            Ok(SchemaState::Older(files)) => (Exit::Unavailable, format!("the schema lacks {}", files.join(", "))),
+            // The role may be about to be made; when it is not, the settings are wrong.
+            Err(error) if is_refused(&error) => (Exit::Usage, error.to_string()),
+            Err(error) if is_transient(&error) || is_unmigrated(&error) => (Exit::Unavailable, error.to_string()),
             Err(error) => return Err(Failure::new(Exit::Usage, format!("cannot use {}: {error}", place(job))).into()),
         };
         if !std::mem::replace(&mut said, true) {
@@ -38,8 +40,11 @@ pub(crate) async fn wait(job: &Job, health: &Health) -> anyhow::Result<()> {
             Some(wait) => tokio::time::sleep(wait).await,
             None => {
                 let waited = backoff.elapsed().as_secs();
-                let message = format!("{} is not usable after {waited} s: {missing}; run `migrate up`", place(job));
-                return Err(Failure::new(Exit::Unavailable, message).into());
+                let message = format!(
+                    "{} is not usable after {waited} s: {missing}; run `migrate up`, or check DATABASE_URL",
+                    place(job)
+                );
+                return Err(Failure::new(exit, message).into());
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Carries a file into its Kafka topic, then ends.
+#![doc = include_str!("../README.md")]
 
 mod input;
 mod progress;

@@ -55,6 +55,20 @@ pub async fn claim(
     Ok(stored)
 }
 
+/// Finds another topic that the pipeline's facts came from; a changelog holds those of one topic only.
+///
+/// # Errors
+/// When Postgres does not answer or refuses.
+pub async fn other_topic(connection: &mut PgConnection, feed: &Feed) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT topic FROM stream_offsets WHERE pipeline = $1 AND topic <> $2 AND next_offset IS NOT NULL LIMIT 1",
+    )
+    .bind(feed.pipeline)
+    .bind(&feed.topic)
+    .fetch_optional(connection)
+    .await
+}
+
 /// Tells where every partition of the topic stands that anyone has claimed, in order.
 ///
 /// # Errors

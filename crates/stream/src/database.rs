@@ -72,8 +72,16 @@ pub fn is_transient(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether the database, its schema or its roles are not there yet, which `migrate` mends.
+/// Whether the database or its schema are not there yet, which `migrate` mends.
 pub fn is_unmigrated(error: &sqlx::Error) -> bool {
-    let codes = ["3D000", "42P01", "42703", "28P01", "28000", "42501"];
-    matches!(error, sqlx::Error::Database(error) if error.code().is_some_and(|code| codes.contains(&&*code)))
+    has_code(error, &["3D000", "42P01", "42703"])
+}
+
+/// Whether the login is refused, or may not do what it has to.
+pub fn is_refused(error: &sqlx::Error) -> bool {
+    has_code(error, &["28P01", "28000", "42501"])
+}
+
+fn has_code(error: &sqlx::Error, codes: &[&str]) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| codes.contains(&&*code))
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use rdkafka::error::KafkaError;
 use service::Exit;
 
+use crate::database::is_transient;
+
 /// Why carrying a topic into Postgres ended.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -108,6 +110,17 @@ pub enum Error {
         /// What is allowed, MiB.
         limit_mib: u64,
     },
+    /// The database holds facts of another topic.
+    #[error(
+        "the database holds facts of topic {other}, and this is {topic}: give --topic {other}, another database, or \
+         empty this one with `consumer reset`"
+    )]
+    OtherTopic {
+        /// The Kafka topic.
+        topic: String,
+        /// The topic the stored facts came from.
+        other: String,
+    },
     /// Something was asked for that only a consumer that owns every partition may do.
     #[error("another consumer owns some of the partitions; stop all others and run this alone")]
     NotAlone,
@@ -117,12 +130,20 @@ pub enum Error {
 }
 
 impl Error {
+    /// What became of one try that is not repeated.
+    pub(crate) fn of_postgres(doing: &'static str, source: sqlx::Error) -> Self {
+        match is_transient(&source) {
+            true => Self::PostgresAway { doing, waited: Duration::ZERO, source },
+            false => Self::Postgres { doing, source },
+        }
+    }
+
     /// The exit code the error deserves.
     pub fn exit(&self) -> Exit {
         match self {
             Self::PostgresAway { .. } | Self::KafkaAway { .. } | Self::TopicMissing { .. } => Exit::Unavailable,
             Self::RetentionGap { .. } | Self::TopicChanged { .. } | Self::Homeless { .. } => Exit::Input,
-            Self::Partition { .. } | Self::Memory { .. } | Self::NotAlone => Exit::Usage,
+            Self::Partition { .. } | Self::Memory { .. } | Self::OtherTopic { .. } | Self::NotAlone => Exit::Usage,
             Self::Postgres { .. } | Self::Changelog(_) | Self::Publication(_) | Self::Kafka(_) | Self::WriterGone => {
                 Exit::Bug
             }

@@ -82,7 +82,10 @@ impl Loader {
         let mut backoff = Backoff::new(self.settings.away);
         loop {
             let source = match self.once(partitions, sender).await {
-                Ok(stored) => return Ok(stored),
+                Ok(Once::Done(stored)) => return Ok(stored),
+                Ok(Once::OtherTopic(other)) => {
+                    return Err(Error::OtherTopic { topic: self.feed.topic.clone(), other });
+                }
                 Err(error) if is_transient(&error) => error,
                 Err(source) => return Err(Error::Postgres { doing, source }),
             };
@@ -96,8 +99,11 @@ impl Loader {
         }
     }
 
-    async fn once(&self, partitions: &[i32], sender: &mpsc::Sender<Loaded>) -> Result<Vec<Stored>, sqlx::Error> {
+    async fn once(&self, partitions: &[i32], sender: &mpsc::Sender<Loaded>) -> Result<Once, sqlx::Error> {
         let connection = &mut self.database.connect().await?;
+        if let Some(other) = claims::other_topic(connection, &self.feed).await? {
+            return Ok(Once::OtherTopic(other));
+        }
         let stored = claims::claim(connection, &self.feed, (&self.owner, partitions)).await?;
         hand_over(sender, Loaded::Begin).await?;
         hand_over(sender, Loaded::Homes(load::homes(connection, &self.feed, partitions).await?)).await?;
@@ -105,8 +111,16 @@ impl Loader {
         while let Some(piece) = pieces.try_next().await? {
             hand_over(sender, Loaded::Piece(piece)).await?;
         }
-        Ok(stored)
+        Ok(Once::Done(stored))
     }
+}
+
+/// What one try came to.
+enum Once {
+    /// All was handed over; this is where each partition stands.
+    Done(Vec<Stored>),
+    /// The database holds facts of this topic.
+    OtherTopic(String),
 }
 
 async fn hand_over(sender: &mpsc::Sender<Loaded>, loaded: Loaded) -> Result<(), sqlx::Error> {

@@ -390,7 +390,7 @@ impl<P: Pipeline> Reader<P> {
         if self.assignment.is_settled() {
             self.send()?;
             self.drain(began, WIND_DOWN_STORE)?;
-            if self.in_flight == 0 && self.assignment.is_settled() && self.intake.state.has_changed() {
+            if self.in_flight == 0 && self.may_publish() && self.intake.state.has_changed() {
                 self.publish()?;
                 while self.schedule.is_publishing() && began.elapsed() < WIND_DOWN_ALL {
                     self.hear_within(POLL)?;

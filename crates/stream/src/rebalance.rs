@@ -247,7 +247,7 @@ impl<P: Pipeline> Reader<P> {
 
     fn forget_offsets(&self, stored: &mut Stored) -> Result<(), Error> {
         let doing = "forgetting the old topic's offsets";
-        let refused = |source| Error::Postgres { doing, source };
+        let refused = |source| Error::of_postgres(doing, source);
         let (database, feed) = (&self.parts.loader.database, &self.parts.feed);
         let done = self.parts.runtime.block_on(async {
             let mut connection = database.connect().await?;

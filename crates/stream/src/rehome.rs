@@ -41,7 +41,7 @@ impl<P: Pipeline> Reader<P> {
             tx.commit().await?;
             Ok(None::<Standing>)
         });
-        match moved.map_err(|source| Error::Postgres { doing, source })? {
+        match moved.map_err(|source| Error::of_postgres(doing, source))? {
             Some(_) => Err(Error::NotAlone),
             None => {
                 tracing::info!(groups = routes.len(), "moved to the partitions their records come from");

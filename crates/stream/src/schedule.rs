@@ -76,11 +76,10 @@ impl Schedule {
 impl<P: Pipeline> Reader<P> {
     /// Publishes, if it is time to.
     pub(crate) fn publish_if_due(&mut self) -> Result<(), Error> {
-        let partitions = &self.intake.partitions;
-        let able = !self.schedule.publishing && self.assignment.is_settled() && !partitions.is_empty();
-        if !able || partitions.catching_up() {
+        if self.schedule.publishing || !self.is_able() {
             return Ok(());
         }
+        let partitions = &self.intake.partitions;
         let prompt = !self.schedule.prompt_done
             && if self.schedule.until_end { partitions.reached(&self.parts.ends) } else { partitions.at_end() };
         let regular = !self.schedule.until_end
@@ -91,6 +90,17 @@ impl<P: Pipeline> Reader<P> {
             self.publish()?;
         }
         Ok(())
+    }
+
+    /// Whether a publication would be of whole partitions: none that was made again is still being read.
+    fn is_able(&self) -> bool {
+        let partitions = &self.intake.partitions;
+        self.assignment.is_settled() && !partitions.is_empty() && !partitions.catching_up()
+    }
+
+    /// Whether a consumer that stops before the end may publish; a run until the end publishes at the end only.
+    pub(crate) fn may_publish(&self) -> bool {
+        !self.schedule.until_end && self.is_able()
     }
 
     /// Asks for a publication of all that was read so far.

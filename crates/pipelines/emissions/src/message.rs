@@ -6,7 +6,7 @@ use stream::{Outgoing, Reading};
 use crate::{
     iso_code::IsoCode,
     json::{Malformed, Object, Value},
-    record::{FIELDS, Fields, Number, Observation, Reason, Record, Text, says_missing},
+    record::{Fields, Number, Observation, Reason, Record, Text, says_missing},
 };
 
 /// Reads a message's value.
@@ -57,24 +57,30 @@ fn fields(value: &[u8]) -> Result<Fields<'_>, Reason> {
     let malformed = |error: Malformed| Reason::from(error.to_string());
     let mut object = Object::open(text).map_err(malformed)?;
     let mut fields = Fields::default();
-    let mut seen = 0_u8;
+    let mut seen = 0_u32;
     while let Some((key, value)) = object.next_field().map_err(malformed)? {
-        let Some(index) = FIELDS.iter().position(|&field| field == key) else { continue };
-        if seen & (1 << index) != 0 {
+        let bit = match &*key {
+            "country" => place(&mut fields.country, text_of(value), 0),
+            "year" => place(&mut fields.year, number_of(&value), 1),
+            "iso_code" => place(&mut fields.iso_code, text_of(value), 2),
+            "population" => place(&mut fields.population, number_of(&value), 3),
+            "gdp" => place(&mut fields.gdp, number_of(&value), 4),
+            "co2" => place(&mut fields.co2, number_of(&value), 5),
+            "co2_per_capita" => place(&mut fields.co2_per_capita, number_of(&value), 6),
+            _ => continue,
+        };
+        if seen & bit != 0 {
             return Err(format!("{key} is there twice").into());
         }
-        seen |= 1 << index;
-        match index {
-            0 => fields.country = text_of(value),
-            1 => fields.year = number_of(&value),
-            2 => fields.iso_code = text_of(value),
-            3 => fields.population = number_of(&value),
-            4 => fields.gdp = number_of(&value),
-            5 => fields.co2 = number_of(&value),
-            _ => fields.co2_per_capita = number_of(&value),
-        }
+        seen |= bit;
     }
     Ok(fields)
+}
+
+/// Fills a field in, and tells the bit that stands for it.
+fn place<T>(field: &mut T, value: T, number: u32) -> u32 {
+    *field = value;
+    1 << number
 }
 
 fn number_of(value: &Value<'_>) -> Number {

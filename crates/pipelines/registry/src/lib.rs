@@ -1,4 +1,4 @@
-//! The list of pipelines the binaries know.
+#![doc = include_str!("../README.md")]
 
 pub mod choice;
 pub mod consumers;
