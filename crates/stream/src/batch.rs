@@ -1,5 +1,7 @@
 //! A batch: what some records say, and the offsets `[from, to)` they cover.
 
+use std::collections::BTreeSet;
+
 use crate::{
     copy::{CopyBuffer, CopyRow},
     offsets::LastRecord,
@@ -97,6 +99,8 @@ pub struct Changes {
     rows: CopyBuffer,
     columns: usize,
     routes: Vec<(String, i32)>,
+    /// Homes of rows that came from other partitions.
+    homes: BTreeSet<u16>,
 }
 
 /// The changelog columns that are written before the pipeline's own.
@@ -111,17 +115,25 @@ pub(crate) const ID_SHIFT: u32 = 20;
 pub const MAX_BATCH_RECORDS: u32 = 1 << ID_SHIFT;
 
 fn id(batch: i64, row: usize) -> i64 {
-    (batch << ID_SHIFT) + i64::try_from(row).expect("a batch has at most 2²⁰ rows")
+    (batch << ID_SHIFT) + i64::try_from(row).expect("rows fit in memory")
 }
 
 impl Changes {
     /// No changes yet, for rows of that changelog.
     pub fn new(changelog: &Changelog) -> Self {
-        Self { rows: CopyBuffer::default(), columns: changelog.columns.len(), routes: Vec::new() }
+        Self {
+            rows: CopyBuffer::default(),
+            columns: changelog.columns.len(),
+            routes: Vec::new(),
+            homes: BTreeSet::new(),
+        }
     }
 
     /// Begins a changelog row; the pipeline's own columns follow.
     pub(crate) fn row(&mut self, home: u16, at: Position) -> CopyRow<'_> {
+        if home != at.stamp.partition() {
+            self.homes.insert(home);
+        }
         let mut row = self.rows.row(4 + self.columns);
         row.i32(home.into());
         row.i32(at.stamp.partition().into());
@@ -130,8 +142,18 @@ impl Changes {
         row
     }
 
+    /// The partitions, in order, that rows live in which came from others.
+    pub(crate) fn homes(&self) -> impl Iterator<Item = i32> {
+        self.homes.iter().map(|home| i32::from(*home))
+    }
+
+    /// How many batches' worth of ids the rows take beyond one.
+    pub(crate) fn further_batches(&self) -> i64 {
+        i64::try_from(self.rows.rows()).expect("rows fit in memory") >> ID_SHIFT
+    }
+
     /// The rows, numbered.
-    pub(crate) fn numbered(&mut self, number: i64) -> &CopyBuffer {
+    pub fn numbered(&mut self, number: i64) -> &CopyBuffer {
         self.rows.finish(|row| id(number, row));
         &self.rows
     }
@@ -149,6 +171,8 @@ pub struct Batch {
     pub number: Option<i64>,
     /// What it covers, a span a partition, each partition once.
     pub spans: Vec<Span>,
+    /// `(partition, epoch)` of the homes of rows that came from other partitions: they too must still be ours.
+    pub homes: Vec<(i32, i64)>,
     /// Changelog rows and new routes.
     pub changes: Changes,
     rejects: CopyBuffer,
@@ -183,6 +207,7 @@ impl Batch {
         Self {
             number: None,
             spans: Vec::new(),
+            homes: Vec::new(),
             changes: Changes::new(changelog),
             rejects: CopyBuffer::default(),
             records: 0,

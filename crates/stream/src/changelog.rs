@@ -91,27 +91,51 @@ pub async fn commit(
         None => sqlx::query_scalar("SELECT nextval('ingest_batch_numbers')").fetch_one(&mut *connection).await?,
     };
     let mut tx = connection.begin().await?;
-    let partitions: Vec<i32> = batch.spans.iter().map(|span| span.partition).collect();
-    let stored = claims::lock(&mut tx, feed, &partitions).await?;
+    let commit = store(&mut tx, (feed, cluster_id), (number, batch)).await?;
+    match commit {
+        Commit::Stored => tx.commit().await?,
+        // One that is only dropped keeps its locks until the connection is used again.
+        Commit::Refused(_) | Commit::Homeless { .. } => tx.rollback().await?,
+    }
+    Ok(commit)
+}
+
+async fn store(
+    tx: &mut PgConnection,
+    (feed, cluster_id): (&Feed, Option<&str>),
+    (number, batch): (i64, &mut Batch),
+) -> Result<Commit, sqlx::Error> {
+    let claimed = batch.spans.iter().map(|span| span.partition).chain(batch.homes.iter().map(|home| home.0));
+    let stored = claims::lock(&mut *tx, feed, &claimed.collect::<Vec<i32>>()).await?;
     match standing(&batch.spans, &stored) {
         Standing::Ours => {}
         Standing::Done => return Ok(Commit::Stored),
         refused => return Ok(Commit::Refused(refused)),
     }
-    if let Some(homeless) = settle(&mut tx, feed, batch.routes()).await? {
+    if let Some(fenced) = claimed_since(&batch.homes, &stored) {
+        return Ok(Commit::Refused(fenced));
+    }
+    if let Some(homeless) = settle(&mut *tx, feed, batch.routes()).await? {
         return Ok(homeless);
     }
     let (rows, rejects) = batch.numbered(number);
-    copy(&mut tx, &changelog_table(feed), rows).await?;
-    copy(&mut tx, &format!("rejects ({REJECT_COLUMNS})"), rejects).await?;
-    account(&mut tx, feed, (number, &batch.spans)).await?;
-    let moved = advance(&mut tx, (feed, cluster_id), &batch.spans).await?;
+    copy(&mut *tx, &changelog_table(feed), rows).await?;
+    copy(&mut *tx, &format!("rejects ({REJECT_COLUMNS})"), rejects).await?;
+    account(&mut *tx, feed, (number, &batch.spans)).await?;
+    let moved = advance(&mut *tx, (feed, cluster_id), &batch.spans).await?;
     if moved != batch.spans.len() as u64 {
         // Cannot happen under the row locks; the compare-and-swap is the law, the locks a courtesy.
-        return Ok(Commit::Refused(Standing::Lost { partition: partitions[0], stored: None }));
+        return Ok(Commit::Refused(Standing::Lost { partition: batch.spans[0].partition, stored: None }));
     }
-    tx.commit().await?;
     Ok(Commit::Stored)
+}
+
+/// Finds a home that was claimed anew since rows were folded for it: its owner does not know of them. Pure.
+fn claimed_since(homes: &[(i32, i64)], stored: &[Stored]) -> Option<Standing> {
+    homes.iter().find_map(|&(partition, held)| {
+        let epoch = stored.iter().find(|row| row.partition == partition).map_or(0, |row| row.epoch);
+        (epoch != held).then_some(Standing::Fenced { partition, epoch })
+    })
 }
 
 /// Gives new routes a home, or tells which one lives elsewhere.
@@ -161,7 +185,13 @@ pub(crate) async fn rehome(
     .bind(homes)
     .execute(&mut *tx)
     .await?;
-    let number = sqlx::query_scalar("SELECT nextval('ingest_batch_numbers')").fetch_one(&mut *tx).await?;
+    // More rows than a batch may have get the ids of as many batches as they need.
+    let number = sqlx::query_scalar(
+        "SELECT min(number) FROM (SELECT nextval('ingest_batch_numbers') AS number FROM generate_series(0, $1)) taken",
+    )
+    .bind(changes.further_batches())
+    .fetch_one(&mut *tx)
+    .await?;
     copy(tx, &changelog_table(feed), changes.numbered(number)).await
 }
 

@@ -53,6 +53,7 @@ impl<P: Pipeline> Intake<P> {
     pub fn seal(&mut self) -> Batch {
         let mut batch = std::mem::replace(&mut self.batch, Batch::new(&self.feed.changelog));
         batch.spans = self.partitions.seal();
+        batch.homes = batch.changes.homes().map(|home| (home, self.partitions.epoch(home))).collect();
         batch
     }
 

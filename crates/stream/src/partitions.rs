@@ -209,6 +209,11 @@ impl Partitions {
         self.owned.get_mut(&partition)
     }
 
+    /// The claim one of them is held under; 0, which none has, when it is not ours.
+    pub fn epoch(&self, partition: i32) -> i64 {
+        self.owned.get(&partition).map_or(0, |progress| progress.epoch)
+    }
+
     /// What Postgres holds of one of them, as far as is known here.
     pub fn as_stored(&self, partition: i32) -> Option<Stored> {
         let progress = self.owned.get(&partition)?;

@@ -65,6 +65,8 @@ pub async fn publish<P: Pipeline>(
     let partitions: Vec<i32> = publication.through.iter().map(|through| through.partition).collect();
     let stored = claims::lock(&mut tx, feed, &partitions).await?;
     if let Some(refused) = refused(&publication.through, &stored) {
+        // One that is only dropped keeps its locks until the connection is used again.
+        tx.rollback().await?;
         return Ok(Outcome::Refused(refused));
     }
     let rows_written = pipeline.upsert(&mut tx, &publication.rows).await?;

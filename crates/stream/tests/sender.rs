@@ -12,7 +12,7 @@ use rdkafka::{
 use service::Stop;
 use stream::{
     Outgoing, Row, Source, SourceError,
-    sender::{OnRejected, SendError, SendSettings, Sent, Watch, send},
+    sender::{AWAY_LIMIT, OnRejected, SendError, SendSettings, Sent, Watch, send},
     topic::{Lookup, TopicError},
 };
 
@@ -89,6 +89,7 @@ impl Cluster {
             brokers: self.0.bootstrap_servers(),
             topic: TOPIC.to_owned(),
             max_message_bytes: None,
+            away_limit: AWAY_LIMIT,
             rate: None,
             on_rejected: OnRejected::GoOn,
         }
@@ -193,6 +194,33 @@ fn a_record_the_broker_refuses_is_no_success() {
     assert_eq!(counts(&sent), [1, 1, 0, 0, 0, 1]);
     let error = ended.expect_err("the record was refused");
     assert!(error.starts_with("line 2: kafka did not acknowledge the record: "), "{error}");
+}
+
+#[test]
+fn kafka_that_stays_away_ends_the_sending() {
+    let cluster = Cluster::with_partitions(1);
+    assert_eq!(cluster.settings().away_limit, Duration::from_secs(300), "five minutes, unless another limit is given");
+    let settings = SendSettings { away_limit: Duration::from_secs(1), rate: NonZeroU32::new(10), ..cluster.settings() };
+    let mut source = List { rows: vec![Item::Key(b"a"); 600], next: 0 };
+    let (sent, ended) = std::thread::scope(|scope| {
+        let sending = scope.spawn(|| send(&mut source, &settings, &mut Seen::default(), &Stop::default()));
+        std::thread::sleep(Duration::from_secs(1));
+        cluster.0.broker_down(-1).expect("the in-process cluster takes orders");
+        sending.join().expect("sending does not panic")
+    });
+    assert!(matches!(ended, Err(SendError::Unacknowledged { .. })), "{ended:?}");
+    assert!(sent.acknowledged > 0 && sent.failed > 0 && sent.read < 600, "{sent:?}");
+}
+
+#[test]
+fn a_client_that_cannot_go_on_is_no_success() {
+    let cluster = Cluster::with_partitions(1);
+    let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;
+    cluster.0.request_errors(RDKafkaApiKey::InitProducerId, &[refused]);
+    let (sent, ended) = cluster.send(&[Item::Key(b"a"), Item::Key(b"b")]);
+    assert_eq!(sent.acknowledged, 0);
+    let error = ended.expect_err("the client has no producer id");
+    assert!(error.starts_with("kafka's client cannot go on: "), "{error}");
 }
 
 #[test]

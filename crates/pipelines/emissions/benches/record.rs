@@ -1,13 +1,18 @@
-//! A row on its way: CSV to message, and message to record.
+//! A row on its way: CSV to record, CSV to message, and message to record.
 
 use std::{fmt::Write, hint::black_box};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use emissions::{
+    csv_row::Columns,
     message,
+    record::FIELDS,
     source::{CsvSettings, CsvSource},
 };
-use stream::{Outgoing, Reading, Row, Source};
+use stream::{
+    Outgoing, Reading, Row, Source,
+    csv_records::{CsvRecord, CsvRecords},
+};
 
 /// Rows in the CSV: enough to leave the caches of the small, few enough for a quick run.
 const ROWS: u32 = 100_000;
@@ -33,10 +38,22 @@ fn messages(csv: &str) -> Vec<Outgoing> {
     messages
 }
 
+/// Reads all rows as observations: the part of the way before a message is written.
+fn read(csv: &str) {
+    let columns = Columns::find(&FIELDS.map(str::to_owned)).expect("a sound header");
+    let mut rows = CsvRecords::new(csv.as_bytes());
+    // The first record is the header.
+    assert_eq!(rows.read().expect("a sound header"), Some(CsvRecord::Read));
+    while rows.read().expect("a sound row").is_some() {
+        black_box(columns.read(&rows).expect("a sound row"));
+    }
+}
+
 fn benches(c: &mut Criterion) {
     let csv = csv();
     let mut group = c.benchmark_group("record");
     group.throughput(Throughput::Elements(u64::from(ROWS)));
+    group.bench_function("csv to record", |bencher| bencher.iter(|| read(black_box(&csv))));
     group.bench_function("csv to message", |bencher| {
         bencher.iter(|| {
             let mut source = CsvSource::open(csv.as_bytes(), &CsvSettings { from_year: 1900 }).expect("a sound header");

@@ -1,0 +1,246 @@
+//! What publications, resets and compactions leave in the tables of a real PostgreSQL.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
+
+use std::time::Duration;
+
+use demo::TestDatabase;
+use emissions::{
+    aggregates::CountryAggregate,
+    iso_code::IsoCode,
+    model_settings::ModelSettings,
+    pipeline::{EmissionsSettings, TABLES},
+    publication,
+};
+use sqlx::{Connection, FromRow, PgConnection, postgres::PgRow};
+use stream::{
+    Coverage, Published,
+    maintenance::{compact::compact, hash::hash, reset},
+};
+
+/// A database with the tables of the pipeline.
+struct Tables {
+    connection: PgConnection,
+}
+
+impl Tables {
+    async fn create() -> Self {
+        let database = TestDatabase::create().await.unwrap();
+        let mut connection = PgConnection::connect(&database.url()).await.unwrap();
+        for migration in [
+            include_str!("../../../../postgres/migrations/stream/0001_ledger.sql"),
+            include_str!("../../../../postgres/migrations/emissions/0001_facts.sql"),
+            include_str!("../../../../postgres/migrations/emissions/0002_clusters.sql"),
+        ] {
+            sqlx::raw_sql(migration).execute(&mut connection).await.unwrap();
+        }
+        Self { connection }
+    }
+
+    /// Publishes countries, in a transaction as `stream` does.
+    async fn publish(&mut self, rows: &[CountryAggregate], keep_runs: i32) -> Published {
+        let settings = EmissionsSettings { model: ModelSettings::default(), keep_runs };
+        let coverage = Coverage { published: vec![(0, 9)], complete: true };
+        let mut tx = self.connection.begin().await.unwrap();
+        let rows_written = publication::upsert(&mut tx, rows).await.unwrap();
+        let published = publication::conclude(&mut tx, &settings, &coverage).await.unwrap();
+        tx.commit().await.unwrap();
+        Published { rows_written, ..published }
+    }
+
+    async fn query<R>(&mut self, sql: &'static str) -> Vec<R>
+    where
+        R: Send + Unpin + for<'r> FromRow<'r, PgRow>,
+    {
+        sqlx::query_as(sql).fetch_all(&mut self.connection).await.unwrap()
+    }
+
+    async fn execute(&mut self, sql: &'static str) {
+        sqlx::raw_sql(sql).execute(&mut self.connection).await.unwrap();
+    }
+
+    async fn hash(&mut self) -> Vec<String> {
+        let hashes = hash(&mut self.connection, TABLES.hashed).await.unwrap();
+        hashes.into_iter().map(|table| format!("{} {} {}", table.table, table.rows, table.sha256)).collect()
+    }
+
+    async fn facts(&mut self) -> Vec<(String, String, i16, Option<f64>)> {
+        self.query("SELECT iso_code, country, year, co2 FROM emissions_facts ORDER BY iso_code, year").await
+    }
+}
+
+/// A country: its co2, co2 per capita, gdp and population.
+fn country(code: &str, [co2, co2_per_capita, gdp, population]: [f64; 4]) -> CountryAggregate {
+    CountryAggregate {
+        iso_code: IsoCode::try_from(code).unwrap(),
+        country: format!("Land of {code}"),
+        avg_co2: Some(co2),
+        avg_co2_per_capita: Some(co2_per_capita),
+        avg_gdp: Some(gdp),
+        avg_population: Some(population),
+        avg_co2_recent: Some(co2),
+        data_points: 50,
+        first_year: 1950,
+        last_year: 1999,
+        co2_years: 50,
+        co2_first_year: Some(1950),
+        co2_last_year: Some(1999),
+    }
+}
+
+/// Three small, two rich and two giant countries.
+fn world() -> Vec<CountryAggregate> {
+    vec![
+        country("SM1", [2.0, 0.5, 1e10, 1e6]),
+        country("SM2", [3.0, 0.8, 2e10, 3e6]),
+        country("SM3", [1.0, 0.2, 1e10, 5e6]),
+        country("RI1", [90.0, 40.0, 2e11, 2e6]),
+        country("RI2", [80.0, 45.0, 1e11, 1e6]),
+        country("BIG", [9000.0, 4.0, 9e12, 1.3e9]),
+        country("GRT", [8000.0, 9.0, 1e13, 1.1e9]),
+    ]
+}
+
+/// The same world after a small country has become a rich one.
+fn later_world() -> Vec<CountryAggregate> {
+    let mut world = world();
+    world[0] = country("SM1", [85.0, 41.0, 1.5e11, 1e6]);
+    world
+}
+
+#[tokio::test]
+async fn the_hash_is_of_the_facts_alone() {
+    let (mut a, mut b) = (Tables::create().await, Tables::create().await);
+    a.publish(&world(), 1000).await;
+    let mut turned = later_world();
+    turned.reverse();
+    b.publish(&turned[..4], 1000).await;
+    b.publish(&turned, 1000).await;
+    assert_ne!(a.hash().await, b.hash().await);
+    b.publish(&world()[..1], 1000).await;
+    assert_eq!(a.hash().await, b.hash().await, "another way to the same facts");
+}
+
+#[tokio::test]
+async fn a_publication_that_would_repeat_the_last_writes_nothing() {
+    let mut tables = Tables::create().await;
+    let first = tables.publish(&world(), 1000).await;
+    assert_eq!((first.rows_written, first.batch_id), (7, Some(1)));
+    assert!(first.summary.starts_with("3/2/2; largest of 2: Land of BIG"), "{}", first.summary);
+    // Which transaction wrote each row, and where it lies.
+    let versions = "
+        SELECT 'a', xmin::text, ctid::text FROM country_aggregates
+        UNION SELECT 'c', xmin::text, ctid::text FROM co2_clusters
+        UNION SELECT 's', xmin::text, ctid::text FROM cluster_stats
+        UNION SELECT 'h', xmin::text, ctid::text FROM co2_cluster_history
+        UNION SELECT 'r', xmin::text, ctid::text FROM cluster_runs
+        UNION SELECT 'n', xmin::text, ctid::text FROM counters ORDER BY 1, 2, 3";
+    let before: Vec<(String, String, String)> = tables.query(versions).await;
+    let again = tables.publish(&world(), 1000).await;
+    assert_eq!((again.rows_written, again.batch_id), (0, None), "{}", again.summary);
+    assert_eq!(tables.query::<(String, String, String)>(versions).await, before);
+}
+
+#[tokio::test]
+async fn who_moves_is_recorded_with_what_moved_them() {
+    let mut tables = Tables::create().await;
+    tables.publish(&world(), 1000).await;
+    tables.publish(&later_world(), 1000).await;
+    let moves: Vec<(i32, String, i32, i32, String, bool)> = tables
+        .query("SELECT batch_id, iso_code, from_cluster, to_cluster, feature, share < 0 FROM cluster_moves")
+        .await;
+    assert_eq!(moves, [(2, "SM1".to_owned(), 0, 1, "avg_co2_per_capita".to_owned(), true)]);
+    let history: Vec<(i32, Option<i32>)> =
+        tables.query("SELECT batch_id, cluster FROM co2_cluster_history WHERE iso_code = 'SM1' ORDER BY 1").await;
+    assert_eq!(history, [(1, Some(0)), (2, Some(1))]);
+    let others: Vec<(i64,)> = tables.query("SELECT count(*) FROM co2_cluster_history WHERE batch_id = 2").await;
+    assert_eq!(others, [(1,)], "who did not move has nothing new");
+}
+
+#[tokio::test]
+async fn too_few_countries_are_recorded_and_leave_no_clusters() {
+    let mut tables = Tables::create().await;
+    let same = [country("SM1", [1.0; 4]), country("SM2", [1.0; 4]), country("SM3", [2.0; 4])];
+    let published = tables.publish(&same, 1000).await;
+    assert_eq!(published.batch_id, Some(1));
+    let runs: Vec<(String, Option<i32>, i32)> =
+        tables.query("SELECT note, k, num_not_clustered FROM cluster_runs").await;
+    assert_eq!(runs, [("too few countries: 3 can be clustered, 2 of them differ, 3 are needed".to_owned(), None, 3)]);
+    tables.publish(&world(), 1000).await;
+    assert_eq!(tables.query::<(i64,)>("SELECT count(*) FROM co2_clusters").await, [(7,)]);
+}
+
+#[tokio::test]
+async fn old_runs_go_and_the_history_that_is_needed_stays() {
+    let mut tables = Tables::create().await;
+    for run in 0..7 {
+        let world = if run % 2 == 0 { world() } else { later_world() };
+        tables.publish(&world, 3).await;
+    }
+    for table in [
+        "SELECT DISTINCT batch_id FROM cluster_runs ORDER BY 1",
+        "SELECT DISTINCT batch_id FROM cluster_stats ORDER BY 1",
+    ] {
+        assert_eq!(tables.query::<(i32,)>(table).await, [(5,), (6,), (7,)], "{table}");
+    }
+    // SM1 moved in every run; the others have had their label since the first.
+    let history: Vec<(String, i32)> =
+        tables.query("SELECT iso_code, batch_id FROM co2_cluster_history ORDER BY 1, 2").await;
+    let kept = |code: &str| history.iter().filter(|row| row.0 == code).map(|row| row.1).collect::<Vec<_>>();
+    assert_eq!((kept("SM1"), kept("BIG")), (vec![5, 6, 7], vec![1]));
+}
+
+const STORED: &str = "
+    INSERT INTO stream_offsets (pipeline, topic, partition, epoch, next_offset, published_through)
+        VALUES ('emissions', 't', 0, 4, 9, 9), ('emissions', 't', 1, 2, 9, 9), ('other', 't', 0, 1, 9, 9);
+    INSERT INTO group_homes VALUES ('t', 'SM1', 0);
+    INSERT INTO rejects (batch, topic, partition, \"offset\", timestamp_ms, reason) VALUES (1, 't', 0, 3, 0, 'bad');
+    INSERT INTO ingest_accounting VALUES
+        (1, 'emissions', 't', 0, 0, 4, 4, 3, 0, 0, 0, 1, now() - interval '9 days'),
+        (2, 'emissions', 't', 0, 4, 6, 2, 0, 0, 2, 0, 0, now() - interval '5 days'),
+        (3, 'emissions', 't', 0, 6, 9, 3, 0, 1, 2, 0, 0, now());
+    INSERT INTO emissions_changelog (id, home, partition, \"offset\", timestamp_ms, iso_code, country, year, co2) VALUES
+        ((1 << 20) + 0, 0, 0, 0, 5, 'SM1', 'Small', 1990, 1), ((1 << 20) + 1, 0, 0, 1, 5, 'SM1', 'Small', 1991, 2),
+        ((1 << 20) + 2, 0, 0, 2, 5, 'SM2', 'Two', 1990, 3), ((2 << 20) + 0, 0, 0, 4, 6, 'SM1', 'Small', 1990, 4),
+        ((2 << 20) + 1, 0, 0, 5, 6, 'SM2', 'Two', 1990, NULL), ((3 << 20) + 0, 0, 0, 6, 7, 'SM1', 'Tiny', 1990, 4),
+        ((3 << 20) + 1, 0, 0, 7, 7, 'SM1', 'Tiny', 1990, 5)";
+
+#[tokio::test]
+async fn compaction_takes_what_was_superseded_long_ago_and_no_fact() {
+    let mut tables = Tables::create().await;
+    tables.execute(STORED).await;
+    let facts = tables.facts().await;
+    let days = |days: u64| Duration::from_secs(days * 86_400);
+    let mut check = async |keep, deleted, left: &[i64]| {
+        assert_eq!(compact(&mut tables.connection, &TABLES.changelog, keep).await.unwrap(), deleted);
+        let ids: Vec<(i64,)> =
+            tables.query("SELECT (id >> 20) * 10 + id % 1024 FROM emissions_changelog ORDER BY id").await;
+        assert_eq!(ids.into_iter().map(|id| id.0).collect::<Vec<_>>(), left);
+        assert_eq!(tables.facts().await, facts);
+    };
+    check(days(10), 0, &[10, 11, 12, 20, 21, 30, 31]).await;
+    check(days(7), 2, &[11, 20, 21, 30, 31]).await;
+    check(days(1), 1, &[11, 21, 30, 31]).await;
+    check(days(1), 0, &[11, 21, 30, 31]).await;
+    check(days(0), 1, &[11, 21, 31]).await;
+}
+
+#[tokio::test]
+async fn a_reset_leaves_nothing_but_the_counters() {
+    let mut tables = Tables::create().await;
+    tables.execute(STORED).await;
+    tables.publish(&world(), 1000).await;
+    tables.publish(&later_world(), 1000).await;
+    let counts = reset::count(&mut tables.connection, &TABLES).await.unwrap();
+    assert!(counts.iter().all(|(_, rows)| *rows > 0), "nothing is left out of this test: {counts:?}");
+    reset::reset(&mut tables.connection, ("emissions", &TABLES)).await.unwrap();
+    let counts = reset::count(&mut tables.connection, &TABLES).await.unwrap();
+    assert!(counts.iter().all(|(_, rows)| *rows == 0), "{counts:?}");
+    // Whoever still holds a claim is fenced; another pipeline's offsets stay.
+    let offsets: Vec<(String, i64, Option<i64>, Option<i64>)> = tables
+        .query("SELECT pipeline, epoch, next_offset, published_through FROM stream_offsets ORDER BY 1, partition")
+        .await;
+    let row = |pipeline: &str, epoch, at| (pipeline.to_owned(), epoch, at, at);
+    assert_eq!(offsets, [row("emissions", 5, None), row("emissions", 3, None), row("other", 1, Some(9))]);
+    assert_eq!(tables.publish(&world(), 1000).await.batch_id, Some(3), "a batch_id is never used twice");
+}

@@ -1,0 +1,175 @@
+//! The connection is cut at COMMIT, before or after Postgres has heard it: whether a batch was stored is not known, and
+//! each is stored once nevertheless.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+    mpsc,
+};
+
+use clap::Parser;
+use service::health::Health;
+use sqlx::postgres::PgConnectOptions;
+use stream::{
+    ConsumeSettings,
+    database::Database,
+    writer::{Event, Job, Task, Writer},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+use crate::{
+    consumer::{Consumer, Tables, feed},
+    tiny::Tiny,
+};
+
+/// Longer than the retries after all cuts take together; a writer that says nothing for so long has given up.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// When a connection is cut.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Cut {
+    /// COMMIT never gets to Postgres.
+    Before,
+    /// Postgres does it, and its answer is lost.
+    After,
+    Never,
+}
+
+/// Whether what a client sends holds `COMMIT` as a simple query: `Q`, a length, the text, a NUL.
+fn commits(bytes: &[u8]) -> bool {
+    bytes.windows(12).any(|window| window[0] == b'Q' && &window[5..] == b"COMMIT\0")
+}
+
+/// Stands between a client and Postgres, and cuts at each COMMIT as `cuts` say, one after another.
+struct Proxy {
+    cuts: Mutex<std::vec::IntoIter<Cut>>,
+    made: AtomicUsize,
+    server: (String, u16),
+}
+
+impl Proxy {
+    async fn listen(self: &Arc<Self>) -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let proxy = Arc::clone(self);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let proxy = Arc::clone(&proxy);
+                tokio::spawn(async move { proxy.carry(client).await });
+            }
+        });
+        port
+    }
+
+    async fn carry(&self, mut client: TcpStream) {
+        let mut server = TcpStream::connect(&self.server).await.unwrap();
+        let (mut asked, mut answered) = (vec![0; 65_536], vec![0; 65_536]);
+        loop {
+            tokio::select! {
+                read = client.read(&mut asked) => {
+                    let Ok(len @ 1..) = read else { return };
+                    let cut = if commits(&asked[..len]) { self.next_cut() } else { Cut::Never };
+                    if cut == Cut::Before {
+                        return;
+                    }
+                    server.write_all(&asked[..len]).await.unwrap();
+                    if cut == Cut::After {
+                        // It has answered, so it has committed.
+                        assert!(server.read(&mut answered).await.unwrap() > 0);
+                        return;
+                    }
+                }
+                read = server.read(&mut answered) => {
+                    let Ok(len @ 1..) = read else { return };
+                    if client.write_all(&answered[..len]).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn next_cut(&self) -> Cut {
+        let cut = self.cuts.lock().unwrap().next().unwrap_or(Cut::Never);
+        self.made.fetch_add(usize::from(cut != Cut::Never), Ordering::SeqCst);
+        cut
+    }
+}
+
+#[derive(Parser)]
+struct Settings {
+    #[command(flatten)]
+    consume: ConsumeSettings,
+}
+
+/// The real writer, behind a proxy that cuts; and what it says.
+async fn writer(
+    tables: &Tables,
+    cuts: Vec<Cut>,
+) -> (Arc<Proxy>, tokio::sync::mpsc::Sender<Job<Tiny>>, mpsc::Receiver<Event>) {
+    let options: PgConnectOptions = tables.database.url().parse().unwrap();
+    let server = (options.get_host().to_owned(), options.get_port());
+    let proxy = Arc::new(Proxy { cuts: Mutex::new(cuts.into_iter()), made: AtomicUsize::new(0), server });
+    let options = options.host("127.0.0.1").port(proxy.listen().await);
+    let (jobs, queue) = tokio::sync::mpsc::channel(16);
+    let (sender, events) = mpsc::channel();
+    let writer = Writer {
+        pipeline: Arc::new(Tiny),
+        feed: Arc::new(feed()),
+        database: Database::new(options),
+        cluster_id: None,
+        settings: Arc::new(Settings::parse_from(["test"]).consume),
+        health: Health::new(std::time::Duration::from_secs(60)),
+        events: sender,
+    };
+    tokio::spawn(writer.run(queue));
+    (proxy, jobs, events)
+}
+
+async fn check(cuts: Vec<Cut>) {
+    let tables = Tables::create().await;
+    let made = cuts.iter().filter(|cut| **cut != Cut::Never).count();
+    let (proxy, jobs, events) = writer(&tables, cuts.clone()).await;
+    let mut consumer = Consumer::start(&tables, &[0, 1]).await;
+    let mut sent = Vec::new();
+    for batch in 0..4_i64 {
+        let (partition, offset) = (i32::try_from(batch % 2).unwrap(), batch / 2 * 3);
+        let group = partition * 2;
+        let values: Vec<String> = (0..3).map(|n| format!("{group} {} {batch}", n + 2 * (batch / 2))).collect();
+        let values: Vec<&str> = values.iter().map(String::as_str).collect();
+        sent.extend((offset..).zip(&values).map(|(at, value)| (partition, partition, at, (*value).to_owned())));
+        let batch = consumer.batch(partition, offset, &values);
+        jobs.send(Job { term: 0, task: Task::Commit(Box::new(batch)) }).await.unwrap();
+    }
+    let publication = consumer.publication();
+    jobs.send(Job { term: 0, task: Task::Publish(Box::new(publication)) }).await.unwrap();
+    let hear = move || (0..5).map_while(|_| events.recv_timeout(PATIENCE).ok()).collect::<Vec<Event>>();
+    let events = tokio::task::spawn_blocking(hear).await.unwrap();
+    let good = |event: &Event| matches!(event, Event::Committed(_) | Event::Published { .. });
+    assert!(events.len() == 5 && events.iter().all(good), "{cuts:?}: {events:?}");
+    assert_eq!(proxy.made.load(Ordering::SeqCst), made, "{cuts:?}");
+    assert_eq!(tables.changelog().await, sent, "{cuts:?}");
+    assert_eq!(tables.books().await, [(0, 6, 6), (1, 6, 6)], "{cuts:?}");
+    let expected = [("g0", "0=0 1=0 2=2 3=2 4=2"), ("g2", "0=1 1=1 2=3 3=3 4=3")];
+    assert_eq!(tables.groups().await, expected.map(|(group, facts)| (group.to_owned(), facts.to_owned())));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_batch_is_stored_once_whatever_is_lost_at_commit() {
+    use Cut::{After, Before, Never};
+    let schedules = [
+        vec![After],
+        vec![Before],
+        vec![Never, After, After, Before, After],
+        vec![Before, After, Never, Before, Before, After],
+        // Also that of the publication, which comes fifth.
+        vec![Never, Never, Never, Never, After],
+        vec![Never, Never, Never, Never, Before, After],
+    ];
+    for cuts in schedules {
+        check(cuts).await;
+    }
+}
