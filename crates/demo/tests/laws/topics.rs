@@ -1,0 +1,246 @@
+//! What only a real Kafka does: topics made again, retention, more partitions, transactions, compaction.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    Offset, TopicPartitionList,
+    admin::{AdminOptions, NewPartitions},
+    consumer::{BaseConsumer, Consumer},
+    producer::{BaseProducer, Producer},
+};
+
+use crate::{
+    kafka::{self, Brokers, Outgoing, admin, block_on},
+    ledger,
+    orders::{reference, sendings},
+    road::{LIMIT, READ, Road},
+    world::{self, Line},
+};
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap()
+}
+
+fn delete_topic(road: &Road) {
+    let deleted = block_on(admin(road.brokers.bootstrap()).delete_topics(&[&road.topic], &AdminOptions::new()));
+    deleted.unwrap().into_iter().for_each(|deleted| drop(deleted.unwrap()));
+    let gone = || demo::broker::ends(road.brokers.bootstrap(), &road.topic).map_or(true, |ends| ends.is_empty());
+    let deadline = Instant::now() + LIMIT;
+    while !gone() {
+        assert!(Instant::now() < deadline, "the topic is still there");
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// A topic that was read to its end, deleted, and made again with other rows.
+fn made_again(brokers: Brokers, again: &[Line]) -> Road {
+    let road = Road::on(brokers, 2);
+    road.produce(&sendings(81)[0]);
+    road.consume(1);
+    delete_topic(&road);
+    road.brokers.create_topic(&road.topic, 2, &[]);
+    road.produce(again);
+    road
+}
+
+fn check_refused(road: &Road, why: &str) {
+    let before = (road.hash(), road.changelog());
+    let ended = road.consumer(&["--until-end"]).run(LIMIT).unwrap().expect_code(65).unwrap();
+    assert!(ended.said(&format!("topic {}, partition ", road.topic)) && ended.said(why), "{ended}");
+    assert_eq!((road.hash(), road.changelog()), before);
+}
+
+#[test]
+fn a_topic_made_again_is_refused_unless_accepted() {
+    let Some(brokers) = kafka::real("a topic made again is refused") else { return };
+    let later = sendings(81).split_off(2).concat();
+    let road = made_again(brokers, &later);
+    check_refused(&road, "and the topic ends at");
+    let (old_facts, old_hash) = (road.facts(), road.hash());
+    // Stands still in the middle of the new topic.
+    road.query::<()>(BLOCK[0]);
+    road.query::<()>(BLOCK[1]);
+    road.while_locked("SELECT pg_advisory_lock(4711)", || {
+        let consumer = road.follow(&["--reset-offsets", "--batch-size", "10"]);
+        road.wait_for(READ, 450);
+        thread::sleep(Duration::from_millis(300));
+        consumer.kill().unwrap();
+    });
+    let read = road.number(READ);
+    assert!((450..number(world::ROWS + later.len())).contains(&read), "{read}");
+    assert_eq!(road.hash(), old_hash, "nothing is published before the new topic has been read");
+    road.query::<()>("DROP TRIGGER block ON ingest_accounting");
+    road.consumer_in("another", &["--until-end"]).run(LIMIT).unwrap().expect_code(0).unwrap();
+    let mut facts = old_facts;
+    facts.extend(ledger::facts(&road.held()));
+    assert_eq!(road.facts(), facts);
+    assert_eq!(road.hash(), reference());
+    let generations: Vec<(i32,)> = road.query("SELECT DISTINCT generation FROM stream_offsets");
+    assert_eq!(generations, [(2,)]);
+}
+
+/// Lets three batches of the new topic pass: the old one had 420 records.
+const BLOCK: [&str; 2] = [
+    "CREATE FUNCTION block() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF (SELECT sum(read) FROM ingest_accounting) >= 450 THEN
+            PERFORM pg_advisory_xact_lock(4711);
+        END IF;
+        RETURN NEW;
+     END $$",
+    "CREATE TRIGGER block BEFORE INSERT ON ingest_accounting FOR EACH ROW EXECUTE FUNCTION block()",
+];
+
+#[test]
+fn a_longer_topic_of_the_same_name_is_refused_too() {
+    let Some(brokers) = kafka::real("a longer topic of the same name is refused") else { return };
+    let sendings = sendings(82);
+    let road = made_again(brokers, &[sendings[1].clone(), sendings[0].clone(), sendings[0].clone()].concat());
+    check_refused(&road, "is not the one that was read there");
+}
+
+#[test]
+fn what_retention_took_before_it_was_read_is_named() {
+    let Some(brokers) = kafka::real("what retention took before it was read is named") else { return };
+    let road = Road::on(brokers, 1);
+    let sendings = sendings(83);
+    road.produce(&sendings[0]);
+    road.consume(1);
+    let keep_from = number(sendings[0].len()) + 40;
+    road.produce(&sendings[1]);
+    let mut before = TopicPartitionList::new();
+    before.add_partition_offset(&road.topic, 0, Offset::Offset(keep_from)).unwrap();
+    block_on(admin(road.brokers.bootstrap()).delete_records(&before, &AdminOptions::new())).unwrap();
+    check_refused(&road, &format!("partition 0: offsets {} to {keep_from} were removed", keep_from - 40));
+    road.consumer(&["--until-end", "--reset-offsets"]).run(LIMIT).unwrap().expect_code(0).unwrap();
+    let total: usize = sendings[..2].iter().map(Vec::len).sum();
+    assert_eq!(road.number(READ), number(total) - 40);
+    assert_eq!(road.number("SELECT next_offset FROM stream_offsets"), number(total));
+}
+
+#[test]
+fn partitions_are_added_in_mid_run() {
+    let Some(brokers) = kafka::real("partitions are added in mid-run") else { return };
+    let road = Road::on(brokers, 2);
+    let sendings = sendings(84);
+    road.produce(&sendings[0]);
+    let follower = road.follow(&[]);
+    road.wait_for(READ, number(sendings[0].len()));
+    let more = NewPartitions::new(&road.topic, 7);
+    block_on(admin(road.brokers.bootstrap()).create_partitions([&more], &AdminOptions::new())).unwrap();
+    road.produce(&sendings[1]);
+    road.produce(&sendings[2]);
+    let sent = sendings[..3].iter().map(Vec::len).sum();
+    // It hears of the new partitions within half a minute, and goes on, since all are its own.
+    road.wait_for(READ, number(sent));
+    follower.stop(Duration::from_secs(20)).unwrap().expect_code(0).unwrap();
+    road.check_books();
+    // Two replicas cannot: whoever meets a country that lives with the other says so and names the way out.
+    road.produce(&sendings[3]);
+    let start = |_| road.consumer(&["--until-end"]).start().unwrap();
+    for running in [0, 1].map(start) {
+        let ended = running.wait(LIMIT).unwrap();
+        assert!(ended.code() == Some(0) || (ended.code() == Some(65) && ended.said("consumer rehome")), "{ended}");
+    }
+    let rehomed = road.consumer(&["rehome"]).run(LIMIT).unwrap().expect_code(0).unwrap();
+    assert!(rehomed.said("moved to the partitions their records come from"), "{rehomed}");
+    road.check_books();
+    assert_eq!(road.hash(), reference());
+    road.produce(&sendings[3]);
+    road.consume(3);
+    road.check_books();
+    assert_eq!(road.hash(), reference());
+}
+
+fn keyed(lines: &[Line], first_timestamp_ms: i64) -> Vec<Outgoing> {
+    let record = |(n, line): (usize, &Line)| Outgoing {
+        partition: None,
+        key: Some(line.key().as_bytes().to_vec()),
+        value: Some(line.json().into_bytes()),
+        timestamp_ms: first_timestamp_ms + number(n),
+    };
+    lines.iter().enumerate().map(record).collect()
+}
+
+/// Waits until no transaction is open: its end is acknowledged before the partitions have their control records.
+fn wait_for_markers(road: &Road) {
+    let mut config = kafka::client(road.brokers.bootstrap());
+    let mut ends = |isolation: &str| {
+        let consumer: BaseConsumer = config.set("isolation.level", isolation).create().unwrap();
+        [0, 1, 2].map(|partition| consumer.fetch_watermarks(&road.topic, partition, LIMIT).unwrap())
+    };
+    let deadline = Instant::now() + LIMIT;
+    while ends("read_committed") != ends("read_uncommitted") {
+        assert!(Instant::now() < deadline, "a transaction stays open");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn only_what_a_transaction_committed_counts() {
+    let Some(brokers) = kafka::real("only what a transaction committed counts") else { return };
+    let road = Road::on(brokers, 3);
+    let producer: BaseProducer =
+        kafka::client(road.brokers.bootstrap()).set("transactional.id", &road.topic).create().unwrap();
+    producer.init_transactions(LIMIT).unwrap();
+    let wrong: Vec<Line> = world::world(99);
+    for lines in sendings(85) {
+        producer.begin_transaction().unwrap();
+        kafka::hand_over(&producer, &road.topic, &keyed(&lines, 1_700_000_000_000));
+        producer.commit_transaction(LIMIT).unwrap();
+        producer.begin_transaction().unwrap();
+        kafka::hand_over(&producer, &road.topic, &keyed(&wrong, 1_700_000_500_000));
+        producer.flush(LIMIT).unwrap();
+        producer.abort_transaction(LIMIT).unwrap();
+        wait_for_markers(&road);
+        // Every end is a control record, which nobody ever reads.
+        road.consume(1);
+        road.check_changelog();
+    }
+    assert_eq!(road.hash(), reference());
+    road.consume(2);
+    road.check_changelog();
+}
+
+#[test]
+fn a_compacted_topic_has_gaps_and_tombstones() {
+    let Some(brokers) = kafka::real("a compacted topic has gaps and tombstones") else { return };
+    let road = Road::without_topic(brokers);
+    let config = [
+        ("cleanup.policy", "compact"),
+        ("segment.ms", "100"),
+        ("min.cleanable.dirty.ratio", "0.01"),
+        ("max.compaction.lag.ms", "100"),
+        ("min.compaction.lag.ms", "0"),
+    ];
+    road.brokers.create_topic(&road.topic, 1, &config);
+    let lines = world::world(4);
+    let mut sent = keyed(&lines, 1_700_000_000_000);
+    sent.push(Outgoing { key: Some(b"XAA".to_vec()), timestamp_ms: 1_700_000_001_000, ..Outgoing::default() });
+    road.send(&sent);
+    road.consume(1);
+    road.check_changelog();
+    type Reject = (Option<Vec<u8>>, Option<Vec<u8>>, String);
+    let rejects: Vec<Reject> = road.query("SELECT key, value, reason FROM rejects");
+    assert_eq!(rejects, [(Some(b"XAA".to_vec()), None, "the value is null".to_owned())]);
+    // Later segments let the cleaner have the first; it comes by every 15 s.
+    let all = sent.len();
+    let deadline = Instant::now() + LIMIT;
+    while road.held().len() >= all {
+        assert!(Instant::now() < deadline, "the topic was not compacted");
+        thread::sleep(Duration::from_secs(1));
+        road.send(&keyed(&lines[..12], 1_700_000_002_000));
+    }
+    road.send(&keyed(&lines[12..40], 1_700_000_003_000));
+    road.consume(1);
+    let ends = demo::broker::ends(road.brokers.bootstrap(), &road.topic).unwrap();
+    assert_eq!(road.number("SELECT next_offset FROM stream_offsets"), ends[0].1);
+    assert_eq!(road.number("SELECT count(*) FROM emissions_facts"), number(world::FACTS));
+    assert_eq!(road.number("SELECT sum(corrected)::bigint FROM ingest_accounting"), 0);
+    // A newcomer finds what is left, gaps and all.
+    road.consumer(&["reset", "--yes"]).run(LIMIT).unwrap().expect_code(0).unwrap();
+    road.consume(1);
+    road.check_changelog();
+}

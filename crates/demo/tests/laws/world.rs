@@ -1,0 +1,138 @@
+//! A small made world: the same seed gives the same rows, and the same corrections of them.
+
+use std::fmt::Write as _;
+
+use rand_xoshiro::{
+    Xoshiro256PlusPlus,
+    rand_core::{RngCore as _, SeedableRng as _},
+};
+
+/// Codes of ISO 3166's user-assigned range, each with its size: the first are small, the last two are giants.
+const CODES: [&str; 12] = ["XAA", "XAB", "XAC", "XAD", "XAE", "XAF", "XAG", "XAH", "XAI", "XAJ", "XAK", "XAL"];
+const YEARS: std::ops::RangeInclusive<i32> = 1993..=2022;
+
+/// The rows of the world, aggregates among them.
+pub(crate) const ROWS: usize = 12 * 30 + 2 * 30;
+/// Those of countries.
+pub(crate) const FACTS: usize = 12 * 30;
+
+/// A row of the input.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Line {
+    pub(crate) country: String,
+    pub(crate) iso_code: Option<String>,
+    pub(crate) year: i32,
+    /// Population, gdp, co2, co2 per capita.
+    pub(crate) figures: [Option<f64>; 4],
+}
+
+impl Line {
+    /// The message key the producer would give it.
+    pub(crate) fn key(&self) -> &str {
+        self.iso_code.as_deref().unwrap_or(&self.country)
+    }
+
+    /// The message value, as any client may write it.
+    pub(crate) fn json(&self) -> String {
+        let number = |value: Option<f64>| value.map_or_else(|| "null".to_owned(), |value| value.to_string());
+        let [population, gdp, co2, per_capita] = self.figures.map(number);
+        let code = self.iso_code.as_ref().map_or_else(|| "null".to_owned(), |code| format!("\"{code}\""));
+        format!(
+            r#"{{"year":{},"country":"{}","iso_code":{code},"gdp":{gdp},"population":{population},"co2":{co2},"co2_per_capita":{per_capita}}}"#,
+            self.year, self.country
+        )
+    }
+}
+
+/// The rows as the CSV that the producer reads.
+pub(crate) fn csv(lines: &[Line]) -> String {
+    let mut file = "country,year,iso_code,population,gdp,co2,co2_per_capita\n".to_owned();
+    for line in lines {
+        let [population, gdp, co2, per_capita] =
+            line.figures.map(|value| value.map(|value| value.to_string()).unwrap_or_default());
+        let code = line.iso_code.as_deref().unwrap_or_default();
+        writeln!(file, "{},{},{code},{population},{gdp},{co2},{per_capita}", line.country, line.year)
+            .expect("a String takes all text");
+    }
+    file
+}
+
+/// The world as first told.
+pub(crate) fn world(seed: u64) -> Vec<Line> {
+    let mut random = Random::new(seed);
+    let mut lines = Vec::with_capacity(ROWS);
+    for (n, code) in CODES.into_iter().enumerate() {
+        let scale = if n < 10 { 1 + n as u64 } else { 200 + 50 * n as u64 };
+        lines.extend(YEARS.map(|year| Line {
+            country: format!("Land {code}"),
+            iso_code: Some(code.to_owned()),
+            year,
+            figures: random.figures(scale, year),
+        }));
+    }
+    // One country cannot be clustered for want of gdp; the others lack single values.
+    lines.iter_mut().filter(|line| line.key() == "XAC").for_each(|line| line.figures[1] = None);
+    for (name, code) in [("Made World", None), ("Made Union", Some("OWID_MDU".to_owned()))] {
+        let line = |year| Line {
+            country: name.to_owned(),
+            iso_code: code.clone(),
+            year,
+            figures: random.figures(9_000, year),
+        };
+        lines.extend(YEARS.map(line));
+    }
+    lines
+}
+
+/// What a later file corrects: every seventh figure, a country's name from 2015 on, and one year more.
+pub(crate) fn corrections(lines: &[Line], seed: u64) -> Vec<Line> {
+    let mut random = Random::new(seed);
+    let mut corrected: Vec<Line> = lines.iter().skip(3).step_by(7).cloned().collect();
+    for line in &mut corrected {
+        line.figures[random.below(4)] = Some(f64::from(random.thousandths(90_000)) / 8.0);
+    }
+    let renamed = lines.iter().filter(|line| line.key() == "XAE" && line.year >= 2015);
+    let renamed: Vec<Line> = renamed.map(|line| Line { country: "New Land".to_owned(), ..line.clone() }).collect();
+    corrected.retain(|line| line.key() != "XAE" || line.year < 2015);
+    corrected.extend(renamed);
+    let added = lines.iter().find(|line| line.key() == "XAB" && line.year == 2022).cloned();
+    corrected.extend(added.map(|line| Line { year: 2023, ..line }));
+    corrected
+}
+
+/// The rows in another order.
+pub(crate) fn shuffled(lines: &[Line], seed: u64) -> Vec<Line> {
+    let mut random = Random::new(seed);
+    let mut lines = lines.to_vec();
+    for last in (1..lines.len()).rev() {
+        lines.swap(last, random.below(last + 1));
+    }
+    lines
+}
+
+/// A seeded generator.
+pub(crate) struct Random(Xoshiro256PlusPlus);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(Xoshiro256PlusPlus::seed_from_u64(seed))
+    }
+
+    /// A number of `[0, end)`.
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        self.0.next_u32() as usize % end
+    }
+
+    fn thousandths(&mut self, end: u32) -> u32 {
+        self.0.next_u32() % end
+    }
+
+    /// Short decimals, which every parser reads to the same bits; now and then one is missing.
+    fn figures(&mut self, scale: u64, year: i32) -> [Option<f64>; 4] {
+        let mut figure = |unit: u32| {
+            let value = f64::from(self.thousandths(unit) + unit) * f64::from(u32::try_from(scale).unwrap()) / 1000.0;
+            (self.below(20) > 0 || year == 2000).then_some(value)
+        };
+        [figure(90_000_000), figure(800_000_000), figure(4_000), figure(9_000)]
+    }
+}
