@@ -1,6 +1,6 @@
 # `make` alone lists what can be done.
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench build fmt sample hash clean
+.PHONY: help demo test bench bench-road build fmt sample hash clean
 
 help: ## lists what can be done
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -16,6 +16,10 @@ test: ## formatting, lints, docs and all tests, on a PostgreSQL and a Kafka of i
 bench: ## measures the parts with criterion, and the whole road on real Kafka and PostgreSQL
 	@scripts/setup run
 	@scripts/bench
+
+bench-road: ## measures the whole road alone, with ROWS made rows (1000000), and DATA=file as the small input
+	@scripts/setup run
+	@scripts/bench road
 
 build: ## builds the release binaries
 	@scripts/setup build

@@ -1,0 +1,36 @@
+//! What Kafka and PostgreSQL reach without our programs, measured in the same run.
+
+use crate::{
+    copy::{self, CopyRates},
+    kafka_tools::{self, ConsumerRates, Setting},
+    made::Input,
+    road::SORTED,
+    servers::{Servers, folder},
+};
+
+/// Records or rows a second.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ceilings {
+    /// Kafka's producer tool as it ships.
+    pub(crate) producer: f64,
+    /// The same, tuned.
+    pub(crate) producer_tuned: f64,
+    /// Kafka's consumer tool on the topic that our consumer read.
+    pub(crate) consumer: ConsumerRates,
+    /// COPY of the rows that our consumer stored.
+    pub(crate) copy: CopyRates,
+}
+
+/// Measures them all, one after another.
+///
+/// # Errors
+/// When a tool fails.
+pub(crate) async fn measure(input: &Input, servers: &Servers) -> anyhow::Result<Ceilings> {
+    let payloads = folder().join("payloads.json");
+    kafka_tools::sample(servers, SORTED, &payloads).await?;
+    let producer = kafka_tools::produce(servers, Setting::Untuned, (input.rows, &payloads)).await?;
+    let producer_tuned = kafka_tools::produce(servers, Setting::Tuned, (input.rows, &payloads)).await?;
+    let consumer = kafka_tools::consume(servers, SORTED, input.rows).await?;
+    let copy = copy::measure(servers, SORTED, &folder().join("copy")).await?;
+    Ok(Ceilings { producer, producer_tuned, consumer, copy })
+}

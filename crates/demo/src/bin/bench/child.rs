@@ -1,0 +1,126 @@
+//! One of the binaries, run to its end, and what that cost as Linux counts it.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, ensure};
+use demo::process::{Ended, Program};
+
+/// How often the running program is looked at: its time and its peak are known this exactly.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+/// The longest that any one program may run; the largest input allowed takes a tenth of it.
+pub(crate) const LIMIT: Duration = Duration::from_secs(1800);
+/// Linux reports processor time in ticks of this length, on every common architecture (`USER_HZ`).
+const TICK_S: f64 = 0.01;
+/// What the consumer says once it is a member, has loaded, and reads.
+const READY: &str = "ready since_start_ms=";
+
+/// What a program's run cost, and what it said.
+#[derive(Clone, Debug)]
+pub(crate) struct Cost {
+    /// From start to end.
+    pub(crate) took: Duration,
+    /// From start to the line that says it is ready, where it says so.
+    pub(crate) ready: Option<Duration>,
+    /// The most memory it had resident, MiB.
+    pub(crate) peak_mib: f64,
+    /// Processor seconds in the program, and in the kernel for it.
+    pub(crate) cpu_s: (f64, f64),
+    log: Vec<String>,
+}
+
+impl Cost {
+    /// The number behind `key=` in the first line that holds `text`.
+    pub(crate) fn field(&self, text: &str, key: &str) -> Option<f64> {
+        let line = self.log.iter().find(|line| line.contains(text))?;
+        let value = line.split(' ').find_map(|word| word.strip_prefix(key)?.strip_prefix('='))?;
+        value.parse().ok()
+    }
+}
+
+/// Runs a program to its end, which must be a good one; its log goes to `log`.
+///
+/// # Errors
+/// When it cannot be started, fails, or takes longer than [`LIMIT`]; and where there is no `/proc`.
+pub(crate) async fn run(program: Program, log: &Path) -> anyhow::Result<Cost> {
+    let before = children_cpu_s()?;
+    let began = Instant::now();
+    let mut running = program.start()?;
+    let (mut ready, mut peak_kib) = (None, 0.0_f64);
+    let ended = loop {
+        // A program that has ended has no peak any more; what was seen last stands.
+        peak_kib = peak_kib.max(resident_peak_kib(running.id()).unwrap_or(0.0));
+        if ready.is_none() && running.stderr().iter().any(|line| line.contains(READY)) {
+            ready = Some(began.elapsed());
+        }
+        match running.poll()? {
+            Some(ended) => break ended,
+            None => tokio::time::sleep(LOOK_EVERY).await,
+        }
+        ensure!(began.elapsed() < LIMIT, "a program did not end within {LIMIT:?}; see {}", log.display());
+    };
+    keep_log(log, &ended)?;
+    let ended = ended.expect_code(0)?;
+    let after = children_cpu_s()?;
+    Ok(Cost {
+        took: ended.took,
+        ready,
+        peak_mib: peak_kib / 1024.0,
+        cpu_s: (after.0 - before.0, after.1 - before.1),
+        log: ended.stderr,
+    })
+}
+
+fn keep_log(path: &Path, ended: &Ended) -> anyhow::Result<()> {
+    let text: String = ended.stderr.iter().flat_map(|line| [line, "\n"]).collect();
+    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The high-water mark of a process's own memory, KiB. Unlike `maxrss` it holds nothing of the process that started it.
+fn resident_peak_kib(id: u32) -> Option<f64> {
+    peak_of(&std::fs::read_to_string(format!("/proc/{id}/status")).ok()?)
+}
+
+fn peak_of(status: &str) -> Option<f64> {
+    let value = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    value.trim().strip_suffix(" kB")?.parse().ok()
+}
+
+/// Processor seconds, user and system, of all children that have ended so far.
+fn children_cpu_s() -> anyhow::Result<(f64, f64)> {
+    let stat = std::fs::read_to_string("/proc/self/stat").context("the bench needs Linux's /proc")?;
+    cpu_of(&stat).context("/proc/self/stat is not as proc(5) has it")
+}
+
+/// Fields 16 and 17 of proc(5)'s stat, `cutime` and `cstime`; the second, a name, may hold blanks.
+fn cpu_of(stat: &str) -> Option<(f64, f64)> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_ascii_whitespace().skip(13);
+    let mut next_s = || Some(fields.next()?.parse::<f64>().ok()? * TICK_S);
+    Some((next_s()?, next_s()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proc_is_read() {
+        let status = "Name:\tx\nVmPeak:\t  9000 kB\nVmHWM:\t    1234 kB\nVmRSS:\t 1000 kB\n";
+        assert_eq!(peak_of(status), Some(1234.0));
+        assert_eq!(peak_of("Name:\tx\nState:\tZ (zombie)\n"), None);
+        let stat = "7 (a b) c) S 1 2 3 4 5 6 7 8 9 10 11 12 350 25 20 0";
+        assert_eq!(cpu_of(stat), Some((3.5, 0.25)));
+    }
+
+    #[test]
+    fn a_field_of_a_line_is_found() {
+        let log = ["INFO assigned", "INFO claimed and loaded partitions=6 facts=0 load_ms=11"].map(str::to_owned);
+        let cost = Cost { took: Duration::ZERO, ready: None, peak_mib: 0.0, cpu_s: (0.0, 0.0), log: log.into() };
+        assert_eq!(cost.field("claimed and loaded", "load_ms"), Some(11.0));
+        assert_eq!(cost.field("claimed and loaded", "took_ms"), None);
+        assert_eq!(cost.field("joined the group", "joined_in_ms"), None);
+    }
+}

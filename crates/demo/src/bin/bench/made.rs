@@ -1,0 +1,165 @@
+//! The bench's input: made countries, each with the years 1900 to 2022, in the shape of the reduced real file.
+//!
+//! A row is a function of its place, so a file of any size is written without being held in memory, and the same
+//! rows are written in any order. The same place always gives the same row.
+
+use std::{
+    fs::File,
+    io::{BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use demo::sample::HEADER;
+use rand_xoshiro::{
+    Xoshiro256PlusPlus,
+    rand_core::{RngCore as _, SeedableRng as _},
+};
+
+use crate::settings::Settings;
+
+/// Rows of the small made file: as many as the reduced real file has.
+pub(crate) const SMALL: u32 = 31_076;
+/// Years that a made country has.
+const YEARS: u32 = 123;
+const FIRST_YEAR: u32 = 1900;
+/// Any number would do; it is named so that two runs measure the same rows.
+const SEED: u64 = 42;
+
+/// The files that are sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Input {
+    /// Rows of each large file.
+    pub(crate) rows: u32,
+    /// The small file.
+    pub(crate) small: PathBuf,
+    /// Whether the small file was made here.
+    pub(crate) small_is_made: bool,
+    /// The large one, country by country and year by year.
+    pub(crate) sorted: PathBuf,
+    /// The same rows in another order.
+    pub(crate) shuffled: PathBuf,
+}
+
+/// Countries that so many rows are of.
+pub(crate) fn countries(rows: u32) -> u32 {
+    rows.div_ceil(YEARS)
+}
+
+/// Makes the files that are not there yet.
+///
+/// # Errors
+/// When one cannot be written.
+pub(crate) async fn files(folder: &Path, settings: &Settings) -> anyhow::Result<Input> {
+    let (folder, rows, data) = (folder.to_path_buf(), settings.rows, settings.data());
+    let work = tokio::task::spawn_blocking(move || {
+        Ok(Input {
+            rows,
+            small_is_made: data.is_none(),
+            small: data.map_or_else(|| file(folder.join(format!("made-{SMALL}.csv")), 0..SMALL), Ok)?,
+            sorted: file(folder.join(format!("made-{rows}.csv")), 0..rows)?,
+            shuffled: file(folder.join(format!("made-{rows}-shuffled.csv")), shuffled(rows))?,
+        })
+    });
+    work.await?
+}
+
+/// Writes the rows of those places, unless the file is there; it gets its name only when it is complete.
+fn file(path: PathBuf, places: impl IntoIterator<Item = u32>) -> anyhow::Result<PathBuf> {
+    if path.exists() {
+        return Ok(path);
+    }
+    eprintln!("making {}", path.display());
+    let unfinished = path.with_extension("new");
+    write(&unfinished, places).with_context(|| format!("cannot write {}", unfinished.display()))?;
+    std::fs::rename(&unfinished, &path)?;
+    Ok(path)
+}
+
+fn write(path: &Path, places: impl IntoIterator<Item = u32>) -> std::io::Result<()> {
+    let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
+    writeln!(file, "{HEADER}")?;
+    for place in places {
+        write_row(&mut file, place)?;
+    }
+    file.flush()
+}
+
+/// All places, in an order that is always the same and has no rule (Fisher and Yates).
+fn shuffled(rows: u32) -> Vec<u32> {
+    let mut places: Vec<u32> = (0..rows).collect();
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(SEED);
+    for last in (1..places.len()).rev() {
+        let choices = u64::try_from(last + 1).expect("a place fits 32 bits");
+        let chosen = random.next_u64() % choices;
+        places.swap(last, usize::try_from(chosen).expect("a place fits 32 bits"));
+    }
+    places
+}
+
+/// One row: sizes spread over some orders of magnitude, as those of countries do, and what old years lack is missing.
+fn write_row(file: &mut impl Write, place: u32) -> std::io::Result<()> {
+    let (country, year) = (place / YEARS, FIRST_YEAR + place % YEARS);
+    let mut of_country = Random::seeded(u64::from(country) << 32);
+    let size = of_country.between(10.5, 19.0).exp();
+    let (income, intensity) = (of_country.between(6.0, 10.5).exp(), of_country.between(0.1, 0.6));
+    let mut of_year = Random::seeded((u64::from(country) << 32) + u64::from(year));
+    let growth = 1.0 + f64::from(year - FIRST_YEAR) / 60.0;
+    let population = size * growth * of_year.between(0.99, 1.01);
+    let gdp = population * income * growth * of_year.between(0.95, 1.05);
+    let co2 = gdp * intensity * of_year.between(0.9, 1.1) / 1e9;
+    write!(file, "Made country {country:06},{year},M{country:06},{population:.0}.0,")?;
+    if year >= 1950 {
+        write!(file, "{gdp:.0}.0")?;
+    }
+    writeln!(file, ",{co2:.3},{:.3}", co2 * 1e6 / population)
+}
+
+struct Random(Xoshiro256PlusPlus);
+
+impl Random {
+    fn seeded(place: u64) -> Self {
+        Self(Xoshiro256PlusPlus::seed_from_u64(SEED ^ place))
+    }
+
+    /// A number of the half-open interval `[low, high)`.
+    fn between(&mut self, low: f64, high: f64) -> f64 {
+        // 32 bits are exact as f64, and finer than any figure here is written.
+        low + (high - low) * f64::from(self.0.next_u32()) / 4_294_967_296.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn row(place: u32) -> String {
+        let mut row = Vec::new();
+        write_row(&mut row, place).unwrap();
+        String::from_utf8(row).unwrap()
+    }
+
+    #[test]
+    fn a_row_is_a_function_of_its_place() {
+        assert_eq!(row(0), row(0));
+        assert!(row(0).starts_with("Made country 000000,1900,M000000,"));
+        assert!(row(122).starts_with("Made country 000000,2022,M000000,"));
+        assert!(row(123).starts_with("Made country 000001,1900,M000001,"));
+        assert_eq!([row(49), row(50)].map(|row| row.split(',').filter(|field| field.is_empty()).count()), [1, 0]);
+    }
+
+    #[test]
+    fn shuffled_rows_are_the_same_rows() {
+        let places = shuffled(1000);
+        assert_ne!(places, (0..1000).collect::<Vec<_>>());
+        assert_eq!(places.iter().copied().collect::<BTreeSet<_>>(), (0..1000).collect());
+        assert_eq!(places, shuffled(1000));
+    }
+
+    #[test]
+    fn the_last_country_may_be_a_part() {
+        assert_eq!([1, 123, 124, 1_000_000].map(countries), [1, 1, 2, 8_131]);
+    }
+}

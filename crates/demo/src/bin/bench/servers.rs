@@ -1,0 +1,118 @@
+//! The private PostgreSQL and Kafka that everything is measured on.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use demo::{
+    kafka::Kafka,
+    postgres::{Postgres, with_database},
+    repository,
+};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+/// What decides how long a commit takes, and so what every figure hangs on.
+const TOLD: [&str; 8] = [
+    "server_version",
+    "fsync",
+    "synchronous_commit",
+    "full_page_writes",
+    "wal_level",
+    "shared_buffers",
+    "max_wal_size",
+    "checkpoint_timeout",
+];
+
+/// Both servers; they end, and their data go, when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Servers {
+    postgres: Postgres,
+    kafka: Kafka,
+}
+
+/// Where the bench keeps its files.
+pub(crate) fn folder() -> PathBuf {
+    repository().join("target/bench")
+}
+
+/// Starts both.
+///
+/// # Errors
+/// When one cannot be started, which says what to do; and when PostgreSQL does not wait for the disk at a commit.
+pub(crate) async fn start() -> anyhow::Result<Servers> {
+    eprintln!("starting PostgreSQL and Apache Kafka");
+    let work = tokio::task::spawn_blocking(|| {
+        let postgres = Postgres::start(&folder().join("postgres"))?;
+        let kafka = Kafka::start(&folder().join("kafka"))?;
+        anyhow::Ok(Servers { postgres, kafka })
+    });
+    let servers = work.await??;
+    for setting in ["fsync", "synchronous_commit"] {
+        let value = servers.text(&format!("SELECT current_setting('{setting}')")).await?;
+        ensure!(value == "on", "{setting} is {value}: figures would be of a database that may lose commits");
+    }
+    Ok(servers)
+}
+
+impl Servers {
+    /// Kafka's bootstrap server.
+    pub(crate) fn brokers(&self) -> &str {
+        self.kafka.bootstrap()
+    }
+
+    /// A database's URL, for the superuser.
+    pub(crate) fn database(&self, name: &str) -> String {
+        with_database(self.postgres.url(), name)
+    }
+
+    /// A database's URL for the role that the consumer needs and no more.
+    pub(crate) fn writer(&self, database: &str) -> String {
+        self.database(database).replacen("://postgres:", "://tributary_writer:", 1)
+    }
+
+    /// The password of both.
+    pub(crate) fn password(&self) -> &str {
+        let login = self.postgres.url().split('@').next().unwrap_or_default();
+        login.rsplit(':').next().unwrap_or_default()
+    }
+
+    /// PostgreSQL's settings, `name = value` each.
+    pub(crate) async fn settings(&self) -> anyhow::Result<Vec<String>> {
+        let mut settings = Vec::new();
+        for name in TOLD {
+            let value = self.text(&format!("SELECT current_setting('{name}')")).await?;
+            settings.push(format!("{name} = {value}"));
+        }
+        Ok(settings)
+    }
+
+    /// Has PostgreSQL write out what earlier steps left, so that a step pays for its own writes only.
+    pub(crate) async fn settle(&self) -> anyhow::Result<()> {
+        let mut connection = connect(self.postgres.url()).await?;
+        sqlx::query("CHECKPOINT").execute(&mut connection).await?;
+        Ok(connection.close().await?)
+    }
+
+    /// Asks a database for one count.
+    pub(crate) async fn count(&self, database: &str, query: &'static str) -> anyhow::Result<u32> {
+        let mut connection = connect(&self.database(database)).await?;
+        let count: i64 = sqlx::query_scalar(query).fetch_one(&mut connection).await?;
+        connection.close().await?;
+        Ok(u32::try_from(count)?)
+    }
+
+    async fn text(&self, query: &str) -> anyhow::Result<String> {
+        let mut connection = connect(self.postgres.url()).await?;
+        let value = sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_one(&mut connection).await?;
+        connection.close().await?;
+        Ok(value)
+    }
+}
+
+async fn connect(url: &str) -> anyhow::Result<PgConnection> {
+    PgConnection::connect(url).await.context("the private PostgreSQL does not answer")
+}
+
+/// A script of the repository.
+pub(crate) fn script(name: &str) -> PathBuf {
+    repository().join(Path::new("scripts").join(name))
+}
