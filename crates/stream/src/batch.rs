@@ -1,6 +1,6 @@
 //! A batch: what some records say, and the offsets `[from, to)` they cover.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     copy::{CopyBuffer, CopyRow},
@@ -93,6 +93,19 @@ pub struct Span {
     pub counts: Counts,
 }
 
+/// Takes the spans of batches that follow one another for one: each partition once, from where the first begins to
+/// where the last ends.
+pub(crate) fn whole(batches: &[Batch]) -> Vec<Span> {
+    let mut whole: BTreeMap<i32, Span> = BTreeMap::new();
+    for span in batches.iter().flat_map(|batch| &batch.spans) {
+        let before = whole.get(&span.partition);
+        let (held, from) = before.map_or((span.held, span.from), |before| (before.held, before.from));
+        let counts = before.map_or(span.counts, |before| before.counts.plus(span.counts));
+        whole.insert(span.partition, Span { held, from, counts, ..span.clone() });
+    }
+    whole.into_values().collect()
+}
+
 /// The changelog rows and new routes of a batch.
 #[derive(Debug)]
 pub struct Changes {
@@ -148,8 +161,8 @@ impl Changes {
     }
 
     /// How many batches' worth of ids the rows take beyond one.
-    pub(crate) fn further_batches(&self) -> i64 {
-        i64::try_from(self.rows.rows()).expect("rows fit in memory") >> ID_SHIFT
+    pub(crate) fn further_batches(&self) -> usize {
+        self.rows.rows() >> ID_SHIFT
     }
 
     /// The rows, numbered.
@@ -243,7 +256,7 @@ impl Batch {
 
     /// Whether it is large enough to be sent.
     pub fn is_full(&self, max_records: usize) -> bool {
-        self.records >= max_records || self.changes.rows.len_bytes() + self.rejects.len_bytes() >= MAX_BATCH_BYTES
+        self.records >= max_records || self.len_bytes() >= MAX_BATCH_BYTES
     }
 
     /// Whether there is nothing to send. Tells only once the batch is sealed.
@@ -256,11 +269,37 @@ impl Batch {
         self.spans.iter().fold(Counts::default(), |sum, span| sum.plus(span.counts))
     }
 
-    /// The changelog rows, numbered, and the rejects likewise. Needs [`Batch::number`].
-    pub(crate) fn numbered(&mut self, number: i64) -> (&CopyBuffer, &CopyBuffer) {
+    /// Gives the batch its number, once: a retry sends the same bytes.
+    pub(crate) fn give_number(&mut self, number: i64) {
         self.number = Some(number);
         self.rejects.finish(|_| number);
-        (self.changes.numbered(number), &self.rejects)
+        self.changes.numbered(number);
+    }
+
+    /// The changelog rows; complete once the batch has a number.
+    pub(crate) fn rows(&self) -> &CopyBuffer {
+        &self.changes.rows
+    }
+
+    /// The rejects; complete once the batch has a number.
+    pub(crate) fn rejects(&self) -> &CopyBuffer {
+        &self.rejects
+    }
+
+    /// Its size, in bytes.
+    pub(crate) fn len_bytes(&self) -> usize {
+        self.changes.rows.len_bytes() + self.rejects.len_bytes()
+    }
+
+    /// Whether it can be stored together with batches that were sent before it: under the same claims, and not too large.
+    pub(crate) fn joins(&self, earlier: &[Self]) -> bool {
+        let same_claim = |span: &Span| {
+            let mut before =
+                earlier.iter().flat_map(|batch| &batch.spans).filter(|before| before.partition == span.partition);
+            before.all(|before| before.epoch == span.epoch)
+        };
+        let bytes: usize = earlier.iter().map(Self::len_bytes).sum();
+        bytes + self.len_bytes() <= MAX_BATCH_BYTES && self.spans.iter().all(same_claim)
     }
 
     /// New routes and the partition each was met in.

@@ -3,9 +3,9 @@
 use sqlx::{Connection, PgConnection};
 
 use crate::{
-    batch::{Batch, CHANGELOG_COLUMNS, Changes, REJECT_COLUMNS, Span},
+    batch::{Batch, CHANGELOG_COLUMNS, Changes, REJECT_COLUMNS, Span, whole},
     claims,
-    copy::CopyBuffer,
+    copy::{CopyBuffer, HEADER, TRAILER},
     offsets::{Feed, Stored},
 };
 
@@ -77,21 +77,19 @@ pub fn standing(spans: &[Span], stored: &[Stored]) -> Standing {
     }
 }
 
-/// Stores a batch, or says why it must not be stored. Doing it again after an error is safe.
+/// Stores batches that follow one another in one transaction, or says why they must not be stored. Doing it again after
+/// an error is safe.
 ///
 /// # Errors
 /// When Postgres does not answer or refuses; then the outcome may be unknown, and the next call finds out.
 pub async fn commit(
     connection: &mut PgConnection,
     (feed, cluster_id): (&Feed, Option<&str>),
-    batch: &mut Batch,
+    batches: &mut [Batch],
 ) -> Result<Commit, sqlx::Error> {
-    let number = match batch.number {
-        Some(number) => number,
-        None => sqlx::query_scalar("SELECT nextval('ingest_batch_numbers')").fetch_one(&mut *connection).await?,
-    };
+    give_numbers(connection, batches).await?;
     let mut tx = connection.begin().await?;
-    let commit = store(&mut tx, (feed, cluster_id), (number, batch)).await?;
+    let commit = store(&mut tx, (feed, cluster_id), batches).await?;
     match commit {
         Commit::Stored => tx.commit().await?,
         // One that is only dropped keeps its locks until the connection is used again.
@@ -100,32 +98,53 @@ pub async fn commit(
     Ok(commit)
 }
 
+async fn give_numbers(connection: &mut PgConnection, batches: &mut [Batch]) -> Result<(), sqlx::Error> {
+    let new: Vec<&mut Batch> = batches.iter_mut().filter(|batch| batch.number.is_none()).collect();
+    if new.is_empty() {
+        return Ok(());
+    }
+    let mut numbers = take_numbers(connection, new.len()).await?;
+    numbers.sort_unstable();
+    for (batch, number) in new.into_iter().zip(numbers) {
+        batch.give_number(number);
+    }
+    Ok(())
+}
+
+async fn take_numbers(connection: &mut PgConnection, count: usize) -> Result<Vec<i64>, sqlx::Error> {
+    sqlx::query_scalar("SELECT nextval('ingest_batch_numbers') FROM generate_series(1, $1)")
+        .bind(i64::try_from(count).expect("batches fit in memory"))
+        .fetch_all(connection)
+        .await
+}
+
 async fn store(
     tx: &mut PgConnection,
     (feed, cluster_id): (&Feed, Option<&str>),
-    (number, batch): (i64, &mut Batch),
+    batches: &[Batch],
 ) -> Result<Commit, sqlx::Error> {
-    let claimed = batch.spans.iter().map(|span| span.partition).chain(batch.homes.iter().map(|home| home.0));
+    let spans = whole(batches);
+    let homes: Vec<(i32, i64)> = batches.iter().flat_map(|batch| batch.homes.iter().copied()).collect();
+    let claimed = spans.iter().map(|span| span.partition).chain(homes.iter().map(|home| home.0));
     let stored = claims::lock(&mut *tx, feed, &claimed.collect::<Vec<i32>>()).await?;
-    match standing(&batch.spans, &stored) {
+    match standing(&spans, &stored) {
         Standing::Ours => {}
         Standing::Done => return Ok(Commit::Stored),
         refused => return Ok(Commit::Refused(refused)),
     }
-    if let Some(fenced) = claimed_since(&batch.homes, &stored) {
+    if let Some(fenced) = claimed_since(&homes, &stored) {
         return Ok(Commit::Refused(fenced));
     }
-    if let Some(homeless) = settle(&mut *tx, feed, batch.routes()).await? {
+    if let Some(homeless) = settle(&mut *tx, feed, batches).await? {
         return Ok(homeless);
     }
-    let (rows, rejects) = batch.numbered(number);
-    copy(&mut *tx, &changelog_table(feed), rows).await?;
-    copy(&mut *tx, &format!("rejects ({REJECT_COLUMNS})"), rejects).await?;
-    account(&mut *tx, feed, (number, &batch.spans)).await?;
-    let moved = advance(&mut *tx, (feed, cluster_id), &batch.spans).await?;
-    if moved != batch.spans.len() as u64 {
+    copy(&mut *tx, &changelog_table(feed), batches.iter().map(Batch::rows)).await?;
+    copy(&mut *tx, &format!("rejects ({REJECT_COLUMNS})"), batches.iter().map(Batch::rejects)).await?;
+    account(&mut *tx, feed, batches).await?;
+    let moved = advance(&mut *tx, (feed, cluster_id), &spans).await?;
+    if moved != spans.len() as u64 {
         // Cannot happen under the row locks; the compare-and-swap is the law, the locks a courtesy.
-        return Ok(Commit::Refused(Standing::Lost { partition: batch.spans[0].partition, stored: None }));
+        return Ok(Commit::Refused(Standing::Lost { partition: spans[0].partition, stored: None }));
     }
     Ok(Commit::Stored)
 }
@@ -139,11 +158,12 @@ fn claimed_since(homes: &[(i32, i64)], stored: &[Stored]) -> Option<Standing> {
 }
 
 /// Gives new routes a home, or tells which one lives elsewhere.
-async fn settle(tx: &mut PgConnection, feed: &Feed, routes: &[(String, i32)]) -> Result<Option<Commit>, sqlx::Error> {
-    if routes.is_empty() {
+async fn settle(tx: &mut PgConnection, feed: &Feed, batches: &[Batch]) -> Result<Option<Commit>, sqlx::Error> {
+    let routes = batches.iter().flat_map(|batch| batch.routes());
+    let (names, homes): (Vec<&str>, Vec<i32>) = routes.map(|(route, home)| (route.as_str(), *home)).unzip();
+    if names.is_empty() {
         return Ok(None);
     }
-    let (names, homes): (Vec<&str>, Vec<i32>) = routes.iter().map(|(route, home)| (route.as_str(), *home)).unzip();
     let settled = sqlx::query(
         "INSERT INTO group_homes (topic, route, home)
          SELECT $1, route, home FROM unnest($2::text[], $3::integer[]) AS new (route, home) ORDER BY route
@@ -154,7 +174,7 @@ async fn settle(tx: &mut PgConnection, feed: &Feed, routes: &[(String, i32)]) ->
     .bind(&homes)
     .execute(&mut *tx)
     .await?;
-    if settled.rows_affected() == routes.len() as u64 {
+    if settled.rows_affected() == names.len() as u64 {
         return Ok(None);
     }
     let elsewhere: Option<(String, i32, i32)> = sqlx::query_as(
@@ -186,43 +206,53 @@ pub(crate) async fn rehome(
     .execute(&mut *tx)
     .await?;
     // More rows than a batch may have get the ids of as many batches as they need.
-    let number = sqlx::query_scalar(
-        "SELECT min(number) FROM (SELECT nextval('ingest_batch_numbers') AS number FROM generate_series(0, $1)) taken",
-    )
-    .bind(changes.further_batches())
-    .fetch_one(&mut *tx)
-    .await?;
-    copy(tx, &changelog_table(feed), changes.numbered(number)).await
+    let numbers = take_numbers(&mut *tx, 1 + changes.further_batches()).await?;
+    let number = numbers.into_iter().min().expect("one was asked for at least");
+    copy(tx, &changelog_table(feed), [changes.numbered(number)].into_iter()).await
 }
 
 fn changelog_table(feed: &Feed) -> String {
     format!("{} ({CHANGELOG_COLUMNS}, {})", feed.changelog.table, feed.changelog.columns.join(", "))
 }
 
-async fn copy(tx: &mut PgConnection, table: &str, rows: &CopyBuffer) -> Result<(), sqlx::Error> {
-    if rows.rows() == 0 {
+/// Sends the rows of finished buffers as one COPY.
+async fn copy<'b>(
+    tx: &mut PgConnection,
+    table: &str,
+    buffers: impl Iterator<Item = &'b CopyBuffer>,
+) -> Result<(), sqlx::Error> {
+    let mut bodies = buffers.filter(|buffer| buffer.rows() > 0).map(CopyBuffer::body).peekable();
+    if bodies.peek().is_none() {
         return Ok(());
     }
     let mut into = tx.copy_in_raw(&format!("COPY {table} FROM STDIN (FORMAT binary)")).await?;
-    into.send(rows.bytes()).await?;
+    into.send(HEADER.as_slice()).await?;
+    for body in bodies {
+        into.send(body).await?;
+    }
+    into.send(TRAILER.as_slice()).await?;
     into.finish().await?;
     Ok(())
 }
 
-async fn account(tx: &mut PgConnection, feed: &Feed, (number, spans): (i64, &[Span])) -> Result<(), sqlx::Error> {
-    let column = |value: fn(&Span) -> i64| spans.iter().map(value).collect::<Vec<i64>>();
+async fn account(tx: &mut PgConnection, feed: &Feed, batches: &[Batch]) -> Result<(), sqlx::Error> {
+    let spans: Vec<(i64, &Span)> = batches
+        .iter()
+        .flat_map(|batch| batch.spans.iter().map(|span| (batch.number.unwrap_or_default(), span)))
+        .filter(|(_, span)| span.counts.read() > 0)
+        .collect();
+    let column = |value: fn(&Span) -> i64| spans.iter().map(|(_, span)| value(span)).collect::<Vec<i64>>();
     sqlx::query(
         "INSERT INTO ingest_accounting
-            (batch, pipeline, topic, partition, from_offset, to_offset, read, new, unchanged, corrected, filtered, rejected)
-         SELECT $1, $2, $3, * FROM unnest
-            ($4::integer[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[],
-             $11::bigint[], $12::bigint[]) AS span (partition, from_offset, to_offset, read)
-         WHERE read > 0",
+            (pipeline, topic, batch, partition, from_offset, to_offset, read, new, unchanged, corrected, filtered, rejected)
+         SELECT $1, $2, * FROM unnest
+            ($3::bigint[], $4::integer[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
+             $10::bigint[], $11::bigint[], $12::bigint[])",
     )
-    .bind(number)
     .bind(feed.pipeline)
     .bind(&feed.topic)
-    .bind(spans.iter().map(|span| span.partition).collect::<Vec<i32>>())
+    .bind(spans.iter().map(|(number, _)| *number).collect::<Vec<i64>>())
+    .bind(spans.iter().map(|(_, span)| span.partition).collect::<Vec<i32>>())
     .bind(column(|span| span.from))
     .bind(column(|span| span.to))
     .bind(column(|span| span.counts.read()))

@@ -23,6 +23,8 @@ use crate::{
 
 /// A stop takes no longer than this; the grace period of a pod is 30 s.
 pub const STOP_DEADLINE: Duration = Duration::from_secs(20);
+/// How long one look takes whether the group was left.
+const LEAVING: Duration = Duration::from_millis(1);
 /// How long leaving the group may take once the exit code is decided: the client library is known to hang on close.
 const CLOSE: Duration = Duration::from_secs(3);
 
@@ -59,8 +61,7 @@ pub async fn consume<P: Pipeline>(pipeline: P, consume: Consume) -> Result<(), E
             // Nobody listens any more when the deadline has passed.
             let _ = decided.send(ended);
             if let Some(consumer) = consumer {
-                consumer.client().context().close();
-                drop(consumer);
+                leave(&consumer);
             }
             let _ = closed.send(());
         })
@@ -80,6 +81,17 @@ pub async fn consume<P: Pipeline>(pipeline: P, consume: Consume) -> Result<(), E
         tracing::warn!("leaving the group takes longer than 3 s: not waiting for it");
     }
     ended
+}
+
+/// Leaves the group. The consumer's own drop would look only every 100 ms whether it has.
+fn leave(consumer: &GroupConsumer) {
+    consumer.client().context().close();
+    let began = Instant::now();
+    if consumer.close_queue().is_ok() {
+        while !consumer.closed() && began.elapsed() < CLOSE {
+            consumer.poll(LEAVING);
+        }
+    }
 }
 
 /// Runs both threads' work; gives the consumer back so that its end is not in the way of the result.

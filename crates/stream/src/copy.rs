@@ -4,9 +4,9 @@
 //! NULL. Source: PostgreSQL documentation, COPY, "Binary Format".
 
 /// What a COPY stream begins with: the signature, no flags, no header extension.
-const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+pub(crate) const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// What it ends with: a field count of −1.
-const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
+pub(crate) const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 
 /// A stored column that does not hold what it should.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -87,6 +87,11 @@ impl CopyBuffer {
     /// What is sent to Postgres.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// The rows alone: between [`HEADER`] and [`TRAILER`] those of several buffers are one stream. Needs a finished buffer.
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.bytes[HEADER.len()..self.bytes.len() - TRAILER.len()]
     }
 }
 

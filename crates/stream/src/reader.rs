@@ -32,12 +32,15 @@ use crate::{
     writer::{Event, Job, Task},
 };
 
-/// Batches the writer may hold: one being stored and one ready, so that neither side waits.
-pub(crate) const IN_FLIGHT: usize = 2;
+/// Batches the writer may hold: with fewer it waits for the disk more often, since those that wait are stored together;
+/// more would only take memory.
+pub(crate) const IN_FLIGHT: usize = 4;
 /// The most that can be queued for the writer: the batches, one more on a revocation, a publication, a survey.
 pub(crate) const JOBS: usize = IN_FLIGHT + 6;
 /// How long one poll may wait for a record; signals and the writer are looked at in between.
 const POLL: Duration = Duration::from_millis(50);
+/// How long one poll may wait while the writer is about to answer.
+const AWAITED: Duration = Duration::from_millis(1);
 /// A trickle of records is stored after this time, even if it never pauses.
 const BATCH_AGE: Duration = Duration::from_millis(500);
 /// How long to wait before looking again whether a topic is back.
@@ -157,13 +160,19 @@ impl<P: Pipeline> Reader<P> {
         self.release()?;
         let consumer = Arc::clone(&self.parts.consumer);
         let began = Instant::now();
+        // With nothing to read, what the writer says is heard at once.
+        let awaited = (self.in_flight > 0 || self.schedule.is_publishing()) && self.intake.partitions.at_end();
+        let patience = if awaited { AWAITED } else { POLL };
         let max_records = usize::try_from(self.parts.settings.batch_size).unwrap_or(usize::MAX);
         for polled in 1_u64.. {
-            match consumer.poll(POLL) {
+            match consumer.poll(patience) {
                 None => return Ok(()),
                 Some(Ok(message)) => {
                     self.kafka_is_back();
                     self.take(&message)?;
+                    if self.ends_the_run(&message) {
+                        return Ok(());
+                    }
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
                     self.kafka_is_back();
@@ -182,6 +191,14 @@ impl<P: Pipeline> Reader<P> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a run until the end has read its last record with this one: no need to wait for Kafka to say so.
+    fn ends_the_run(&self, message: &impl Message) -> bool {
+        let last = |end: &i64| message.offset() + 1 >= *end;
+        self.parts.settings.until_end
+            && self.parts.ends.get(&message.partition()).is_some_and(last)
+            && self.intake.partitions.reached(&self.parts.ends)
     }
 
     fn reach_end(&mut self, partition: i32) {
@@ -259,8 +276,8 @@ impl<P: Pipeline> Reader<P> {
 
     fn heed(&mut self, event: Event) -> Result<(), Error> {
         match event {
-            Event::Committed(offsets) => {
-                self.in_flight = self.in_flight.saturating_sub(1);
+            Event::Committed { batches, offsets } => {
+                self.in_flight = self.in_flight.saturating_sub(batches);
                 self.committed.extend(offsets);
             }
             Event::Published { through, complete } => {
@@ -390,15 +407,23 @@ impl<P: Pipeline> Reader<P> {
         if self.assignment.is_settled() {
             self.send()?;
             self.drain(began, WIND_DOWN_STORE)?;
+            // One may be under way, of what had been read before.
+            self.await_publication(began)?;
             if self.in_flight == 0 && self.may_publish() && self.intake.state.has_changed() {
                 self.publish()?;
-                while self.schedule.is_publishing() && began.elapsed() < WIND_DOWN_ALL {
-                    self.hear_within(POLL)?;
-                }
+                self.await_publication(began)?;
             }
         }
         self.tell_kafka();
         tracing::info!(stopped_in_ms = began.elapsed().as_millis(), "stopped");
+        Ok(())
+    }
+
+    /// Waits for a publication under way, as far as a stop that `began` then allows.
+    fn await_publication(&mut self, began: Instant) -> Result<(), Error> {
+        while self.schedule.is_publishing() && began.elapsed() < WIND_DOWN_ALL {
+            self.hear_within(POLL)?;
+        }
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 
 use crate::{
     Error, Pipeline,
-    batch::{Batch, Counts},
+    batch::{self, Batch, Counts},
     changelog::{self, Commit, Standing},
     claims,
     database::{Database, is_transient},
@@ -42,8 +42,13 @@ pub enum Task<P: Pipeline> {
 /// What the reading thread hears back.
 #[derive(Debug)]
 pub enum Event {
-    /// A batch is stored: `(partition, next offset)`.
-    Committed(Vec<(i32, i64)>),
+    /// Batches are stored.
+    Committed {
+        /// How many.
+        batches: usize,
+        /// `(partition, next offset)`.
+        offsets: Vec<(i32, i64)>,
+    },
     /// A publication is there.
     Published {
         /// How far it goes.
@@ -94,12 +99,23 @@ impl<P: Pipeline> Writer<P> {
     pub async fn run(self, mut jobs: tokio::sync::mpsc::Receiver<Job<P>>) {
         let mut session = None;
         let mut void = None;
-        while let Some(Job { term, task }) = jobs.recv().await {
+        let mut next = None;
+        loop {
+            let Some(Job { term, task }) = (match next.take() {
+                Some(job) => Some(job),
+                None => jobs.recv().await,
+            }) else {
+                return;
+            };
             if void == Some(term) {
                 continue;
             }
             let event = match task {
-                Task::Commit(batch) => self.commit(&mut session, term, *batch).await,
+                Task::Commit(batch) => {
+                    let mut batches = vec![*batch];
+                    next = join(&mut batches, term, &mut jobs);
+                    self.commit(&mut session, term, batches).await
+                }
                 Task::Publish(publication) => self.publish(&mut session, term, &publication).await,
                 Task::Survey => self.survey(&mut session).await,
             };
@@ -113,7 +129,12 @@ impl<P: Pipeline> Writer<P> {
         }
     }
 
-    async fn commit(&self, session: &mut Option<PgConnection>, term: u64, mut batch: Batch) -> Result<Event, Error> {
+    async fn commit(
+        &self,
+        session: &mut Option<PgConnection>,
+        term: u64,
+        mut batches: Vec<Batch>,
+    ) -> Result<Event, Error> {
         let began = Instant::now();
         let mut retry = Retry::new(self, "saving a batch");
         let commit = loop {
@@ -125,7 +146,7 @@ impl<P: Pipeline> Writer<P> {
                 }
             };
             let feed = (&*self.feed, self.cluster_id.as_deref());
-            match changelog::commit(opened, feed, &mut batch).await {
+            match changelog::commit(opened, feed, &mut batches).await {
                 Ok(commit) => break commit,
                 Err(error) => {
                     *session = None;
@@ -136,8 +157,9 @@ impl<P: Pipeline> Writer<P> {
         retry.over();
         Ok(match commit {
             Commit::Stored => {
-                report_batch(&batch, began);
-                Event::Committed(batch.spans.iter().map(|span| (span.partition, span.to)).collect())
+                batches.iter().for_each(|batch| report_batch(batch, began));
+                let offsets = batch::whole(&batches).iter().map(|span| (span.partition, span.to)).collect();
+                Event::Committed { batches: batches.len(), offsets }
             }
             Commit::Refused(standing) => Event::Refused { term, standing },
             Commit::Homeless { route, home, partition } => {
@@ -199,6 +221,22 @@ impl<P: Pipeline> Writer<P> {
             }
         }
     }
+}
+
+/// Takes batches that wait already, to be stored in the same transaction: while one is made durable, others are ready.
+/// Gives back a job that is no such batch.
+fn join<P: Pipeline>(
+    batches: &mut Vec<Batch>,
+    term: u64,
+    jobs: &mut tokio::sync::mpsc::Receiver<Job<P>>,
+) -> Option<Job<P>> {
+    while let Ok(job) = jobs.try_recv() {
+        match job.task {
+            Task::Commit(batch) if job.term == term && batch.joins(batches) => batches.push(*batch),
+            task => return Some(Job { term: job.term, task }),
+        }
+    }
+    None
 }
 
 async fn open<'s>(

@@ -1,6 +1,6 @@
 //! A consumer without Kafka: it claims, loads, folds and stores as the real one does, one step at a time.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, slice, sync::Arc};
 
 use demo::TestDatabase;
 use futures::TryStreamExt;
@@ -145,7 +145,7 @@ impl Consumer {
     }
 
     pub(crate) async fn commit(&mut self, batch: &mut Batch) -> Commit {
-        changelog::commit(&mut self.connection, (&feed(), Some("cluster")), batch).await.unwrap()
+        changelog::commit(&mut self.connection, (&feed(), Some("cluster")), slice::from_mut(batch)).await.unwrap()
     }
 
     /// Reads and stores.

@@ -1,10 +1,13 @@
 //! The connection is cut at COMMIT, before or after Postgres has heard it: whether a batch was stored is not known, and
 //! each is stored once nevertheless.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicUsize, Ordering},
-    mpsc,
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
 };
 
 use clap::Parser;
@@ -18,6 +21,7 @@ use stream::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    runtime::Handle,
 };
 
 use crate::{
@@ -125,14 +129,31 @@ async fn writer(
         health: Health::new(std::time::Duration::from_secs(60)),
         events: sender,
     };
-    tokio::spawn(writer.run(queue));
+    let runtime = Handle::current();
+    thread::spawn(move || runtime.block_on(writer.run(queue)));
     (proxy, jobs, events)
 }
 
-async fn check(cuts: Vec<Cut>) {
+/// How batches are handed to the writer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Hand {
+    /// The next one when the last one is stored: a transaction each.
+    OneByOne,
+    /// All at once, so that those that wait are stored together.
+    Together,
+}
+
+async fn hear(events: &Arc<Mutex<mpsc::Receiver<Event>>>) -> Option<Event> {
+    let events = Arc::clone(events);
+    tokio::task::spawn_blocking(move || events.lock().unwrap().recv_timeout(PATIENCE).ok()).await.unwrap()
+}
+
+async fn check(hand: Hand, cuts: Vec<Cut>) {
     let tables = Tables::create().await;
     let made = cuts.iter().filter(|cut| **cut != Cut::Never).count();
     let (proxy, jobs, events) = writer(&tables, cuts.clone()).await;
+    let events = Arc::new(Mutex::new(events));
+    let mut stored = 0;
     let mut consumer = Consumer::start(&tables, &[0, 1]).await;
     let mut sent = Vec::new();
     for batch in 0..4_i64 {
@@ -143,13 +164,22 @@ async fn check(cuts: Vec<Cut>) {
         sent.extend((offset..).zip(&values).map(|(at, value)| (partition, partition, at, (*value).to_owned())));
         let batch = consumer.batch(partition, offset, &values);
         jobs.send(Job { term: 0, task: Task::Commit(Box::new(batch)) }).await.unwrap();
+        if hand == Hand::OneByOne {
+            let event = hear(&events).await;
+            assert!(matches!(event, Some(Event::Committed { batches: 1, .. })), "{cuts:?}: {event:?}");
+            stored += 1;
+        }
     }
     let publication = consumer.publication();
     jobs.send(Job { term: 0, task: Task::Publish(Box::new(publication)) }).await.unwrap();
-    let hear = move || (0..5).map_while(|_| events.recv_timeout(PATIENCE).ok()).collect::<Vec<Event>>();
-    let events = tokio::task::spawn_blocking(hear).await.unwrap();
-    let good = |event: &Event| matches!(event, Event::Committed(_) | Event::Published { .. });
-    assert!(events.len() == 5 && events.iter().all(good), "{cuts:?}: {events:?}");
+    loop {
+        match hear(&events).await {
+            Some(Event::Committed { batches, .. }) => stored += batches,
+            Some(Event::Published { .. }) => break,
+            other => panic!("{cuts:?}: {other:?}"),
+        }
+    }
+    assert_eq!(stored, 4, "{cuts:?}");
     assert_eq!(proxy.made.load(Ordering::SeqCst), made, "{cuts:?}");
     assert_eq!(tables.changelog().await, sent, "{cuts:?}");
     assert_eq!(tables.books().await, [(0, 6, 6), (1, 6, 6)], "{cuts:?}");
@@ -170,6 +200,14 @@ async fn each_batch_is_stored_once_whatever_is_lost_at_commit() {
         vec![Never, Never, Never, Never, Before, After],
     ];
     for cuts in schedules {
-        check(cuts).await;
+        check(Hand::OneByOne, cuts).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batches_stored_together_are_stored_once_whatever_is_lost_at_commit() {
+    use Cut::{After, Before};
+    for cuts in [vec![After], vec![Before], vec![After, After], vec![Before, After]] {
+        check(Hand::Together, cuts).await;
     }
 }
