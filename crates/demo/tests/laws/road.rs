@@ -133,6 +133,14 @@ impl Road {
         })
     }
 
+    /// Has the database do something, as its superuser.
+    pub(crate) fn execute(&self, sql: &str) {
+        self.runtime.block_on(async {
+            let mut connection = self.connect().await;
+            sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
+        });
+    }
+
     /// The single number a query gives.
     pub(crate) fn number(&self, sql: &str) -> i64 {
         self.query::<(i64,)>(sql)[0].0

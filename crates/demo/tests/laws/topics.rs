@@ -61,18 +61,17 @@ fn a_topic_made_again_is_refused_unless_accepted() {
     check_refused(&road, "and the topic ends at");
     let (old_facts, old_hash) = (road.facts(), road.hash());
     // Stands still in the middle of the new topic.
-    road.query::<()>(BLOCK[0]);
-    road.query::<()>(BLOCK[1]);
+    BLOCK.iter().for_each(|statement| road.execute(statement));
     road.while_locked("SELECT pg_advisory_lock(4711)", || {
         let consumer = road.follow(&["--reset-offsets", "--batch-size", "10"]);
-        road.wait_for(READ, 450);
+        road.wait_for(READ, number(world::ROWS) + 1);
         thread::sleep(Duration::from_millis(300));
         consumer.kill().unwrap();
     });
     let read = road.number(READ);
-    assert!((450..number(world::ROWS + later.len())).contains(&read), "{read}");
+    assert!(read < number(world::ROWS + later.len()), "{read}");
     assert_eq!(road.hash(), old_hash, "nothing is published before the new topic has been read");
-    road.query::<()>("DROP TRIGGER block ON ingest_accounting");
+    road.execute("DROP TRIGGER block ON ingest_accounting");
     road.consumer_in("another", &["--until-end"]).run(LIMIT).unwrap().expect_code(0).unwrap();
     let mut facts = old_facts;
     facts.extend(ledger::facts(&road.held()));
@@ -82,10 +81,11 @@ fn a_topic_made_again_is_refused_unless_accepted() {
     assert_eq!(generations, [(2,)]);
 }
 
-/// Lets three batches of the new topic pass: the old one had 420 records.
-const BLOCK: [&str; 2] = [
+/// Lets one transaction of the new topic pass, and has the next wait for a lock.
+const BLOCK: [&str; 3] = [
+    "CREATE TABLE begun AS SELECT now() AS at; GRANT SELECT ON begun TO PUBLIC",
     "CREATE FUNCTION block() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-        IF (SELECT sum(read) FROM ingest_accounting) >= 450 THEN
+        IF EXISTS (SELECT FROM ingest_accounting, begun WHERE committed_at > at AND committed_at <> now()) THEN
             PERFORM pg_advisory_xact_lock(4711);
         END IF;
         RETURN NEW;
@@ -221,7 +221,6 @@ fn a_compacted_topic_has_gaps_and_tombstones() {
     sent.push(Outgoing { key: Some(b"XAA".to_vec()), timestamp_ms: 1_700_000_001_000, ..Outgoing::default() });
     road.send(&sent);
     road.consume(1);
-    road.check_changelog();
     type Reject = (Option<Vec<u8>>, Option<Vec<u8>>, String);
     let rejects: Vec<Reject> = road.query("SELECT key, value, reason FROM rejects");
     assert_eq!(rejects, [(Some(b"XAA".to_vec()), None, "the value is null".to_owned())]);
@@ -239,8 +238,17 @@ fn a_compacted_topic_has_gaps_and_tombstones() {
     assert_eq!(road.number("SELECT next_offset FROM stream_offsets"), ends[0].1);
     assert_eq!(road.number("SELECT count(*) FROM emissions_facts"), number(world::FACTS));
     assert_eq!(road.number("SELECT sum(corrected)::bigint FROM ingest_accounting"), 0);
-    // A newcomer finds what is left, gaps and all.
-    road.consumer(&["reset", "--yes"]).run(LIMIT).unwrap().expect_code(0).unwrap();
-    road.consume(1);
-    road.check_changelog();
+    // A newcomer finds what is left, gaps and all; unless the cleaner comes by meanwhile.
+    for _ in 0..5 {
+        let left = road.held().len();
+        road.consumer(&["reset", "--yes"]).run(LIMIT).unwrap().expect_code(0).unwrap();
+        road.consume(1);
+        let changes = road.changelog();
+        let held = road.held();
+        if held.len() == left {
+            assert_eq!(changes, ledger::changes(&held), "changelog");
+            return;
+        }
+    }
+    panic!("the topic was compacted again and again");
 }
