@@ -7,7 +7,8 @@ help: ## lists what can be done
 
 demo: ## takes the sample (or DATA=file) from CSV to clusters on this machine; DEMO_KEEP=1 leaves PostgreSQL running
 	@scripts/setup run
-	@cargo build --quiet --release --bins
+	@echo "building the release binaries (some minutes the first time)" >&2
+	@cargo build --release --bins
 	@cargo run --quiet --release --package demo --bin demo -- $(if $(DATA),--data '$(DATA)')
 
 test: ## formatting, lints, docs and all tests, on a PostgreSQL and a Kafka of its own

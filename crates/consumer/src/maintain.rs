@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use service::{Exit, ResultExt};
+use service::Failure;
 use sqlx::PgConnection;
 use stream::{
-    database::Database,
+    database::{Database, exit, plain},
     maintenance::{compact, hash, reset},
 };
 
@@ -16,7 +16,7 @@ pub(crate) async fn hash(job: &Job) -> anyhow::Result<()> {
     let mut connection = connect(job).await?;
     let hashes = hash::hash(&mut connection, job.pipeline.tables.hashed)
         .await
-        .or_exit(Exit::Unavailable, || "cannot hash the state tables; run `migrate up` first")?;
+        .map_err(|error| judge(&error, "cannot hash the state tables; run `migrate up` first"))?;
     for table in hashes {
         println!("{}  {} ({} rows)", table.sha256, table.table, table.rows);
     }
@@ -42,15 +42,15 @@ impl From<bool> for Consent {
 pub(crate) async fn reset(job: &Job, consent: Consent) -> anyhow::Result<()> {
     let mut connection = connect(job).await?;
     let tables = &job.pipeline.tables;
-    let failed = || "cannot reset the pipeline; nothing was removed";
-    for (table, rows) in reset::count(&mut connection, tables).await.or_exit(Exit::Unavailable, failed)? {
+    let failed = |error: sqlx::Error| judge(&error, "cannot reset the pipeline; nothing was removed");
+    for (table, rows) in reset::count(&mut connection, tables).await.map_err(failed)? {
         println!("{rows:>12} rows of {table}");
     }
     if consent == Consent::DryRun {
         println!("nothing was removed; add --yes to remove all of these and begin at the earliest offset");
         return Ok(());
     }
-    reset::reset(&mut connection, (job.pipeline.name, tables)).await.or_exit(Exit::Unavailable, failed)?;
+    reset::reset(&mut connection, (job.pipeline.name, tables)).await.map_err(failed)?;
     println!("removed; a consumer now begins at the earliest offset");
     Ok(())
 }
@@ -61,12 +61,17 @@ pub(crate) async fn compact(job: &Job, keep: Duration) -> anyhow::Result<()> {
     let changelog = &job.pipeline.tables.changelog;
     let deleted = compact::compact(&mut connection, changelog, keep)
         .await
-        .or_exit(Exit::Unavailable, || "cannot compact the changelog; nothing was deleted")?;
+        .map_err(|error| judge(&error, "cannot compact the changelog; nothing was deleted"))?;
     println!("deleted {deleted} superseded rows of {}", changelog.table);
     Ok(())
 }
 
 async fn connect(job: &Job) -> anyhow::Result<PgConnection> {
-    let place = || format!("cannot connect to {}", job.settings.postgres.database_url);
-    Database::new(job.database()).connect().await.or_exit(Exit::Unavailable, place)
+    let connected = Database::new(job.database()).connect().await;
+    connected.map_err(|error| judge(&error, &format!("cannot connect to {}", job.settings.postgres.database_url)))
+}
+
+/// Says what failed, with the exit code it deserves.
+fn judge(error: &sqlx::Error, failed: &str) -> anyhow::Error {
+    anyhow::anyhow!(plain(error)).context(Failure::new(exit(error), failed))
 }

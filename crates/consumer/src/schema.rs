@@ -2,7 +2,7 @@
 
 use registry::databases::{self, SchemaState};
 use service::{Exit, Failure, backoff::Backoff, health::Health};
-use stream::database::{Database, is_refused, is_transient, is_unmigrated};
+use stream::database::{Database, is_refused, is_transient, is_unmigrated, plain};
 
 use crate::settings::Job;
 
@@ -29,8 +29,8 @@ pub(crate) async fn wait(job: &Job, health: &Health) -> anyhow::Result<()> {
             Ok(SchemaState::Missing) => (Exit::Unavailable, "the schema is missing".to_owned()),
             Ok(SchemaState::Older(files)) => (Exit::Unavailable, format!("the schema lacks {}", files.join(", "))),
             // The role may be about to be made; when it is not, the settings are wrong.
-            Err(error) if is_refused(&error) => (Exit::Usage, error.to_string()),
-            Err(error) if is_transient(&error) || is_unmigrated(&error) => (Exit::Unavailable, error.to_string()),
+            Err(error) if is_refused(&error) => (Exit::Usage, plain(&error)),
+            Err(error) if is_transient(&error) || is_unmigrated(&error) => (Exit::Unavailable, plain(&error)),
             Err(error) => return Err(Failure::new(Exit::Usage, format!("cannot use {}: {error}", place(job))).into()),
         };
         if !std::mem::replace(&mut said, true) {

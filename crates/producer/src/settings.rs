@@ -2,7 +2,10 @@
 
 use std::{ffi::OsString, num::NonZeroU32, path::PathBuf, time::Duration};
 
-use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, builder::PossibleValuesParser};
+use clap::{
+    ArgMatches, CommandFactory, FromArgMatches, Parser,
+    builder::{FalseyValueParser, PossibleValuesParser},
+};
 use registry::{choice, producers};
 use service::{
     settings::{KafkaSettings, span},
@@ -32,7 +35,7 @@ pub(crate) struct Settings {
     #[arg(long, env = "RATE", value_name = "N")]
     pub(crate) rate: Option<NonZeroU32>,
     /// End with 65 at the first row that cannot be read, instead of reporting it and going on.
-    #[arg(long, env = "STRICT")]
+    #[arg(long, env = "STRICT", value_parser = FalseyValueParser::new())]
     pub(crate) strict: bool,
     /// How long to wait for Kafka at the start.
     #[arg(long, env = "STARTUP_WAIT", default_value = "60s", value_name = "SPAN", value_parser = span)]

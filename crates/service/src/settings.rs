@@ -3,7 +3,7 @@
 use std::{str::FromStr, time::Duration};
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, builder::NonEmptyStringValueParser};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::PgConnectOptions;
 
@@ -12,7 +12,8 @@ use sqlx::postgres::PgConnectOptions;
 #[command(next_help_heading = "Kafka")]
 pub struct KafkaSettings {
     /// Kafka's bootstrap servers, `host:port`, separated by commas [env: KAFKA_BROKER is read as well].
-    #[arg(long, global = true, env = "KAFKA_BROKERS", default_value_t = brokers_fallback(), value_name = "HOST:PORT,…")]
+    #[arg(long, global = true, env = "KAFKA_BROKERS", default_value_t = brokers_fallback(), value_name = "HOST:PORT,…",
+          value_parser = NonEmptyStringValueParser::new())]
     pub kafka_brokers: String,
 }
 

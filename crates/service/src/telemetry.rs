@@ -1,6 +1,9 @@
 //! Log lines to stderr: text for people, JSON for collectors.
 
-use std::io::{self, IsTerminal};
+use std::{
+    io::{self, IsTerminal},
+    time::Duration,
+};
 
 use clap::{Args, ValueEnum};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
@@ -25,6 +28,11 @@ pub struct LogSettings {
     /// Which lines are logged: error, warn, info, debug, trace, or a filter such as `stream=debug,info`.
     #[arg(long, global = true, env = "LOG_LEVEL", default_value = "info", value_name = "FILTER")]
     pub log_level: String,
+}
+
+/// A span in whole milliseconds, for a log field: collectors take a larger type than this for text.
+pub fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Starts logging; call it once, first.

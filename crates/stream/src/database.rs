@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use service::Exit;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, postgres::PgConnectOptions};
 use tracing::log::LevelFilter;
 
@@ -30,6 +31,8 @@ impl Database {
     /// The database behind `options`, with the session settings every connection of ours has.
     pub fn new(options: PgConnectOptions) -> Self {
         let options = options.application_name("tributary").options(SESSION).log_statements(LevelFilter::Trace);
+        // A slow statement is part of a batch or a publication, whose time is logged.
+        let options = options.log_slow_statements(LevelFilter::Debug, Duration::from_secs(1));
         Self { options }
     }
 
@@ -69,6 +72,20 @@ pub fn is_transient(error: &sqlx::Error) -> bool {
             ["08", "40", "53", "55", "57", "58", "25006", "25P03", "25P04"].iter().any(|class| code.starts_with(class))
         }),
         _ => false,
+    }
+}
+
+/// What Postgres says, without the place in its own source that sqlx adds.
+pub fn plain(error: &sqlx::Error) -> String {
+    error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
+}
+
+/// The exit code an error deserves where it is not tried again.
+pub fn exit(error: &sqlx::Error) -> Exit {
+    match error {
+        error if is_refused(error) => Exit::Usage,
+        error if is_transient(error) || is_unmigrated(error) => Exit::Unavailable,
+        _ => Exit::Bug,
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rdkafka::error::KafkaError;
 use service::Exit;
 
-use crate::database::is_transient;
+use crate::database::{is_refused, is_transient};
 
 /// Why carrying a topic into Postgres ended.
 #[derive(Debug, thiserror::Error)]
@@ -144,6 +144,7 @@ impl Error {
             Self::PostgresAway { .. } | Self::KafkaAway { .. } | Self::TopicMissing { .. } => Exit::Unavailable,
             Self::RetentionGap { .. } | Self::TopicChanged { .. } | Self::Homeless { .. } => Exit::Input,
             Self::Partition { .. } | Self::Memory { .. } | Self::OtherTopic { .. } | Self::NotAlone => Exit::Usage,
+            Self::Postgres { source, .. } if is_refused(source) => Exit::Usage,
             Self::Postgres { .. } | Self::Changelog(_) | Self::Publication(_) | Self::Kafka(_) | Self::WriterGone => {
                 Exit::Bug
             }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use futures::TryStreamExt;
-use service::backoff::Backoff;
+use service::{backoff::Backoff, telemetry::millis};
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::{
     Error, claims,
-    database::{Database, is_transient},
+    database::{Database, is_transient, plain},
     load,
     offsets::{Feed, Stored},
     settings::ConsumeSettings,
@@ -91,7 +91,11 @@ impl Loader {
             };
             match backoff.wait() {
                 Some(wait) => {
-                    tracing::warn!(error = %source, retry_in_ms = wait.as_millis(), "{doing} failed and will be retried");
+                    tracing::warn!(
+                        error = plain(&source),
+                        retry_in_ms = millis(wait),
+                        "{doing} failed and will be retried"
+                    );
                     tokio::time::sleep(wait).await;
                 }
                 None => return Err(Error::PostgresAway { doing, waited: backoff.elapsed(), source }),

@@ -16,7 +16,7 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
     message::OwnedMessage,
 };
-use service::{Stop, health::Health};
+use service::{Stop, health::Health, telemetry::millis};
 
 use crate::{
     Error, Pipeline,
@@ -415,7 +415,7 @@ impl<P: Pipeline> Reader<P> {
             }
         }
         self.tell_kafka();
-        tracing::info!(stopped_in_ms = began.elapsed().as_millis(), "stopped");
+        tracing::info!(stopped_in_ms = millis(began.elapsed()), "stopped");
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use rdkafka::{Offset, TopicPartitionList, consumer::Consumer, error::KafkaError};
+use service::telemetry::millis;
 use tokio::sync::mpsc::error::TryRecvError;
 
 use crate::{
@@ -100,7 +101,7 @@ impl<P: Pipeline> Reader<P> {
 
     fn assign(&mut self, partitions: &[i32]) -> Result<(), Error> {
         if !std::mem::replace(&mut self.assignment.member, true) {
-            tracing::info!(joined_in_ms = self.assignment.began.elapsed().as_millis(), "joined the group");
+            tracing::info!(joined_in_ms = millis(self.assignment.began.elapsed()), "joined the group");
         }
         tracing::info!(?partitions, "assigned");
         self.assignment.waiting.extend(partitions);
@@ -137,7 +138,7 @@ impl<P: Pipeline> Reader<P> {
         }
         self.stash.retain(|message| !gone.contains(&rdkafka::Message::partition(message)));
         self.parts.consumer.incremental_unassign(&self.list(&gone))?;
-        tracing::info!(?partitions, given_back_in_ms = began.elapsed().as_millis(), "revoked");
+        tracing::info!(?partitions, given_back_in_ms = millis(began.elapsed()), "revoked");
         Ok(())
     }
 
@@ -219,7 +220,7 @@ impl<P: Pipeline> Reader<P> {
         self.parts.health.clear("group");
         self.parts.health.clear("homes");
         self.schedule.begin();
-        let load_ms = self.assignment.load_began.map_or(0, |began| began.elapsed().as_millis());
+        let load_ms = self.assignment.load_began.map_or(0, |began| millis(began.elapsed()));
         let (facts, groups) = (self.intake.state.facts(), self.intake.state.groups());
         self.report_facts();
         tracing::info!(partitions = starts.len(), facts, groups, load_ms, "claimed and loaded");
@@ -301,7 +302,7 @@ impl<P: Pipeline> Reader<P> {
                 tracing::warn!(
                     partition,
                     epoch,
-                    "fenced: another consumer has claimed the partition; forgetting it, and claiming again if it is still ours"
+                    "fenced: another consumer has claimed the partition, or it was reset; forgetting all, and claiming again what is still ours"
                 );
                 wait = AFTER_A_FENCE;
             }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{
+    Args,
+    builder::{FalseyValueParser, NonEmptyStringValueParser},
+};
 use service::settings::span;
 
 /// Settings of the consumer that no pipeline differs in.
@@ -10,7 +13,7 @@ use service::settings::span;
 #[command(next_help_heading = "Consuming")]
 pub struct ConsumeSettings {
     /// Stop at the end the topic had at start, and publish once, then; without it, follow the topic.
-    #[arg(long, env = "UNTIL_END")]
+    #[arg(long, env = "UNTIL_END", value_parser = FalseyValueParser::new())]
     pub until_end: bool,
     /// The least time between two publications (a span such as 5s or 1m).
     #[arg(long, env = "PUBLISH_EVERY", default_value = "5s", value_parser = span, value_name = "SPAN")]
@@ -20,7 +23,7 @@ pub struct ConsumeSettings {
           value_parser = clap::value_parser!(u32).range(1..=i64::from(crate::batch::MAX_BATCH_RECORDS)))]
     pub batch_size: u32,
     /// The consumer group; by default `tributary-` and the pipeline's name.
-    #[arg(long, env = "GROUP_ID", value_name = "NAME")]
+    #[arg(long, env = "GROUP_ID", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub group_id: Option<String>,
     /// How long to wait at start for Kafka, the topic, Postgres and the schema.
     #[arg(long, env = "STARTUP_WAIT", default_value = "60s", value_parser = span, value_name = "SPAN")]
@@ -30,7 +33,7 @@ pub struct ConsumeSettings {
     pub away: Duration,
     /// Accept that the topic was made again, or has lost offsets: keep the facts, begin at the topic's
     /// earliest offset, and publish nothing before its end is reached.
-    #[arg(long, env = "RESET_OFFSETS")]
+    #[arg(long, env = "RESET_OFFSETS", value_parser = FalseyValueParser::new())]
     pub reset_offsets: bool,
     /// The most memory the process may use, MiB; by default three quarters of the container's limit, or of the machine.
     #[arg(long, env = "MAX_FACTS_MEMORY", value_name = "MIB")]
@@ -39,6 +42,7 @@ pub struct ConsumeSettings {
     #[arg(skip)]
     pub rehome: bool,
     /// The most memory for records that were fetched and not yet read, KiB.
-    #[arg(long, env = "FETCH_QUEUE", default_value = "8192", value_name = "KIB")]
+    #[arg(long, env = "FETCH_QUEUE", default_value = "8192", value_name = "KIB",
+          value_parser = clap::value_parser!(u32).range(1..=2_097_151))]
     pub fetch_queue_kib: u32,
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use metrics::{counter, gauge, histogram};
-use service::{backoff::Backoff, health::Health};
+use service::{backoff::Backoff, health::Health, telemetry::millis};
 use sqlx::PgConnection;
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     batch::{self, Batch, Counts},
     changelog::{self, Commit, Standing},
     claims,
-    database::{Database, is_transient},
+    database::{Database, is_transient, plain},
     offsets::{Feed, Stored},
     publication::{self, Outcome, Publication, Through},
     settings::ConsumeSettings,
@@ -272,9 +272,9 @@ impl<'a> Retry<'a> {
         let Some(wait) = self.backoff.wait() else {
             return Err(Error::PostgresAway { doing, waited: self.backoff.elapsed(), source });
         };
-        self.health.fault("postgres", format!("postgres is away: {source}"));
+        self.health.fault("postgres", format!("postgres is away: {}", plain(&source)));
         counter!("tributary_retries_total").increment(1);
-        tracing::warn!(error = %source, retry_in_ms = wait.as_millis(), "{doing} failed and will be retried");
+        tracing::warn!(error = plain(&source), retry_in_ms = millis(wait), "{doing} failed and will be retried");
         tokio::time::sleep(wait).await;
         Ok(())
     }
@@ -302,9 +302,11 @@ fn report_batch(batch: &Batch, began: Instant) {
         return;
     }
     let number = batch.number.unwrap_or_default();
-    let commit_ms = began.elapsed().as_millis();
+    let commit_ms = millis(began.elapsed());
     let records = batch.records();
     tracing::info!(
+        batch = number,
+        records,
         new,
         unchanged,
         corrected,
@@ -316,13 +318,19 @@ fn report_batch(batch: &Batch, began: Instant) {
 }
 
 fn report_publication(report: &crate::Published, began: Instant) {
-    let ms = began.elapsed().as_millis();
+    let ms = millis(began.elapsed());
     histogram!("tributary_publish_seconds").record(began.elapsed().as_secs_f64());
     let rows_written = report.rows_written;
     match report.batch_id {
         Some(batch_id) => {
             gauge!("tributary_last_batch_id").set(f64::from(batch_id));
-            tracing::info!(rows_written, "published batch_id {batch_id} in {ms} ms: {}", report.summary);
+            tracing::info!(
+                batch_id,
+                rows_written,
+                publish_ms = ms,
+                "published batch_id {batch_id} in {ms} ms: {}",
+                report.summary
+            );
         }
         None => tracing::info!(rows_written, publish_ms = ms, "nothing new to publish: {}", report.summary),
     }

@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use clap::{ArgMatches, Args, Command};
 use emissions::pipeline::Emissions;
 use service::Failure;
-use stream::{Consume, Pipeline, Tables};
+use stream::{Consume, Pipeline, Tables, database::plain};
 
 use crate::choice::Entry;
 
@@ -73,7 +73,10 @@ where
 fn judge(error: stream::Error) -> anyhow::Error {
     let failure = Failure::new(error.exit(), error.to_string());
     match error.source() {
-        Some(source) => anyhow!("{source}").context(failure),
+        Some(source) => match source.downcast_ref() {
+            Some(source) => anyhow!(plain(source)).context(failure),
+            None => anyhow!("{source}").context(failure),
+        },
         None => failure.into(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::Read,
+    io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
 };
 
@@ -65,8 +65,9 @@ fn fits(rows: u64) -> bool {
 }
 
 fn count_rows(path: &Path) -> anyhow::Result<u64> {
-    let file = File::open(path)?;
-    let packed = path.extension().is_some_and(|extension| extension == "gz");
+    let mut file = BufReader::new(File::open(path)?);
+    // As the producer does: by content, not by name.
+    let packed = file.fill_buf()?.starts_with(&[0x1f, 0x8b]);
     let reader: Box<dyn Read> = if packed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
     let mut rows = csv::ReaderBuilder::new().flexible(true).from_reader(reader);
     let mut row = csv::ByteRecord::new();

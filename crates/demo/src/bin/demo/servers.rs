@@ -55,14 +55,19 @@ pub(crate) async fn start(settings: &Settings, input: &Input) -> anyhow::Result<
         None => private_kafka(input).await?,
     };
     let (postgres, database_url) = match settings.database_url() {
-        Some(url) => (Host::Theirs, their_database(url, input)),
+        Some(url) => (Host::Theirs, their_database(url, input, &kafka)),
         None => private_postgres(input).await?,
     };
     Ok(Servers { postgres, kafka, database_url, brokers })
 }
 
 /// Real data go to the database the URL names, if it names one; made data always to their own.
-fn their_database(url: &str, input: &Input) -> String {
+///
+/// What comes over a broker of ours goes to a database of its own too: its offsets would stand in the way of theirs.
+fn their_database(url: &str, input: &Input, kafka: &Host<Broker>) -> String {
+    if matches!(kafka, Host::Ours(_)) {
+        return with_database(url, &format!("{}_demo", input.database));
+    }
     match database_of(url) {
         Some(_) if !input.made => url.to_owned(),
         _ => with_database(url, input.database),
