@@ -62,6 +62,8 @@ pub async fn consume<P: Pipeline>(pipeline: P, consume: Consume) -> Result<(), E
             let _ = decided.send(ended);
             if let Some(consumer) = consumer {
                 leave(&consumer);
+                // Its drop would close it once more, and report that as an error; the process ends anyway.
+                std::mem::forget(consumer);
             }
             let _ = closed.send(());
         })
