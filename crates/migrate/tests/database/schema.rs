@@ -40,7 +40,7 @@ async fn the_views_show_the_latest_run() {
     let means = "SELECT cluster || ' ' || country_count || ' ' || avg_co2 || ' ' || avg_gdp FROM cluster_analysis";
     assert_eq!(scalar::<String>(&mut connection, means).await, "0 12 2.00 10.00");
 
-    let facts = "INSERT INTO emissions_changelog (batch, home, partition, \"offset\", timestamp_ms, iso_code, country, \
+    let facts = "INSERT INTO emissions_changelog (id, home, partition, \"offset\", timestamp_ms, iso_code, country, \
                  year, co2) VALUES (1, 0, 0, 0, 0, 'TCD', 'Chad', 1990, 1), (2, 0, 0, 1, 0, 'TCD', 'Tchad', 1990, 2)";
     connection.execute(facts).await.unwrap();
     let known = "SELECT string_agg(country || ' ' || year_start || ' ' || co2, ', ') FROM emissions_facts";
