@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use service::{Exit, Failure, backoff::Backoff};
+use service::{Exit, Failure, backoff::Backoff, telemetry::millis};
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection, postgres::PgConnectOptions};
 use tokio::time::{sleep, timeout};
 
@@ -68,9 +68,4 @@ pub(crate) async fn connect_if_there(
 pub(crate) fn place(options: &PgConnectOptions) -> String {
     let database = options.get_database().unwrap_or("postgres");
     format!("postgres at {}:{}, database {database}", options.get_host(), options.get_port())
-}
-
-/// A span in whole milliseconds, for log fields.
-pub(crate) fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

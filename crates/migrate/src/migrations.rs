@@ -1,13 +1,13 @@
 //! Applying what is pending; refusing what was edited, or is newer than this binary.
 
 use registry::databases::{Database, Folder, SchemaState, check_schema};
-use service::{Exit, Failure};
+use service::{Exit, Failure, telemetry::millis};
 use sqlx::{
     AssertSqlSafe, PgConnection,
     migrate::{Migrate, MigrateError, Migration},
 };
 
-use crate::{connect::millis, judge::Judge};
+use crate::judge::Judge;
 
 /// Refuses a schema that this binary must not touch.
 ///
