@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use service::{Stop, health};
-use stream::Consume;
+use stream::{Consume, measures};
 
 use crate::{schema, settings::Job};
 
@@ -13,18 +13,21 @@ const DEAD_AFTER: Duration = Duration::from_secs(60);
 
 /// Waits for what it needs, then carries the topic into Postgres.
 pub(crate) async fn run(job: Job) -> anyhow::Result<()> {
+    tracing::info!(version = service::version!(), "consumer starts");
     let stop = Stop::on_signals()?;
     let health = health::Health::new(DEAD_AFTER);
     if let Some(address) = job.settings.listen {
         health::serve(address, health.clone()).await?;
+        measures::register(env!("CARGO_PKG_VERSION"), env!("TRIBUTARY_REVISION"));
     }
     tokio::select! {
         waited = schema::wait(&job, &health) => waited?,
         () = stop.stopped() => return Ok(()),
     }
+    health.started();
     let consume = Consume {
         topic: job.topic(),
-        brokers: job.settings.kafka.kafka_brokers.clone(),
+        kafka: job.settings.kafka.clone(),
         database: job.database(),
         settings: job.settings.consume.clone(),
         health,

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use service::Failure;
+use service::{
+    Failure,
+    postgres::{exit, plain},
+};
 use sqlx::PgConnection;
 use stream::{
-    database::{Database, exit, plain},
+    database::Database,
     maintenance::{compact, hash, reset},
 };
 

@@ -1,8 +1,13 @@
 //! Waiting for the database and its schema, which `migrate` makes.
 
 use registry::databases::{self, SchemaState};
-use service::{Exit, Failure, backoff::Backoff, health::Health};
-use stream::database::{Database, is_refused, is_transient, is_unmigrated, plain};
+use service::{
+    Exit, Failure,
+    backoff::Backoff,
+    health::Health,
+    postgres::{is_refused, is_transient, is_unmigrated, plain},
+};
+use stream::database::Database;
 
 use crate::settings::Job;
 

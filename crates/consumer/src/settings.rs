@@ -16,7 +16,7 @@ use stream::ConsumeSettings;
 /// Exit codes: 0 done; 64 usage; 65 the input is at fault, do not retry; 69 Kafka or Postgres is
 /// unavailable, retry; 70 a bug.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "consumer", version, args_conflicts_with_subcommands = false)]
+#[command(name = "consumer", version = service::version!(), args_conflicts_with_subcommands = false)]
 pub(crate) struct Settings {
     /// The pipeline the topic belongs to.
     #[arg(long, global = true, env = choice::VARIABLE, default_value = choice::DEFAULT, value_name = "NAME",
@@ -25,7 +25,7 @@ pub(crate) struct Settings {
     /// The topic to read [default: the pipeline's own].
     #[arg(long, global = true, env = "TOPIC", value_name = "NAME")]
     pub(crate) topic: Option<String>,
-    /// Where /livez, /readyz and /metrics are answered, `address:port` [default: nowhere].
+    /// Where /startupz, /readyz, /livez and /metrics are answered, `address:port` [default: nowhere].
     #[arg(long, env = "LISTEN", value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
     /// What to do instead of carrying records.

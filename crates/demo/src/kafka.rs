@@ -14,7 +14,15 @@ impl Kafka {
     /// # Errors
     /// When there is no JDK, or it does not start; the error says what to do.
     pub fn start(folder: &Path) -> anyhow::Result<Self> {
-        Server::start("kafka", folder).map(Self)
+        Self::start_with(folder, &[])
+    }
+
+    /// The same with what `scripts/kafka` reads from its environment, as for a listener with TLS.
+    ///
+    /// # Errors
+    /// As [`Kafka::start`].
+    pub fn start_with(folder: &Path, env: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Server::start("kafka", folder, env).map(Self)
     }
 
     /// The broker's address, `127.0.0.1:PORT`.

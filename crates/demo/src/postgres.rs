@@ -14,7 +14,7 @@ impl Postgres {
     /// # Errors
     /// When there are no server binaries, or it does not start; the error says what to do.
     pub fn start(folder: &Path) -> anyhow::Result<Self> {
-        Server::start("postgres", folder).map(Self)
+        Server::start("postgres", folder, &[]).map(Self)
     }
 
     /// The superuser's URL, password included: `postgres://postgres:…@127.0.0.1:PORT/postgres`.

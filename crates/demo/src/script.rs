@@ -31,15 +31,16 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts the server, and waits until it answers; what the script says goes to stderr.
+    /// Starts the server, and waits until it answers; what the script says goes to stderr. `env` is what the script
+    /// is told beside what it finds in our own environment.
     ///
     /// # Errors
     /// When it cannot be started; the error is the script's last line, which says what to do. Nothing is left
     /// running then.
-    pub(crate) fn start(script: &'static str, folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn start(script: &'static str, folder: &Path, env: &[(&str, &str)]) -> anyhow::Result<Self> {
         // Made first, so that a start that is interrupted half way is undone as well.
         let mut server = Self { script, folder: folder.to_path_buf(), address: String::new(), stop: true };
-        let (output, last_words) = listen(server.command("up"))?;
+        let (output, last_words) = listen(server.command("up").envs(env.iter().copied()))?;
         if !output.status.success() {
             let silent = || format!("scripts/{script} up {} failed: {}", folder.display(), output.status);
             bail!(last_words.unwrap_or_else(silent));
@@ -87,7 +88,7 @@ impl Server {
 }
 
 /// Runs a command to its end, and passes its stderr on as it comes, but for the last line, which is given back.
-fn listen(mut command: Command) -> anyhow::Result<(Output, Option<String>)> {
+fn listen(command: &mut Command) -> anyhow::Result<(Output, Option<String>)> {
     let name = command.get_program().to_string_lossy().into_owned();
     let mut child = command
         .stdout(Stdio::piped())
@@ -121,7 +122,7 @@ mod tests {
     fn the_last_line_is_held_back() {
         let mut command = Command::new("sh");
         command.args(["-c", "echo address; echo first >&2; echo last >&2; exit 69"]);
-        let (output, last_words) = listen(command).unwrap();
+        let (output, last_words) = listen(&mut command).unwrap();
         assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(69), b"address\n".as_slice()));
         assert_eq!(last_words.as_deref(), Some("last"));
     }

@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
-use service::{Exit, Failure, backoff::Backoff, telemetry::millis};
+use service::{
+    Exit, Failure,
+    backoff::Backoff,
+    postgres::{code, plain},
+    telemetry::millis,
+};
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection, postgres::PgConnectOptions};
 use tokio::time::{sleep, timeout};
 
-use crate::judge::{Judge, code_of, exit_of, plain};
+use crate::judge::{Judge, exit_of};
 
 /// The longest one try may take: a host that swallows packets would hold it for minutes; a server that is merely
 /// busy answers well within it.
@@ -48,7 +53,7 @@ pub(crate) async fn connect_if_there(
             Ok(Err(error)) => error,
             Err(_) => sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()),
         };
-        if code_of(&error).as_deref() == Some("3D000") {
+        if code(&error).as_deref() == Some("3D000") {
             return Ok(None);
         }
         if exit_of(&error) != Exit::Unavailable {

@@ -11,6 +11,7 @@ mod scram;
 mod server;
 mod settings;
 mod status;
+mod superset;
 mod up;
 
 use std::process::ExitCode;

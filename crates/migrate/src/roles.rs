@@ -1,4 +1,4 @@
-//! Owner, writer and reader: the three roles of a server, made when missing, with the passwords given.
+//! The roles of a server, made when missing, with the passwords given: owner, writer and reader.
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -53,7 +53,11 @@ pub(crate) async fn ensure(connection: &mut PgConnection, settings: &RoleSetting
     become_member(connection, &roles.owner).await
 }
 
-async fn create(connection: &mut PgConnection, role: &str) -> anyhow::Result<()> {
+/// Makes the role where it is missing.
+///
+/// # Errors
+/// Exit 64 when the login may not do this.
+pub(crate) async fn create(connection: &mut PgConnection, role: &str) -> anyhow::Result<()> {
     if exists(connection, role).await? {
         return Ok(());
     }
@@ -74,7 +78,15 @@ pub(crate) async fn exists(connection: &mut PgConnection, role: &str) -> anyhow:
         .or_judge(|| "cannot read the server's roles".to_owned())
 }
 
-async fn set_password(connection: &mut PgConnection, role: &str, password: &SecretString) -> anyhow::Result<()> {
+/// Sets the role's password, as a verifier.
+///
+/// # Errors
+/// Exit 64 when the login may not do this.
+pub(crate) async fn set_password(
+    connection: &mut PgConnection,
+    role: &str,
+    password: &SecretString,
+) -> anyhow::Result<()> {
     // A verifier holds no quote: base64, digits, `$`, `:` and `-` only.
     let verifier = scram::verifier(password.expose_secret());
     racing(connection, &format!("ALTER ROLE {} LOGIN PASSWORD '{verifier}'", ident(role)))
@@ -84,8 +96,12 @@ async fn set_password(connection: &mut PgConnection, role: &str, password: &Secr
     Ok(())
 }
 
-/// A login that is no superuser must be a member of the owner to create the owner's database and tables.
-async fn become_member(connection: &mut PgConnection, owner: &str) -> anyhow::Result<()> {
+/// Lets the login act as the owner: one that is no superuser must be a member to create the owner's database and
+/// tables.
+///
+/// # Errors
+/// Exit 64 when the login may not do this.
+pub(crate) async fn become_member(connection: &mut PgConnection, owner: &str) -> anyhow::Result<()> {
     // Since PostgreSQL 16 who creates a role is a member of it, but may not act as it before saying so.
     let query = "SELECT pg_has_role(current_user, $1, CASE WHEN current_setting('server_version_num')::int >= 160000 \
                  THEN 'SET' ELSE 'MEMBER' END)";

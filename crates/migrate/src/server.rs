@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use service::postgres::code;
 use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::time::sleep;
 
 use crate::{
-    judge::{Judge, code_of},
+    judge::Judge,
     roles::{self, Roles},
     settings::RoleSettings,
 };
@@ -30,7 +31,11 @@ pub(crate) async fn ensure(
     create_database(connection, &Roles::new(settings).owner, database).await
 }
 
-async fn create_database(connection: &mut PgConnection, owner: &str, database: &str) -> anyhow::Result<()> {
+/// Makes the database where it is missing.
+///
+/// # Errors
+/// Exit 64 when the login may not do this.
+pub(crate) async fn create_database(connection: &mut PgConnection, owner: &str, database: &str) -> anyhow::Result<()> {
     let there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
         .bind(database)
         .fetch_one(&mut *connection)
@@ -54,7 +59,7 @@ pub(crate) async fn racing(connection: &mut PgConnection, statement: &str) -> Re
         let Err(error) = sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *connection).await else {
             return Ok(());
         };
-        match code_of(&error).as_deref() {
+        match code(&error).as_deref() {
             Some("42710" | "42P04") => return Ok(()),
             // The same row inserted at the same time; tuple concurrently updated; the template is in use.
             Some("23505" | "XX000" | "55006") if attempt < TRIES => sleep(PAUSE * attempt).await,

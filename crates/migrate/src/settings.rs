@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, builder::PossibleValuesParser};
+use clap::{
+    Parser, Subcommand,
+    builder::{NonEmptyStringValueParser, PossibleValuesParser},
+};
 use registry::databases::{DATABASES, Database};
 use secrecy::SecretString;
 use service::settings::{SecretUrl, span};
@@ -15,7 +18,7 @@ use sqlx::postgres::PgConnectOptions;
 /// what must not be touched (an edited migration, a newer schema, an earlier program's tables); 69 Postgres is
 /// unavailable, or another migrate is at work; 70 a bug.
 #[derive(Debug, Parser)]
-#[command(version, about)]
+#[command(version = service::version!(), about)]
 pub(crate) struct Settings {
     /// The pipeline whose database is meant, or all of them.
     #[arg(long, global = true, env = "PIPELINE", default_value = "all", value_parser = pipelines(), value_name = "NAME")]
@@ -54,8 +57,9 @@ pub(crate) enum Command {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Postgres")]
 pub(crate) struct AdminSettings {
-    /// Postgres, as `postgres://user:password@host:port[/database]`, with a login that may create databases and
-    /// roles; without a database the pipeline's own is meant.
+    /// Postgres, as `postgres://user:password@host:port[/database][?sslmode=verify-full&sslrootcert=FILE]`, with a
+    /// login that may create databases and roles; without a database the pipeline's own is meant. Of TLS it has
+    /// sslmode, sslrootcert, sslcert and sslkey, as libpq does.
     #[arg(
         long,
         global = true,
@@ -81,6 +85,13 @@ pub(crate) struct RoleSettings {
     /// The password of tributary_reader, as whom dashboards read.
     #[arg(long, global = true, env = "READER_PASSWORD", hide_env_values = true, value_parser = secret, value_name = "PASSWORD")]
     pub(crate) reader_password: Option<SecretString>,
+    /// The password of tributary_superset, as whom Superset keeps its own metadata; when given, `up` makes that role
+    /// and its database.
+    #[arg(long, global = true, env = "SUPERSET_PASSWORD", hide_env_values = true, value_parser = secret, value_name = "PASSWORD")]
+    pub(crate) superset_password: Option<SecretString>,
+    /// The database of Superset's metadata.
+    #[arg(long, global = true, env = "SUPERSET_DATABASE", default_value = "superset", value_parser = NonEmptyStringValueParser::new(), value_name = "NAME")]
+    pub(crate) superset_database: String,
     /// What the roles' names begin with: roles belong to the whole server, and tests share one.
     #[arg(long, global = true, env = "ROLE_PREFIX", hide = true, default_value = "tributary", value_parser = prefix)]
     pub(crate) role_prefix: String,

@@ -11,6 +11,7 @@ use crate::{
     judge::Judge,
     roles::{self, Roles},
     settings::Settings,
+    superset,
 };
 
 /// Prints the state of every database that is meant, and of the roles.
@@ -30,6 +31,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
         let state = if roles::exists(&mut server, role).await? { "exists" } else { "missing" };
         rows.push([role.to_owned(), state.to_owned()]);
     }
+    rows.push([superset::role(&settings.roles), superset::state(&mut server, &settings.roles).await?]);
     text.push_str(&table(&rows));
     // A reader that has gone away has seen enough.
     let _ = std::io::stdout().write_all(text.as_bytes());

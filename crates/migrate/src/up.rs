@@ -12,6 +12,7 @@ use crate::{
     roles::{self, Roles},
     server,
     settings::Settings,
+    superset,
 };
 
 /// Brings every database that is meant up to date.
@@ -19,6 +20,7 @@ use crate::{
 /// # Errors
 /// See the exit codes of [`Settings`]; what was done before stays, and running again goes on from there.
 pub(crate) async fn run(settings: &Settings, predecessor: Predecessor) -> anyhow::Result<()> {
+    tracing::info!(version = service::version!(), "migrate starts");
     for database in settings.databases() {
         prepare_server(settings, database).await?;
         let options = settings.options(database);
@@ -33,6 +35,7 @@ async fn prepare_server(settings: &Settings, database: &Database) -> anyhow::Res
     let mut connection = connect(settings.maintenance(), settings.wait).await?;
     lock::hold(&mut connection, settings.wait).await?;
     server::ensure(&mut connection, &settings.roles, &name).await?;
+    superset::ensure(&mut connection, &settings.roles, &name).await?;
     connection.close().await.or_judge(|| "cannot close the connection".to_owned())
 }
 

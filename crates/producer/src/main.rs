@@ -1,6 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+mod checksum;
+mod http;
 mod input;
+mod place;
 mod progress;
 mod send;
 mod settings;

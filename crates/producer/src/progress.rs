@@ -31,8 +31,9 @@ impl Progress {
         Self { bar, so_far: Sent::default(), last_line: Instant::now() }
     }
 
-    /// Says how long the input is.
+    /// Says how long the input is, before its first byte is read.
     pub(crate) fn expect_bytes(&self, bytes: u64) {
+        self.bar.set_position(0);
         self.bar.set_length(bytes);
     }
 
@@ -49,7 +50,9 @@ impl Progress {
     fn line(&mut self, text: &str) {
         self.last_line = Instant::now();
         let Sent { read, acknowledged, rejected, .. } = self.so_far;
-        tracing::info!(read, acknowledged, rejected, records_per_s = records_per_s(&self.so_far), "{text}");
+        let (bytes_read, bytes_in_all) = (self.bar.position(), self.bar.length());
+        let records_per_s = records_per_s(&self.so_far);
+        tracing::info!(read, acknowledged, rejected, records_per_s, bytes_read, bytes_in_all, "{text}");
     }
 }
 

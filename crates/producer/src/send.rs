@@ -11,7 +11,7 @@ use stream::{
 };
 
 use crate::{
-    input,
+    input::{self, Wanted, exit_of},
     progress::{Progress, grouped, records_per_s},
     settings::{Job, Settings},
 };
@@ -22,6 +22,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(20);
 /// Runs the job, and ends early when stopping is asked for.
 pub(crate) async fn run(job: Job) -> anyhow::Result<()> {
     telemetry::start(&job.settings.log)?;
+    tracing::info!(version = service::version!(), "producer starts");
     let stop = Stop::on_signals().or_exit(Exit::Bug, || "cannot watch for signals")?;
     let token = stop.clone();
     // Reading and Kafka's client block, and a read of standard input cannot be called off.
@@ -40,16 +41,17 @@ async fn late(stop: &Stop) {
 fn work(job: &Job, stop: &Stop) -> anyhow::Result<()> {
     let settings = &job.settings;
     let mut progress = Progress::start();
-    let input = input::open(&settings.input, &progress)?;
+    let wanted = Wanted { place: &settings.input, sha256: settings.sha256, wait: settings.wait };
+    let input = input::open(&wanted, &progress, stop)?;
     let mut source = source(job, input)?;
     let lookup = Lookup {
-        brokers: settings.kafka.kafka_brokers.clone(),
+        kafka: settings.kafka.clone(),
         topic: settings.topic.clone().unwrap_or_else(|| job.pipeline.topic.to_owned()),
         wait: settings.wait,
     };
     let topic = topic(&lookup, settings.partitions, stop)?;
     let how = SendSettings {
-        brokers: lookup.brokers,
+        kafka: lookup.kafka,
         topic: lookup.topic,
         max_message_bytes: topic.max_message_bytes,
         away_limit: AWAY_LIMIT,
@@ -63,8 +65,10 @@ fn work(job: &Job, stop: &Stop) -> anyhow::Result<()> {
 }
 
 fn source(job: &Job, input: Input) -> anyhow::Result<Box<dyn Source>> {
-    let name = job.settings.input.display();
-    job.pipeline.source(input, &job.options).or_exit(Exit::Input, || format!("cannot use the input `{name}`"))
+    job.pipeline.source(input, &job.options).map_err(|error| {
+        let failure = Failure::new(exit_of(error.as_ref()), format!("cannot use the input `{}`", job.settings.input));
+        error.context(failure)
+    })
 }
 
 fn topic(lookup: &Lookup, partitions: i32, stop: &Stop) -> anyhow::Result<Topic> {
@@ -73,6 +77,7 @@ fn topic(lookup: &Lookup, partitions: i32, stop: &Stop) -> anyhow::Result<Topic>
             TopicError::Unavailable { .. } => {
                 (Exit::Unavailable, "cannot send; check --kafka-brokers, or try again later")
             }
+            TopicError::Unwelcome { .. } => (Exit::Usage, "cannot send; check the --kafka-… settings"),
             TopicError::Refused { .. } => (Exit::Usage, "cannot send; check --kafka-brokers, --topic and --partitions"),
             TopicError::Stopped => (Exit::Unavailable, "nothing was sent"),
         };
@@ -111,9 +116,10 @@ fn summarise(sent: &Sent) {
 
 /// Which exit code an early end deserves, and what to do about it.
 fn failure(error: SendError, settings: &Settings) -> anyhow::Error {
-    let input = settings.input.display();
+    let input = &settings.input;
     let (exit, advice) = match &error {
-        SendError::Source(_) | SendError::Rejected { .. } => (Exit::Input, format!("cannot use the input `{input}`")),
+        SendError::Source(_) => (exit_of(&error), format!("cannot use the input `{input}`")),
+        SendError::Rejected { .. } => (Exit::Input, format!("cannot use the input `{input}`")),
         SendError::TooLarge { .. } => (
             Exit::Input,
             format!("not all of `{input}` was sent; raise the topic's max.message.bytes or shorten the record"),

@@ -1,10 +1,10 @@
 //! What the producer is told: its own settings, and those of the pipeline chosen.
 
-use std::{ffi::OsString, num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{ffi::OsString, num::NonZeroU32, time::Duration};
 
 use clap::{
     ArgMatches, CommandFactory, FromArgMatches, Parser,
-    builder::{FalseyValueParser, PossibleValuesParser},
+    builder::{FalseyValueParser, OsStringValueParser, PossibleValuesParser, TypedValueParser},
 };
 use registry::{choice, producers};
 use service::{
@@ -12,19 +12,29 @@ use service::{
     telemetry::LogSettings,
 };
 
+use crate::{checksum::Sha256, place::Place};
+
 /// Carries a file into its Kafka topic, then ends.
 ///
-/// Exit codes: 0 done; 64 usage; 65 the input is at fault, do not retry; 69 Kafka is unavailable,
-/// retry; 70 a bug.
+/// Exit codes: 0 done; 64 usage; 65 the input is at fault, do not retry; 69 Kafka, or the server of
+/// an address, is unavailable, retry; 70 a bug.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "producer", version)]
+#[command(name = "producer", version = service::version!())]
 pub(crate) struct Settings {
     /// The pipeline the input belongs to.
     #[arg(long, env = choice::VARIABLE, default_value = choice::DEFAULT, value_parser = PossibleValuesParser::new(producers::names()), value_name = "NAME")]
     pub(crate) pipeline: String,
-    /// The file to send, plain or packed with gzip, or `-` for standard input.
-    #[arg(long, short, env = "INPUT", value_name = "FILE")]
-    pub(crate) input: PathBuf,
+    /// What to send, plain or packed with gzip: a file, `-` for standard input, or an http:// or https:// address.
+    ///
+    /// An address is sent as it comes, and taken up again where its connection broke. HTTPS_PROXY and NO_PROXY count;
+    /// SSL_CERT_FILE names the certificate authorities to trust instead of the system's.
+    #[arg(long, short, env = "INPUT", hide_env_values = true, value_parser = OsStringValueParser::new().try_map(Place::parse), value_name = "FILE|URL")]
+    pub(crate) input: Place,
+    /// The SHA-256 of the input as it is published; nothing is sent, and the end is 65, when it has another.
+    ///
+    /// Standard input and addresses come once: they are kept in a temporary file, in TMPDIR, until all is there.
+    #[arg(long, env = "INPUT_SHA256", value_name = "HEX")]
+    pub(crate) sha256: Option<Sha256>,
     /// The topic to send to [default: the pipeline's own].
     #[arg(long, env = "TOPIC", value_name = "NAME")]
     pub(crate) topic: Option<String>,
@@ -37,7 +47,7 @@ pub(crate) struct Settings {
     /// End with 65 at the first row that cannot be read, instead of reporting it and going on.
     #[arg(long, env = "STRICT", value_parser = FalseyValueParser::new())]
     pub(crate) strict: bool,
-    /// How long to wait for Kafka at the start.
+    /// How long to wait at the start for Kafka, and for the server of an address.
     #[arg(long, env = "STARTUP_WAIT", default_value = "60s", value_name = "SPAN", value_parser = span)]
     pub(crate) wait: Duration,
     #[command(flatten)]

@@ -1,22 +1,30 @@
-//! `/livez`, `/readyz` and `/metrics` over HTTP.
+//! `/startupz`, `/readyz`, `/livez` and `/metrics` over HTTP.
 
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use axum::{Router, http::StatusCode, routing::get};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics::gauge;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::{Exit, ResultExt};
 
-/// The part that stands for everything needed at start.
+/// The part that stands for everything that is to be connected to at start.
 const START: &str = "start";
+
+/// Seconds that durations are counted by: a commit takes milliseconds, and a service may be away for minutes.
+const BUCKETS: [f64; 12] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0];
+const READY: &str = "tributary_ready";
+const ALIVE: &str = "tributary_alive";
+/// How often durations are put into their buckets when nobody scrapes: until then each takes room.
+const UPKEEP: Duration = Duration::from_secs(5);
 
 /// What the probes answer; cheap to clone, shared by the whole program.
 ///
@@ -28,6 +36,8 @@ pub struct Health(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     began: Instant,
+    /// Whether settings and schema are good; once true it stays so.
+    started: AtomicBool,
     /// What keeps the program from being ready, by the part that says so; empty when it is.
     faults: Mutex<BTreeMap<&'static str, String>>,
     /// When the loop last turned, in milliseconds since `began`.
@@ -41,6 +51,7 @@ impl Health {
     pub fn new(dead_after: Duration) -> Self {
         Self(Arc::new(Inner {
             began: Instant::now(),
+            started: AtomicBool::new(false),
             faults: Mutex::new(BTreeMap::from([(START, "starting".to_owned())])),
             turned_ms: AtomicI64::new(0),
             dead_after,
@@ -52,8 +63,13 @@ impl Health {
         self.0.turned_ms.store(self.now_ms(), Ordering::Relaxed);
     }
 
-    /// Says that everything needed at start is there. Ready, unless a fault stands.
+    /// Says that settings and schema are good: what still lacks comes and goes, and is no reason to start anew.
     pub fn started(&self) {
+        self.0.started.store(true, Ordering::Relaxed);
+    }
+
+    /// Says that everything needed at start is connected to. Ready, unless a fault stands.
+    pub fn connected(&self) {
         self.clear(START);
     }
 
@@ -69,6 +85,11 @@ impl Health {
             let since_start_ms = self.now_ms();
             tracing::info!(since_start_ms, "ready");
         }
+    }
+
+    /// Whether settings and schema were found good.
+    pub fn is_started(&self) -> bool {
+        self.0.started.load(Ordering::Relaxed)
     }
 
     /// Why the program is not ready, or `None` when it is.
@@ -103,18 +124,37 @@ pub async fn serve(address: SocketAddr, health: Health) -> anyhow::Result<Socket
         .await
         .or_exit(Exit::Usage, || format!("cannot listen on {address}; give another --listen"))?;
     let bound = listener.local_addr()?;
-    let live = health.clone();
-    let routes = Router::new()
-        .route("/livez", get(async move || answer((!live.is_alive()).then(|| "the loop stands still".to_owned()))))
-        .route("/readyz", get(async move || answer(health.why_unready())))
-        .route("/metrics", get(async move || metrics.render()));
+    let routes = routes(health, metrics.clone());
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(UPKEEP).await;
+            metrics.run_upkeep();
+        }
+    });
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, routes).await {
             tracing::error!(%error, "the health server ended");
         }
     });
-    tracing::debug!(address = %bound, "answering /livez, /readyz and /metrics");
+    tracing::debug!(address = %bound, "answering /startupz, /readyz, /livez and /metrics");
     Ok(bound)
+}
+
+fn routes(health: Health, metrics: PrometheusHandle) -> Router {
+    let (begun, live, measured) = (health.clone(), health.clone(), health.clone());
+    let unchecked = || "settings and schema are not known to be good yet".to_owned();
+    let still = || "the loop stands still".to_owned();
+    Router::new()
+        .route("/startupz", get(async move || answer((!begun.is_started()).then(unchecked))))
+        .route("/readyz", get(async move || answer(health.why_unready())))
+        .route("/livez", get(async move || answer((!live.is_alive()).then(still))))
+        .route("/metrics", get(async move || scrape(&measured, &metrics)))
+}
+
+fn scrape(health: &Health, metrics: &PrometheusHandle) -> String {
+    gauge!(READY).set(u32::from(health.why_unready().is_none()));
+    gauge!(ALIVE).set(u32::from(health.is_alive()));
+    metrics.render()
 }
 
 fn answer(fault: Option<String>) -> (StatusCode, String) {
@@ -125,19 +165,29 @@ fn answer(fault: Option<String>) -> (StatusCode, String) {
 }
 
 fn recorder() -> anyhow::Result<PrometheusHandle> {
-    Ok(PrometheusBuilder::new().install_recorder()?)
+    let durations = Matcher::Suffix("_seconds".to_owned());
+    let builder = PrometheusBuilder::new().set_buckets_for_metric(durations, &BUCKETS)?;
+    let handle = builder.install_recorder()?;
+    metrics::describe_gauge!(READY, metrics::Unit::Count, "what /readyz says: 1 ready, 0 not");
+    metrics::describe_gauge!(ALIVE, metrics::Unit::Count, "what /livez says: 1 alive, 0 not");
+    Ok(handle)
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
 
     #[test]
-    fn ready_and_alive_are_different_questions() {
+    fn started_ready_and_alive_are_different_questions() {
         let health = Health::new(Duration::from_secs(3600));
+        assert!(!health.is_started() && health.is_alive());
         assert_eq!(health.why_unready().as_deref(), Some("starting"));
-        assert!(health.is_alive());
         health.started();
+        assert!(health.is_started());
+        assert_eq!(health.why_unready().as_deref(), Some("starting"));
+        health.connected();
         assert_eq!(health.why_unready(), None);
         health.fault("postgres", "postgres is away");
         health.fault("group", "not a member of the group");
@@ -145,7 +195,41 @@ mod tests {
         assert_eq!(health.why_unready().as_deref(), Some("postgres is away"));
         health.clear("postgres");
         assert_eq!(health.why_unready(), None);
-        assert!(health.is_alive());
+        health.fault("kafka", "kafka is away");
+        assert!(health.is_started() && health.is_alive(), "what comes and goes is no reason to start anew");
+    }
+
+    /// The status line and the body of an answer.
+    async fn ask(address: SocketAddr, path: &str) -> (String, String) {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.lines().next().unwrap().to_owned(), body.to_owned())
+    }
+
+    #[tokio::test]
+    async fn each_probe_has_an_answer_of_its_own() {
+        let health = Health::new(Duration::from_secs(3600));
+        let address = serve("127.0.0.1:0".parse().unwrap(), health.clone()).await.unwrap();
+        let check = async |probes: [&str; 3]| {
+            for (path, expected) in ["/startupz", "/readyz", "/livez"].into_iter().zip(probes) {
+                let (status, body) = ask(address, path).await;
+                assert_eq!(status, format!("HTTP/1.1 {expected}"), "{path}: {body}");
+            }
+        };
+        check(["503 Service Unavailable", "503 Service Unavailable", "200 OK"]).await;
+        health.started();
+        check(["200 OK", "503 Service Unavailable", "200 OK"]).await;
+        health.connected();
+        check(["200 OK", "200 OK", "200 OK"]).await;
+        health.fault("postgres", "postgres is away");
+        check(["200 OK", "503 Service Unavailable", "200 OK"]).await;
+        assert_eq!(ask(address, "/readyz").await.1, "postgres is away\n");
+        let scraped = ask(address, "/metrics").await.1;
+        assert!(scraped.contains("\ntributary_ready 0\n") && scraped.contains("\ntributary_alive 1\n"), "{scraped}");
     }
 
     #[test]

@@ -8,6 +8,9 @@ use std::{
 use clap::{Args, ValueEnum};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
+/// The HTTP client's lines below this level quote whole addresses, in which there may be a password or a token.
+const HTTP_CLIENT: &str = "ureq=warn";
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -42,7 +45,8 @@ pub fn millis(span: Duration) -> u64 {
 pub fn start(settings: &LogSettings) -> anyhow::Result<()> {
     use crate::{Exit, ResultExt};
     let filter = EnvFilter::try_new(&settings.log_level)
-        .or_exit(Exit::Usage, || format!("--log-level `{}` is not a filter", settings.log_level))?;
+        .or_exit(Exit::Usage, || format!("--log-level `{}` is not a filter", settings.log_level))?
+        .add_directive(HTTP_CLIENT.parse()?);
     let lines = tracing_subscriber::registry().with(filter);
     match settings.log_format {
         LogFormat::Json => {

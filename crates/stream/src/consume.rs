@@ -6,12 +6,12 @@ use std::{
 };
 
 use rdkafka::consumer::Consumer;
-use service::{Stop, backoff::Backoff, health::Health};
+use service::{Stop, backoff::Backoff, health::Health, settings::KafkaSettings};
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::oneshot;
 
 use crate::{
-    Error, Pipeline,
+    Error, Pipeline, client,
     database::Database,
     group::{self, ASK, GroupConsumer, Watermarks},
     loader::Loader,
@@ -33,8 +33,8 @@ const CLOSE: Duration = Duration::from_secs(3);
 pub struct Consume {
     /// The Kafka topic.
     pub topic: String,
-    /// Kafka's bootstrap servers.
-    pub brokers: String,
+    /// Where Kafka is.
+    pub kafka: KafkaSettings,
     /// The pipeline's database.
     pub database: PgConnectOptions,
     /// Batch sizes, times, modes.
@@ -103,7 +103,7 @@ fn work<P: Pipeline>(
     runtime: tokio::runtime::Handle,
 ) -> (Option<Arc<GroupConsumer>>, Result<(), Error>) {
     let group = consume.settings.group_id.clone().unwrap_or_else(|| format!("tributary-{}", P::NAME));
-    let consumer = match group::consumer(&consume.brokers, &group, &consume.settings) {
+    let consumer = match group::consumer(&consume.kafka, &group, &consume.settings) {
         Ok(consumer) => Arc::new(consumer),
         Err(error) => return (None, Err(error)),
     };
@@ -152,10 +152,10 @@ fn read<P: Pipeline>(
         stop: consume.stop.clone(),
         ends: ends.into_iter().map(|(partition, (_, end))| (partition, end)).collect(),
         cluster_id,
-        brokers: consume.brokers.clone(),
+        brokers: consume.kafka.brokers.clone(),
     };
     let mut reader = Reader::new(parts);
-    consume.health.started();
+    consume.health.connected();
     reader.run()
 }
 
@@ -169,10 +169,12 @@ fn wait_for_topic(consumer: &GroupConsumer, consume: &Consume) -> Result<Option<
         let missing = match group::watermarks(consumer, &consume.topic, consume.settings.wait.min(ASK)) {
             Ok(Some(ends)) => return Ok(Some(ends)),
             Ok(None) => Error::TopicMissing { topic: consume.topic.clone(), waited: began.elapsed() },
-            Err(_) => Error::KafkaAway { brokers: consume.brokers.clone(), waited: began.elapsed() },
+            Err(_) => away(consumer, consume, began.elapsed()),
         };
         if !std::mem::replace(&mut said, true) {
-            tracing::info!(topic = consume.topic, brokers = consume.brokers, "waiting for kafka and the topic");
+            let (topic, brokers) = (&consume.topic, &consume.kafka.brokers);
+            let why = consumer.client().context().connections().last();
+            tracing::info!(topic, brokers, why, "waiting for kafka and the topic");
         }
         match backoff.wait() {
             Some(wait) => std::thread::sleep(wait),
@@ -180,6 +182,16 @@ fn wait_for_topic(consumer: &GroupConsumer, consume: &Consume) -> Result<Option<
         }
     }
     Ok(None)
+}
+
+/// Why Kafka did not answer: it is not there, or it and we refuse each other.
+fn away(consumer: &GroupConsumer, consume: &Consume, waited: Duration) -> Error {
+    client::listen(consumer);
+    let brokers = consume.kafka.brokers.clone();
+    match consumer.client().context().connections().refusal() {
+        Some(reason) => Error::KafkaRefused { brokers, reason },
+        None => Error::KafkaAway { brokers, waited },
+    }
 }
 
 /// Names this process in the claims: host and process id.

@@ -1,8 +1,7 @@
-//! Connections to Postgres, and which of its errors are worth another try.
+//! Connections to Postgres.
 
 use std::time::Duration;
 
-use service::Exit;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, postgres::PgConnectOptions};
 use tracing::log::LevelFilter;
 
@@ -55,50 +54,4 @@ fn timed_out(why: &str) -> sqlx::Error {
 /// A statement put together from names that a pipeline declares, never from input.
 pub(crate) fn sql(statement: String) -> AssertSqlSafe<String> {
     AssertSqlSafe(statement)
-}
-
-/// Whether another try may succeed without anyone's doing.
-///
-/// Classes of PostgreSQL's error codes (appendix A): 08 connection, 53 resources (disk full, too
-/// many connections), 57 operator (shutdown, timeouts), 58 system, 40 rolled back (serialization,
-/// deadlock), 55 lock not available, 25006 read-only while a standby takes over, 25P03 and 25P04
-/// the server ended a transaction of ours that had stood still, as after the machine was asleep.
-pub fn is_transient(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => true,
-        // A server that ends in mid-message leaves the protocol in an unknown state.
-        sqlx::Error::Protocol(_) => true,
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            ["08", "40", "53", "55", "57", "58", "25006", "25P03", "25P04"].iter().any(|class| code.starts_with(class))
-        }),
-        _ => false,
-    }
-}
-
-/// What Postgres says, without the place in its own source that sqlx adds.
-pub fn plain(error: &sqlx::Error) -> String {
-    error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
-}
-
-/// The exit code an error deserves where it is not tried again.
-pub fn exit(error: &sqlx::Error) -> Exit {
-    match error {
-        error if is_refused(error) => Exit::Usage,
-        error if is_transient(error) || is_unmigrated(error) => Exit::Unavailable,
-        _ => Exit::Bug,
-    }
-}
-
-/// Whether the database or its schema are not there yet, which `migrate` mends.
-pub fn is_unmigrated(error: &sqlx::Error) -> bool {
-    has_code(error, &["3D000", "42P01", "42703"])
-}
-
-/// Whether the login is refused, or may not do what it has to.
-pub fn is_refused(error: &sqlx::Error) -> bool {
-    has_code(error, &["28P01", "28000", "42501"])
-}
-
-fn has_code(error: &sqlx::Error, codes: &[&str]) -> bool {
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| codes.contains(&&*code))
 }

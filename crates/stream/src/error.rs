@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use rdkafka::error::KafkaError;
-use service::Exit;
-
-use crate::database::{is_refused, is_transient};
+use service::{
+    Exit,
+    postgres::{is_refused, is_transient},
+};
 
 /// Why carrying a topic into Postgres ended.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +42,14 @@ pub enum Error {
         brokers: String,
         /// How long it was tried.
         waited: Duration,
+    },
+    /// Kafka refuses us, or we do not trust it; trying again has not mended that.
+    #[error("kafka at {brokers} refuses us, or is not trusted; check the --kafka-… settings: {reason}")]
+    KafkaRefused {
+        /// The bootstrap servers.
+        brokers: String,
+        /// What the client library says.
+        reason: String,
     },
     /// The client library reports something that trying again will not mend.
     #[error("kafka: {0}")]
@@ -143,6 +152,7 @@ impl Error {
         match self {
             Self::PostgresAway { .. } | Self::KafkaAway { .. } | Self::TopicMissing { .. } => Exit::Unavailable,
             Self::RetentionGap { .. } | Self::TopicChanged { .. } | Self::Homeless { .. } => Exit::Input,
+            Self::KafkaRefused { .. } => Exit::Usage,
             Self::Partition { .. } | Self::Memory { .. } | Self::OtherTopic { .. } | Self::NotAlone => Exit::Usage,
             Self::Postgres { source, .. } if is_refused(source) => Exit::Usage,
             Self::Postgres { .. } | Self::Changelog(_) | Self::Publication(_) | Self::Kafka(_) | Self::WriterGone => {

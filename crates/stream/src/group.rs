@@ -1,7 +1,7 @@
 //! Our membership of the consumer group: settings, rebalances, lag.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -9,9 +9,8 @@ use std::{
     time::Duration,
 };
 
-use metrics::gauge;
 use rdkafka::{
-    ClientConfig, ClientContext, Statistics, TopicPartitionList,
+    ClientContext, Statistics, TopicPartitionList,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::KafkaError,
@@ -19,7 +18,14 @@ use rdkafka::{
     types::RDKafkaRespErr,
 };
 
-use crate::{Error, settings::ConsumeSettings};
+use service::settings::KafkaSettings;
+
+use crate::{
+    Error,
+    client::{self, Connections},
+    measures,
+    settings::ConsumeSettings,
+};
 
 /// The consumer as this crate uses it: polled by one thread only.
 pub type GroupConsumer = BaseConsumer<GroupContext>;
@@ -46,6 +52,9 @@ pub struct GroupContext {
     closing: AtomicBool,
     /// Whether any broker answers, as the statistics tell.
     brokers_up: AtomicBool,
+    connections: Connections,
+    /// The partitions whose lag was told.
+    measured: Mutex<BTreeSet<(String, i32)>>,
 }
 
 impl GroupContext {
@@ -64,6 +73,11 @@ impl GroupContext {
         self.brokers_up.store(false, Ordering::Relaxed);
     }
 
+    /// Why connections fail.
+    pub fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
     /// Whether any broker answered when it was last looked at.
     pub fn brokers_up(&self) -> bool {
         self.brokers_up.load(Ordering::Relaxed)
@@ -74,9 +88,8 @@ impl ClientContext for GroupContext {
     fn stats(&self, statistics: Statistics) {
         let up = statistics.brokers.values().any(|broker| broker.state == "UP");
         self.brokers_up.store(up, Ordering::Relaxed);
-        for (topic, partition, lag) in lags(&statistics) {
-            gauge!("tributary_lag_messages", "topic" => topic, "partition" => partition.to_string()).set(lag);
-        }
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        measures::set_lags(&mut measured, lags(&statistics));
     }
 
     fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
@@ -92,6 +105,7 @@ impl ClientContext for GroupContext {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, "librdkafka: {reason}");
+        self.connections.hear(&error, reason);
     }
 }
 
@@ -133,10 +147,9 @@ pub const ASK: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// When librdkafka refuses a setting.
-pub fn consumer(brokers: &str, group: &str, settings: &ConsumeSettings) -> Result<GroupConsumer, Error> {
-    let mut config = ClientConfig::new();
+pub fn consumer(kafka: &KafkaSettings, group: &str, settings: &ConsumeSettings) -> Result<GroupConsumer, Error> {
+    let mut config = client::config(kafka);
     config
-        .set("bootstrap.servers", brokers)
         .set("group.id", group)
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", "10000")

@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod changelog;
 pub mod claims;
+pub mod client;
 pub mod consume;
 pub mod copy;
 pub mod csv_records;
@@ -14,6 +15,7 @@ pub mod intake;
 pub mod load;
 pub mod loader;
 pub mod maintenance;
+pub mod measures;
 pub mod memory;
 pub mod offsets;
 mod pace;

@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use futures::TryStreamExt;
-use service::{backoff::Backoff, telemetry::millis};
+use service::{
+    backoff::Backoff,
+    postgres::{is_transient, plain},
+    telemetry::millis,
+};
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::{
     Error, claims,
-    database::{Database, is_transient, plain},
+    database::Database,
     load,
     offsets::{Feed, Stored},
     settings::ConsumeSettings,

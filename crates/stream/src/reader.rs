@@ -23,7 +23,7 @@ use crate::{
     group::{ASK, GroupConsumer},
     intake::Intake,
     loader::Loader,
-    memory,
+    measures, memory,
     offsets::Feed,
     partitions::Verdict,
     rebalance::Assignment,
@@ -242,7 +242,7 @@ impl<P: Pipeline> Reader<P> {
 
     pub(crate) fn report_facts(&self) {
         let facts = u32::try_from(self.intake.state.facts()).unwrap_or(u32::MAX);
-        metrics::gauge!("tributary_facts").set(facts);
+        metrics::gauge!(measures::FACTS).set(facts);
     }
 
     pub(crate) fn check_memory(&self) -> Result<(), Error> {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    Error, Pipeline,
+    Error, Pipeline, measures,
     offsets::Stored,
     publication::{self, Publication},
     reader::Reader,
@@ -29,6 +29,10 @@ pub struct Schedule {
     surveying: bool,
     last_survey: Option<Instant>,
     complete: bool,
+    /// Since when something stored waits to be published, in Unix seconds.
+    behind_since: Option<f64>,
+    /// When the publication under way was asked for, in Unix seconds.
+    asked_at: f64,
 }
 
 impl Schedule {
@@ -43,6 +47,8 @@ impl Schedule {
             surveying: false,
             last_survey: None,
             complete: false,
+            behind_since: None,
+            asked_at: 0.0,
         }
     }
 
@@ -59,12 +65,30 @@ impl Schedule {
         self.publishing = false;
         self.complete = complete;
         self.last = Instant::now();
+        // What still waits was stored after that: under a steady load something always waits, but not for long.
+        if self.behind_since.is_some() {
+            self.set_behind(Some(self.asked_at));
+        }
     }
 
     /// The others have been looked at.
     pub fn surveyed(&mut self, stored: &[Stored], ends: &BTreeMap<i32, i64>) {
         self.surveying = false;
         self.complete = publication::coverage(stored, ends).complete;
+    }
+
+    /// Notes whether something stored waits to be published, and since when.
+    pub fn note_behind(&mut self, behind: bool) {
+        match (behind, self.behind_since) {
+            (true, None) => self.set_behind(Some(measures::unix_time())),
+            (false, Some(_)) => self.set_behind(None),
+            _ => {}
+        }
+    }
+
+    fn set_behind(&mut self, since: Option<f64>) {
+        self.behind_since = since;
+        metrics::gauge!(measures::UNPUBLISHED_SINCE).set(since.unwrap_or_default());
     }
 
     /// Whether a publication is under way.
@@ -76,6 +100,7 @@ impl Schedule {
 impl<P: Pipeline> Reader<P> {
     /// Publishes, if it is time to.
     pub(crate) fn publish_if_due(&mut self) -> Result<(), Error> {
+        self.schedule.note_behind(self.intake.partitions.unpublished());
         if self.schedule.publishing || !self.is_able() {
             return Ok(());
         }
@@ -109,6 +134,7 @@ impl<P: Pipeline> Reader<P> {
         let rows = self.intake.state.take_changed(&self.parts.pipeline);
         let through = self.intake.partitions.through();
         self.schedule.publishing = true;
+        self.schedule.asked_at = measures::unix_time();
         self.ask(Task::Publish(Box::new(Publication { rows, through, ends: self.parts.ends.clone() })))
     }
 

@@ -7,15 +7,15 @@ use std::{
 };
 
 use rdkafka::{
-    ClientConfig,
     config::FromClientConfigAndContext,
     error::KafkaError,
     producer::{BaseProducer, BaseRecord, Producer},
     types::RDKafkaErrorCode,
 };
-use service::Stop;
+use service::{Stop, settings::KafkaSettings};
 
 use crate::{
+    client,
     deliveries::Deliveries,
     pace::Pace,
     source::{Outgoing, Row, Source, SourceError},
@@ -43,8 +43,8 @@ pub const AWAY_LIMIT: Duration = Duration::from_secs(300);
 /// How rows are sent.
 #[derive(Clone, Debug)]
 pub struct SendSettings {
-    /// The bootstrap servers.
-    pub brokers: String,
+    /// Where Kafka is.
+    pub kafka: KafkaSettings,
     /// The topic.
     pub topic: String,
     /// The largest batch the topic takes, in bytes, where it is known.
@@ -175,9 +175,8 @@ pub fn send(
 /// The client: nothing is lost or doubled while it lives, and batches are large.
 fn producer(settings: &SendSettings) -> Result<BaseProducer<Deliveries>, KafkaError> {
     let batch_bytes = settings.max_message_bytes.map_or(MAX_BATCH, |bytes| bytes.min(MAX_BATCH)).max(1);
-    let mut config = ClientConfig::new();
+    let mut config = client::config(&settings.kafka);
     config
-        .set("bootstrap.servers", &settings.brokers)
         .set("enable.idempotence", "true")
         .set("acks", "all")
         .set("compression.type", "lz4")

@@ -2,10 +2,7 @@
 //!
 //! All of this blocks; call it on a thread that may.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use rdkafka::{
     ClientConfig, ClientContext,
@@ -17,7 +14,9 @@ use rdkafka::{
     metadata::MetadataBroker,
     types::RDKafkaErrorCode,
 };
-use service::{Stop, backoff::Backoff};
+use service::{Stop, backoff::Backoff, settings::KafkaSettings};
+
+use crate::client::{self, Connections};
 
 /// How long one question to Kafka may take; waiting longer is done by asking again.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -48,6 +47,14 @@ pub enum TopicError {
         /// What the last try said.
         last: String,
     },
+    /// Kafka refuses us, or we do not trust it, and so it was until the deadline.
+    #[error("kafka at {brokers} refuses us, or is not trusted: {reason}")]
+    Unwelcome {
+        /// The bootstrap servers.
+        brokers: String,
+        /// What the client library says.
+        reason: String,
+    },
     /// Kafka refuses, and would refuse again.
     #[error("kafka refuses topic `{topic}`: {reason}")]
     Refused {
@@ -64,8 +71,8 @@ pub enum TopicError {
 /// How a topic is looked for.
 #[derive(Clone, Debug)]
 pub struct Lookup {
-    /// The bootstrap servers.
-    pub brokers: String,
+    /// Where Kafka is.
+    pub kafka: KafkaSettings,
     /// The topic's name.
     pub topic: String,
     /// How long to wait for Kafka.
@@ -78,7 +85,7 @@ impl Lookup {
     /// # Errors
     /// When Kafka is away, refuses, or stopping was asked for.
     pub fn ensure(&self, partitions: i32, stop: &Stop) -> Result<Topic, TopicError> {
-        let kafka = Kafka::connect(&self.brokers).map_err(|error| self.refused(&error))?;
+        let kafka = Kafka::connect(&self.kafka).map_err(|error| self.refused(&error))?;
         let mut created = false;
         let found = self.wait(&kafka, stop, |limit| match kafka.partitions(&self.topic, limit)? {
             None if !created => {
@@ -95,7 +102,7 @@ impl Lookup {
     /// # Errors
     /// When Kafka is away, the topic stays missing, or stopping was asked for.
     pub fn find(&self, stop: &Stop) -> Result<Topic, TopicError> {
-        let kafka = Kafka::connect(&self.brokers).map_err(|error| self.refused(&error))?;
+        let kafka = Kafka::connect(&self.kafka).map_err(|error| self.refused(&error))?;
         let partitions = self.wait(&kafka, stop, |limit| kafka.partitions(&self.topic, limit))?;
         Ok(Topic { partitions, max_message_bytes: kafka.max_message_bytes(&self.topic), created: false })
     }
@@ -114,16 +121,19 @@ impl Lookup {
                 Ok(Some(partitions)) => return Ok(partitions),
                 Ok(None) => format!("topic `{}` is missing", self.topic),
                 Err(error) if is_final(&error) => return Err(self.refused(&error)),
-                Err(error) => kafka.last_error().unwrap_or_else(|| error.to_string()),
+                Err(error) => kafka.listener.0.last().unwrap_or_else(|| error.to_string()),
             };
             if stop.is_stopping() {
                 return Err(TopicError::Stopped);
             }
             let Some(wait) = backoff.wait() else {
-                let waited_s = backoff.elapsed().as_secs();
-                return Err(TopicError::Unavailable { brokers: self.brokers.clone(), waited_s, last });
+                let (brokers, waited_s) = (self.kafka.brokers.clone(), backoff.elapsed().as_secs());
+                return Err(match kafka.listener.0.refusal() {
+                    Some(reason) => TopicError::Unwelcome { brokers, reason },
+                    None => TopicError::Unavailable { brokers, waited_s, last },
+                });
             };
-            tracing::debug!(brokers = self.brokers, topic = self.topic, "waiting for kafka: {last}");
+            tracing::debug!(brokers = self.kafka.brokers, topic = self.topic, "waiting for kafka: {last}");
             std::thread::sleep(wait);
         }
     }
@@ -164,7 +174,7 @@ fn code(error: &KafkaError) -> Option<RDKafkaErrorCode> {
 
 /// The clients that ask.
 struct Kafka {
-    brokers: String,
+    settings: KafkaSettings,
     /// A consumer, because only a consumer can ask for a topic without making it.
     reader: BaseConsumer<Listener>,
     admin: AdminClient<Listener>,
@@ -172,22 +182,20 @@ struct Kafka {
 }
 
 impl Kafka {
-    fn connect(brokers: &str) -> Result<Self, KafkaError> {
+    fn connect(settings: &KafkaSettings) -> Result<Self, KafkaError> {
         let listener = Listener::default();
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", brokers).set_log_level(RDKafkaLogLevel::Warning);
+        let mut config = config(settings);
         let admin = AdminClient::from_config_and_context(&config, listener.clone())?;
         config.set("allow.auto.create.topics", "false");
         let reader = BaseConsumer::from_config_and_context(&config, listener.clone())?;
-        Ok(Self { brokers: brokers.to_owned(), reader, admin, listener })
+        Ok(Self { settings: settings.clone(), reader, admin, listener })
     }
 
     /// The number of the topic's partitions, once each of them has a leader; `None` while it is missing.
     fn partitions(&self, topic: &str, limit: Duration) -> Result<Option<i32>, KafkaError> {
         let found = partitions_of(self.reader.client(), topic, limit);
         if found.is_err() {
-            // Has the listener told why; nothing else can come, for nothing is subscribed to.
-            drop(self.reader.poll(Duration::from_millis(1)));
+            client::listen(&self.reader);
         }
         found
     }
@@ -223,8 +231,7 @@ impl Kafka {
 
     /// Makes the topic by asking for it: all that an embedded broker offers.
     fn create_by_use(&self, topic: &str) -> Result<bool, KafkaError> {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.brokers).set_log_level(RDKafkaLogLevel::Warning);
+        let mut config = config(&self.settings);
         config.set("allow.auto.create.topics", "true");
         let asking = BaseConsumer::from_config_and_context(&config, self.listener.clone())?;
         Ok(partitions_of(asking.client(), topic, ANSWER)?.is_some())
@@ -245,10 +252,12 @@ impl Kafka {
         let broker = metadata.brokers().first().map(MetadataBroker::id);
         Ok(AdminOptions::new().request_timeout(Some(ANSWER)).operation_timeout(Some(ANSWER)).broker_id(broker))
     }
+}
 
-    fn last_error(&self) -> Option<String> {
-        self.listener.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
+fn config(settings: &KafkaSettings) -> ClientConfig {
+    let mut config = client::config(settings);
+    config.set_log_level(RDKafkaLogLevel::Warning);
+    config
 }
 
 /// Waits for an answer on this thread; the admin client has a thread of its own that fetches it.
@@ -276,7 +285,7 @@ fn partitions_of<C: ClientContext>(
 
 /// Keeps why the last connection failed, for the sentence that ends the waiting, instead of logging each.
 #[derive(Clone, Debug, Default)]
-struct Listener(Arc<Mutex<Option<String>>>);
+struct Listener(Connections);
 
 impl ClientContext for Listener {
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, text: &str) {
@@ -285,10 +294,7 @@ impl ClientContext for Listener {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::trace!(%error, "{reason}");
-        // "all brokers are down" says less than the failure before it.
-        if code(&error) != Some(RDKafkaErrorCode::AllBrokersDown) {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
-        }
+        self.0.hear(&error, reason);
     }
 }
 

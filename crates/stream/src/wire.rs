@@ -33,13 +33,15 @@ pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::E
         return options.connect().await;
     }
     let port = options.get_port();
-    let tcp = TcpStream::connect((host.trim_matches(['[', ']']), port)).await?;
+    let host = host.trim_matches(['[', ']']);
+    let tcp = TcpStream::connect((host, port)).await?;
     tune(&tcp)?;
     // Only this user can enter the folder; it goes as soon as the connection stands.
     let folder = tempfile::Builder::new().prefix("tributary-").tempdir()?;
     let listener = UnixListener::bind(folder.path().join(format!(".s.PGSQL.{port}")))?;
     tokio::spawn(pass_on(listener, tcp));
-    options.clone().socket(folder.path()).connect().await
+    // The host is still named: with TLS it is what the server's certificate is compared with.
+    options.clone().host(host).socket(folder.path()).connect().await
 }
 
 fn tune(tcp: &TcpStream) -> io::Result<()> {

@@ -6,7 +6,12 @@ use std::{
 };
 
 use metrics::{counter, gauge, histogram};
-use service::{backoff::Backoff, health::Health, telemetry::millis};
+use service::{
+    backoff::Backoff,
+    health::Health,
+    postgres::{is_transient, plain},
+    telemetry::millis,
+};
 use sqlx::PgConnection;
 
 use crate::{
@@ -14,7 +19,8 @@ use crate::{
     batch::{self, Batch, Counts},
     changelog::{self, Commit, Standing},
     claims,
-    database::{Database, is_transient, plain},
+    database::Database,
+    measures,
     offsets::{Feed, Stored},
     publication::{self, Outcome, Publication, Through},
     settings::ConsumeSettings,
@@ -273,7 +279,7 @@ impl<'a> Retry<'a> {
             return Err(Error::PostgresAway { doing, waited: self.backoff.elapsed(), source });
         };
         self.health.fault("postgres", format!("postgres is away: {}", plain(&source)));
-        counter!("tributary_retries_total").increment(1);
+        counter!(measures::RETRIES).increment(1);
         tracing::warn!(error = plain(&source), retry_in_ms = millis(wait), "{doing} failed and will be retried");
         tokio::time::sleep(wait).await;
         Ok(())
@@ -287,17 +293,12 @@ impl<'a> Retry<'a> {
 
 fn report_batch(batch: &Batch, began: Instant) {
     let Counts { new, unchanged, corrected, filtered, rejected } = batch.counts();
-    histogram!("tributary_batch_seconds").record(began.elapsed().as_secs_f64());
-    for (outcome, records) in [
-        ("new", new),
-        ("unchanged", unchanged),
-        ("corrected", corrected),
-        ("filtered", filtered),
-        ("rejected", rejected),
-    ] {
-        counter!("tributary_records_total", "outcome" => outcome).increment(records.unsigned_abs());
+    histogram!(measures::BATCH).record(began.elapsed().as_secs_f64());
+    let counts = [new, unchanged, corrected, filtered, rejected];
+    for (outcome, records) in measures::OUTCOMES.into_iter().zip(counts) {
+        counter!(measures::RECORDS, "outcome" => outcome).increment(records.unsigned_abs());
     }
-    counter!("tributary_rejects_total").increment(rejected.unsigned_abs());
+    counter!(measures::REJECTS).increment(rejected.unsigned_abs());
     if batch.records() == 0 {
         return;
     }
@@ -319,11 +320,12 @@ fn report_batch(batch: &Batch, began: Instant) {
 
 fn report_publication(report: &crate::Published, began: Instant) {
     let ms = millis(began.elapsed());
-    histogram!("tributary_publish_seconds").record(began.elapsed().as_secs_f64());
+    histogram!(measures::PUBLISH).record(began.elapsed().as_secs_f64());
+    gauge!(measures::LAST_PUBLICATION).set(measures::unix_time());
     let rows_written = report.rows_written;
     match report.batch_id {
         Some(batch_id) => {
-            gauge!("tributary_last_batch_id").set(f64::from(batch_id));
+            gauge!(measures::LAST_BATCH_ID).set(f64::from(batch_id));
             tracing::info!(
                 batch_id,
                 rows_written,

@@ -9,7 +9,7 @@ use rdkafka::{
     producer::DefaultProducerContext,
     types::{RDKafkaApiKey, RDKafkaRespErr},
 };
-use service::Stop;
+use service::{Stop, settings::KafkaSettings};
 use stream::{
     Outgoing, Row, Source, SourceError,
     sender::{AWAY_LIMIT, OnRejected, SendError, SendSettings, Sent, Watch, send},
@@ -86,7 +86,7 @@ impl Cluster {
 
     fn settings(&self) -> SendSettings {
         SendSettings {
-            brokers: self.0.bootstrap_servers(),
+            kafka: KafkaSettings::plaintext(self.0.bootstrap_servers()),
             topic: TOPIC.to_owned(),
             max_message_bytes: None,
             away_limit: AWAY_LIMIT,
@@ -255,7 +255,7 @@ fn stopping_ends_it_before_the_end_of_the_input() {
 fn a_topic_is_found_and_never_made_by_asking() {
     let cluster = Cluster::with_partitions(3);
     let lookup = |topic: &str| Lookup {
-        brokers: cluster.0.bootstrap_servers(),
+        kafka: KafkaSettings::plaintext(cluster.0.bootstrap_servers()),
         topic: topic.to_owned(),
         wait: Duration::from_millis(300),
     };
@@ -275,8 +275,11 @@ fn a_topic_is_found_and_never_made_by_asking() {
 
 #[test]
 fn waiting_for_kafka_ends() {
-    let lookup =
-        Lookup { brokers: "127.0.0.1:1".to_owned(), topic: TOPIC.to_owned(), wait: Duration::from_millis(200) };
+    let lookup = Lookup {
+        kafka: KafkaSettings::plaintext("127.0.0.1:1"),
+        topic: TOPIC.to_owned(),
+        wait: Duration::from_millis(200),
+    };
     let error = lookup.find(&Stop::default()).expect_err("nobody listens there");
     assert!(matches!(error, TopicError::Unavailable { .. }), "{error:?}");
     assert!(error.to_string().contains("Connection refused"), "{error}");

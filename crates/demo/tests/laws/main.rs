@@ -8,6 +8,7 @@ mod kafka;
 mod ledger;
 mod orders;
 mod poison;
+mod probes;
 mod replicas;
 mod road;
 mod topics;

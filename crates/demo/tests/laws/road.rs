@@ -50,14 +50,20 @@ impl Road {
     }
 
     pub(crate) fn without_topic(brokers: Brokers) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let database = runtime.block_on(TestDatabase::create()).unwrap();
-        let road = Self { brokers, topic: database.name().replace("tributary_test", "laws"), database, runtime };
+        let road = Self::bare(brokers);
         road.migrate();
         road
     }
 
-    fn migrate(&self) {
+    /// With neither topic nor schema.
+    pub(crate) fn bare(brokers: Brokers) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let database = runtime.block_on(TestDatabase::create()).unwrap();
+        Self { brokers, topic: database.name().replace("tributary_test", "laws"), database, runtime }
+    }
+
+    /// Makes the schema and the roles.
+    pub(crate) fn migrate(&self) {
         let program = Program::new("migrate").unwrap().args(["--pipeline", "emissions", "up"]);
         let program = program.env("DATABASE_URL", self.database.url()).env("ROLE_PREFIX", "laws");
         program.env("WRITER_PASSWORD", PASSWORD).run(LIMIT).unwrap().expect_code(0).unwrap();

@@ -1,4 +1,4 @@
-//! A database and three roles of a test's own, and the binary that works on them.
+//! Databases and roles of a test's own, and the binary that works on them.
 
 use std::{
     process::{Output, Stdio},
@@ -81,6 +81,7 @@ impl Fixture {
             .env_clear()
             .env("DATABASE_URL", url)
             .env("ROLE_PREFIX", &self.name)
+            .env("SUPERSET_DATABASE", self.role("superset"))
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -106,12 +107,14 @@ impl Fixture {
         ended
     }
 
-    /// Drops the database and the roles.
+    /// Drops the databases and the roles.
     pub(crate) async fn finish(self) {
         let mut server = self.server().await;
-        let database = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
-        server.execute(AssertSqlSafe(database)).await.unwrap();
-        for role in ["owner", "writer", "reader", "admin"] {
+        for database in [&self.name, &self.role("superset")] {
+            let drop = format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)");
+            server.execute(AssertSqlSafe(drop)).await.unwrap();
+        }
+        for role in ["owner", "writer", "reader", "superset", "admin"] {
             server.execute(AssertSqlSafe(format!("DROP ROLE IF EXISTS {}", self.role(role)))).await.unwrap();
         }
     }

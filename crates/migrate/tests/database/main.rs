@@ -8,4 +8,5 @@ mod refusals;
 mod repetition;
 mod roles;
 mod schema;
+mod superset;
 mod waiting;

@@ -71,7 +71,7 @@ async fn status_tells_what_is_missing_and_what_is_there() {
     let after = fixture.run(&["status", "--pipeline", "emissions"]).await;
     let cells: Vec<Vec<&str>> = after.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(cells[1], ["emissions", &fixture.name, "stream", "1", "0", "good"]);
-    assert_eq!(cells[2], ["emissions", &fixture.name, "emissions", "2", "0", "good"]);
+    assert_eq!(cells[2], ["emissions", &fixture.name, "emissions", "3", "0", "good"]);
     assert_eq!(cells[5], [fixture.role("owner").as_str(), "exists"]);
     fixture.finish().await;
 }

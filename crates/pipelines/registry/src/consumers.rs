@@ -5,8 +5,8 @@ use std::{error::Error as _, pin::Pin};
 use anyhow::anyhow;
 use clap::{ArgMatches, Args, Command};
 use emissions::pipeline::Emissions;
-use service::Failure;
-use stream::{Consume, Pipeline, Tables, database::plain};
+use service::{Failure, postgres::plain};
+use stream::{Consume, Pipeline, Tables};
 
 use crate::choice::Entry;
 

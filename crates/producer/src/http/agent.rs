@@ -1,0 +1,104 @@
+//! The HTTP client, and what its errors mean.
+
+use std::{io, sync::Arc, time::Duration};
+
+use service::{Exit, Failure};
+use ureq::{
+    Agent, Error,
+    http::Uri,
+    tls::{Certificate, RootCerts, TlsConfig},
+};
+
+/// One attempt to connect takes no longer: a host that swallows packets would hold it for minutes.
+const CONNECT: Duration = Duration::from_secs(10);
+/// A server that says nothing for this long has gone; one that reads its disk first may take some seconds.
+const SILENCE: Duration = Duration::from_secs(30);
+/// As browsers: more is a circle.
+const REDIRECTS: u32 = 10;
+
+/// A client for one address. HTTPS_PROXY and NO_PROXY count.
+///
+/// # Errors
+/// Exit 64 when there is no certificate authority to trust.
+pub(super) fn new(uri: &Uri) -> Result<Agent, Failure> {
+    let secure = uri.scheme_str() == Some("https");
+    let mut config = Agent::config_builder()
+        .http_status_as_error(false)
+        .https_only(secure)
+        .max_redirects(REDIRECTS)
+        .user_agent(concat!("tributary-producer/", env!("CARGO_PKG_VERSION")))
+        // What is published is what is checked and sent: no packing on the way.
+        .accept_encoding("identity")
+        .timeout_connect(Some(CONNECT))
+        .timeout_resolve(Some(CONNECT))
+        .timeout_per_read(Some(SILENCE))
+        .timeout_per_write(Some(SILENCE));
+    if secure {
+        config = config.tls_config(tls()?);
+    }
+    Ok(config.build().into())
+}
+
+/// The system's authorities, or those that SSL_CERT_FILE and SSL_CERT_DIR name: a company may have its own.
+fn tls() -> Result<TlsConfig, Failure> {
+    let found = rustls_native_certs::load_native_certs();
+    if found.certs.is_empty() {
+        let why: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
+        let message =
+            format!("no certificate authorities are found; name a file of them in SSL_CERT_FILE {}", why.join("; "));
+        return Err(Failure::new(Exit::Usage, message.trim_end()));
+    }
+    let certificates: Vec<Certificate<'static>> =
+        found.certs.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+    Ok(TlsConfig::builder()
+        .root_certs(RootCerts::Specific(Arc::new(certificates)))
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .build())
+}
+
+/// What to do about an error.
+pub(super) enum Remedy {
+    /// It may be over soon.
+    Again(String),
+    /// It will stay.
+    Never(Exit, String),
+}
+
+/// Judges an error of the client. What it says never quotes an address, which may hold a password.
+pub(super) fn judge(error: Error) -> Remedy {
+    match error {
+        Error::Io(error) => match tls_error(&error) {
+            Some(error) => judge_tls(error),
+            None => Remedy::Again(error.to_string()),
+        },
+        Error::Rustls(error) => judge_tls(&error),
+        Error::TooManyRedirects | Error::RedirectFailed => {
+            Remedy::Never(Exit::Input, format!("it is redirected more than {REDIRECTS} times, or to nowhere"))
+        }
+        Error::RequireHttpsOnly(_) => {
+            Remedy::Never(Exit::Input, "it is redirected to an address without TLS".to_owned())
+        }
+        Error::BadUri(_) | Error::Http(_) => {
+            Remedy::Never(Exit::Usage, "it is no address, or is redirected to none".to_owned())
+        }
+        Error::InvalidProxyUrl => Remedy::Never(Exit::Usage, "the proxy's address is none".to_owned()),
+        Error::HostNotFound => Remedy::Again("its host is not found".to_owned()),
+        Error::Timeout(what) => Remedy::Again(format!("no answer in time ({what})")),
+        other => Remedy::Again(other.to_string()),
+    }
+}
+
+fn judge_tls(error: &rustls::Error) -> Remedy {
+    match error {
+        rustls::Error::InvalidCertificate(why) => {
+            let help = "SSL_CERT_FILE names a file of certificate authorities to trust";
+            Remedy::Never(Exit::Usage, format!("its server's certificate is not trusted ({why:?}); {help}"))
+        }
+        other => Remedy::Again(other.to_string()),
+    }
+}
+
+/// The error of TLS that came as one of the connection.
+fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}

@@ -1,0 +1,102 @@
+//! What `--input` names: a file, standard input, or an address.
+
+use std::{
+    ffi::OsString,
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use ureq::http::Uri;
+
+/// Where the input is. Prints without what an address may hold of credentials: user, password and query.
+#[derive(Clone)]
+pub(crate) enum Place {
+    /// Standard input.
+    Stdin,
+    /// A file, or what the system shows as one.
+    File(PathBuf),
+    /// An `http://` or `https://` address.
+    Address(Uri),
+}
+
+impl Place {
+    /// Reads the setting.
+    ///
+    /// # Errors
+    /// When it is an address that cannot be one, or of a kind that is not read.
+    pub(crate) fn parse(text: OsString) -> Result<Self, &'static str> {
+        if text == "-" {
+            return Ok(Self::Stdin);
+        }
+        match text.to_str().and_then(|text| text.split_once("://").map(|(scheme, _)| (scheme, text))) {
+            Some((scheme, address)) if ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) => {
+                let uri = address
+                    .parse::<Uri>()
+                    .ok()
+                    .filter(|_| address.is_ascii())
+                    .ok_or("not an address; non-ASCII is written as %XX")?;
+                if uri.host().is_none_or(str::is_empty) {
+                    Err("an address without a host")
+                } else {
+                    Ok(Self::Address(uri))
+                }
+            }
+            Some((scheme, _)) if !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+                Err("only http:// and https:// addresses are read; a file of such a name is written ./NAME")
+            }
+            _ => Ok(Self::File(PathBuf::from(text))),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdin => f.write_str("-"),
+            Self::File(path) => Path::display(path).fmt(f),
+            Self::Address(uri) => {
+                let authority = uri.authority().map_or("", |authority| authority.as_str());
+                let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+                write!(f, "{}://{host}{}", uri.scheme_str().unwrap_or_default(), uri.path())
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Result<&str, &str>) {
+        let place = Place::parse(text.into());
+        let said = place.as_ref().map(|place| format!("{place:?}"));
+        assert_eq!(said.as_deref().map_err(|error| **error), expected, "{text}");
+    }
+
+    #[test]
+    fn credentials_are_never_printed() {
+        check("https://me:s3cret@host.example:8443/data.csv?sig=s3cret", Ok("https://host.example:8443/data.csv"));
+        check("HTTP://t0ken@host.example", Ok("http://host.example/"));
+    }
+
+    #[test]
+    fn files_are_told_from_addresses() {
+        for file in ["data.csv", "/data/emissions", "./ftp://x", "a b://c"] {
+            check(file, Ok(file));
+            assert!(matches!(Place::parse(file.into()), Ok(Place::File(_))), "{file}");
+        }
+        check("-", Ok("-"));
+        check("https:///data.csv", Err("not an address; non-ASCII is written as %XX"));
+        check("https://host/é", Err("not an address; non-ASCII is written as %XX"));
+        check(
+            "s3://bucket/key",
+            Err("only http:// and https:// addresses are read; a file of such a name is written ./NAME"),
+        );
+    }
+}

@@ -1,0 +1,174 @@
+//! Inputs at an address: the real binary against a server on loopback.
+
+#![allow(clippy::unwrap_used, reason = "what panics here fails the test, wherever it stands")]
+
+mod server;
+
+use std::{
+    io::Write,
+    process::{Command, Stdio},
+};
+
+use flate2::{Compression, write::GzEncoder};
+use rdkafka::{mocking::MockCluster, producer::DefaultProducerContext};
+use sha2::Digest;
+
+use crate::server::{Certificates, Server, answer};
+
+const ROWS: usize = 2_000;
+/// What the summary says when every row arrived once.
+const ALL: &str = "read 2000, sent 2000, filtered 0, rejected 0, ";
+const TAG: &str = "ETag: \"v1\"";
+
+fn csv() -> Vec<u8> {
+    let mut text = "country,year,iso_code,population,gdp,co2,co2_per_capita\n".to_owned();
+    (0..ROWS).for_each(|row| text.push_str(&format!("Land {},{},XAA,1,2,3,4\n", row % 9, 1900 + row % 100)));
+    text.into_bytes()
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The producer's exit code and log; nothing of the environment reaches it but what is given.
+fn run(url: &str, args: &[&str], env: &[(&str, &str)]) -> (Option<i32>, String) {
+    let cluster: MockCluster<'static, DefaultProducerContext> = MockCluster::new(1).unwrap();
+    cluster.create_topic("emissions-topic", 2, 1).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_producer"));
+    command.env_clear().env("STARTUP_WAIT", "5s").envs(env.iter().copied()).args(["--input", url]).args(args);
+    command.args(["--kafka-brokers", &cluster.bootstrap_servers()]).stdin(Stdio::null());
+    let output = command.output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+fn check(server: &Server, args: &[&str], (code, said): (i32, &[&str])) {
+    let (ended, log) = run(&format!("http://{}/data.csv", server.address), args, &[]);
+    assert_eq!(ended, Some(code), "{log}");
+    said.iter().for_each(|text| assert!(log.contains(text), "no {text:?} in {log}"));
+}
+
+#[test]
+fn an_address_is_sent_plain_or_packed() {
+    let mut encoder = GzEncoder::new(vec![], Compression::default());
+    encoder.write_all(&csv()).unwrap();
+    let packed = encoder.finish().unwrap();
+    for (body, headers) in [(csv(), &[][..]), (packed.clone(), &[]), (packed, &["Content-Encoding: gzip"])] {
+        let server = Server::start(vec![answer("200 OK", headers, &body)]);
+        check(&server, &["--sha256", &sha256(&body)], (0, &[ALL, "the input is the one expected"]));
+        assert!(server.asked()[0].contains("accept-encoding: identity"), "{:?}", server.asked());
+    }
+}
+
+#[test]
+fn redirects_are_followed_and_bounded() {
+    let target = Server::start(vec![answer("200 OK", &[], &csv())]);
+    let location = format!("Location: http://{}/moved.csv", target.address);
+    let server = Server::start(vec![answer("302 Found", &[&location], b"")]);
+    check(&server, &[], (0, &[ALL]));
+    assert!(target.asked()[0].starts_with("get /moved.csv "), "{:?}", target.asked());
+
+    let circle = Server::start(vec![answer("302 Found", &["Location: /data.csv"], b""); 20]);
+    check(&circle, &[], (65, &["it is redirected more than 10 times"]));
+}
+
+#[test]
+fn a_broken_connection_is_taken_up_again() {
+    let (body, cut) = (csv(), 30_000);
+    let whole = format!("Content-Length: {}", body.len());
+    let range = format!("Content-Range: bytes {cut}-{}/{}", body.len() - 1, body.len());
+    let broken = || answer("200 OK", &[TAG, &whole], &body[..cut]);
+
+    let rest = answer("206 Partial Content", &[TAG, &range], &body[cut..]);
+    let server = Server::start(vec![broken(), answer("503 Service Unavailable", &[], b""), rest]);
+    check(&server, &[], (0, &[ALL, "broke off and is taken up again", "its server answers 503"]));
+    let asked = &server.asked()[2];
+    assert!(asked.contains(&format!("range: bytes={cut}-")) && asked.contains("if-range: \"v1\""), "{asked}");
+
+    // This one knows no ranges, and gives the same from the beginning.
+    let server = Server::start(vec![broken(), answer("200 OK", &[TAG], &body)]);
+    check(&server, &["--sha256", &sha256(&body)], (0, &[ALL]));
+
+    let server = Server::start(vec![broken(), answer("200 OK", &["ETag: \"v2\""], &body)]);
+    check(&server, &[], (69, &["it was changed while it was read; send it again"]));
+
+    let server = Server::start(vec![answer("200 OK", &[&whole], &body[..cut])]);
+    check(&server, &[], (69, &["its server gives neither ETag nor Last-Modified"]));
+}
+
+#[test]
+fn a_server_that_is_away_is_waited_for() {
+    let busy = || answer("503 Service Unavailable", &[], b"");
+    let server = Server::start(vec![busy(), busy(), answer("200 OK", &[], &csv())]);
+    check(&server, &[], (0, &[ALL, "its server answers 503 Service Unavailable"]));
+    assert_eq!(server.asked().len(), 3);
+
+    let server = Server::start(vec![busy(); 20]);
+    check(&server, &["--wait=1s"], (69, &["its server answers 503", "exit_code=69"]));
+    let (code, log) = run("http://127.0.0.1:1/data.csv", &["--wait=1s"], &[]);
+    assert_eq!(code, Some(69), "{log}");
+}
+
+#[test]
+fn what_is_not_there_or_is_another_is_not_sent() {
+    let server = Server::start(vec![answer("404 Not Found", &[], b"<html>")]);
+    check(&server, &[], (65, &["cannot get http://localhost:", "/data.csv: its server answers 404 Not Found"]));
+    let server = Server::start(vec![answer("403 Forbidden", &[], b"")]);
+    check(&server, &[], (64, &["refuses to give it (403 Forbidden)"]));
+
+    let server = Server::start(vec![answer("200 OK", &[], &csv())]);
+    let (code, log) = run(&format!("http://{}/", server.address), &[], &[("INPUT_SHA256", &sha256(b"another"))]);
+    assert_eq!(code, Some(65), "{log}");
+    assert!(log.contains("is not the one expected") && !log.contains("sent: "), "{log}");
+}
+
+#[test]
+fn a_password_reaches_the_server_and_no_log() {
+    let server = Server::start(vec![answer("200 OK", &[], &csv())]);
+    let url = format!("http://me:s3cret@{}/data.csv?sig=t0ken", server.address);
+    let (code, log) = run(&url, &["--log-level=trace"], &[]);
+    assert_eq!(code, Some(0), "{log}");
+    assert!(server.asked()[0].contains("authorization: basic "), "{:?}", server.asked());
+    let leaks: Vec<&str> = log.lines().filter(|line| line.contains("s3cret") || line.contains("t0ken")).collect();
+    assert_eq!(leaks, Vec::<&str>::new());
+    for url in ["https://me:s3cret@/data.csv", "ftp://me:s3cret@host/data.csv"] {
+        let (code, log) = run(url, &[], &[]);
+        assert_eq!(code, Some(64), "{log}");
+        assert!(!log.contains("s3cret"), "{log}");
+    }
+}
+
+#[test]
+fn tls_wants_a_trusted_certificate_of_the_right_name() {
+    let certificates = Certificates::made();
+    let folder = tempfile::tempdir().unwrap();
+    let check = |name: &str, authority: &str, host: &str, (code, said): (i32, &str)| {
+        let server = Server::start_tls(vec![answer("200 OK", &[], &csv())], &certificates);
+        let path = folder.path().join(name);
+        std::fs::write(&path, authority).unwrap();
+        let url = format!("https://{}/data.csv", server.address.replace("localhost", host));
+        let (ended, log) = run(&url, &[], &[("SSL_CERT_FILE", path.to_str().unwrap())]);
+        assert_eq!(ended, Some(code), "{name}: {log}");
+        assert!(log.contains(said), "{name}: {log}");
+    };
+    check("right.pem", &certificates.authority, "localhost", (0, ALL));
+    check("name.pem", &certificates.authority, "127.0.0.1", (64, "certificate is not trusted"));
+    let other = Certificates::made().authority;
+    check("other.pem", &other, "localhost", (64, "SSL_CERT_FILE names a file of certificate authorities"));
+    check("none.pem", "", "localhost", (64, "no certificate authorities are found"));
+}
+
+#[test]
+fn a_redirect_may_not_leave_tls() {
+    let certificates = Certificates::made();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("authority.pem");
+    std::fs::write(&path, &certificates.authority).unwrap();
+    let plain = Server::start(vec![answer("200 OK", &[], &csv())]);
+    let location = format!("Location: http://{}/", plain.address);
+    let server = Server::start_tls(vec![answer("302 Found", &[&location], b"")], &certificates);
+    let env = [("SSL_CERT_FILE", path.to_str().unwrap())];
+    let (code, log) = run(&format!("https://{}/", server.address), &[], &env);
+    assert_eq!(code, Some(65), "{log}");
+    assert!(log.contains("redirected to an address without TLS"), "{log}");
+    assert!(plain.asked().is_empty());
+}

@@ -1,0 +1,114 @@
+//! A server on loopback that gives the answers it was told to, one to a connection, and keeps what it was asked.
+
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::{
+    ServerConfig, ServerConnection, StreamOwned,
+    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+};
+
+/// What the server answers one request with: bytes as they are, after which it closes the connection.
+pub(crate) type Answer = Vec<u8>;
+
+/// The server.
+pub(crate) struct Server {
+    /// `host:port`.
+    pub(crate) address: String,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+/// A server's certificate, and that of the authority which signed it.
+pub(crate) struct Certificates {
+    /// The authority's, in PEM.
+    pub(crate) authority: String,
+    server: Arc<ServerConfig>,
+}
+
+impl Certificates {
+    /// For `localhost`.
+    pub(crate) fn made() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &authority).unwrap();
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let server = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .unwrap();
+        Self { authority: authority.pem(), server: Arc::new(server) }
+    }
+}
+
+impl Server {
+    /// Answers in this order, and nothing after the last.
+    pub(crate) fn start(answers: Vec<Answer>) -> Self {
+        Self::serve(answers, None)
+    }
+
+    /// The same over TLS; a connection that ends within its handshake counts as an answer.
+    pub(crate) fn start_tls(answers: Vec<Answer>, certificates: &Certificates) -> Self {
+        Self::serve(answers, Some(Arc::clone(&certificates.server)))
+    }
+
+    fn serve(answers: Vec<Answer>, tls: Option<Arc<ServerConfig>>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("localhost:{}", listener.local_addr().unwrap().port());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&asked);
+        thread::spawn(move || {
+            for answer in answers {
+                let (stream, _) = listener.accept().unwrap();
+                match &tls {
+                    None => talk(stream, &answer, &heard),
+                    Some(tls) => {
+                        let connection = ServerConnection::new(Arc::clone(tls)).unwrap();
+                        talk(StreamOwned::new(connection, stream), &answer, &heard);
+                    }
+                }
+            }
+        });
+        Self { address, asked }
+    }
+
+    /// The requests so far, in lower case.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+fn talk(mut stream: impl Read + Write, answer: &[u8], heard: &Mutex<Vec<String>>) {
+    let mut request = Vec::new();
+    let mut byte = [0];
+    while !request.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut byte) {
+            Ok(1) => request.push(byte[0]),
+            // The other side has gone, which a test may be about.
+            _ => return,
+        }
+    }
+    heard.lock().unwrap().push(String::from_utf8(request).unwrap().to_lowercase());
+    // So may be a client that does not want all of it.
+    let _ = stream.write_all(answer).and_then(|()| stream.flush());
+}
+
+/// An answer with headers of its own; its length is told when none of them tells another.
+pub(crate) fn answer(status: &str, headers: &[&str], body: &[u8]) -> Answer {
+    let mut head = format!("HTTP/1.1 {status}\r\nConnection: close\r\n");
+    if !headers.iter().any(|header| header.starts_with("Content-Length")) {
+        head.push_str(&format!("Content-Length: {}\r\n", body.len()));
+    }
+    headers.iter().for_each(|header| head.push_str(&format!("{header}\r\n")));
+    [head.as_bytes(), b"\r\n", body].concat()
+}

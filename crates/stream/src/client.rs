@@ -1,0 +1,147 @@
+//! What all clients of Kafka have in common: how brokers are spoken to, and why that fails.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use rdkafka::{
+    ClientConfig,
+    consumer::{BaseConsumer, ConsumerContext},
+    error::KafkaError,
+    types::RDKafkaErrorCode,
+};
+use secrecy::ExposeSecret;
+use service::settings::{KafkaSettings, Login, Tls};
+
+/// How often a client is asked what it has to tell, and how long each time: more often than a failed question leaves
+/// log lines and errors behind, and still nothing beside the seconds that the question took.
+const TELLS: (u32, Duration) = (20, Duration::from_millis(1));
+
+/// What every client's settings begin with.
+pub fn config(kafka: &KafkaSettings) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    let protocol = match (&kafka.tls, &kafka.login) {
+        (None, None) => "plaintext",
+        (Some(_), None) => "ssl",
+        (None, Some(_)) => "sasl_plaintext",
+        (Some(_), Some(_)) => "sasl_ssl",
+    };
+    config.set("bootstrap.servers", &kafka.brokers).set("security.protocol", protocol);
+    if let Some(tls) = &kafka.tls {
+        encrypt(&mut config, tls);
+    }
+    if let Some(Login { mechanism, username, password }) = &kafka.login {
+        config.set("sasl.mechanism", mechanism.name()).set("sasl.username", username);
+        config.set("sasl.password", password.expose_secret());
+    }
+    config
+}
+
+fn encrypt(config: &mut ClientConfig, tls: &Tls) {
+    let path = |path: &Path| path.to_string_lossy().into_owned();
+    // OpenSSL is built in, and knows of no system's store by itself: the library has to look for one.
+    config.set("ssl.ca.location", tls.ca.as_deref().map_or_else(|| "probe".to_owned(), path));
+    // The certificate has to be that of the host we asked for: the library's default, which we promise.
+    config.set("ssl.endpoint.identification.algorithm", "https");
+    if let Some(identity) = &tls.identity {
+        config.set("ssl.certificate.location", path(&identity.certificate));
+        config.set("ssl.key.location", path(&identity.key));
+    }
+}
+
+/// Has the context of a consumer hear why a question failed: it does while the consumer is polled.
+///
+/// Only for one that is subscribed to nothing, whose records would be lost.
+pub(crate) fn listen<C: ConsumerContext>(consumer: &BaseConsumer<C>) {
+    let (times, wait) = TELLS;
+    (0..times).for_each(|_| drop(consumer.poll(wait)));
+}
+
+/// Remembers why connections to Kafka fail, and says it once when a broker and we refuse each other.
+///
+/// The library tries again for ever, several times a second, and reports each time.
+#[derive(Clone, Debug, Default)]
+pub struct Connections(Arc<Mutex<Heard>>);
+
+#[derive(Debug, Default)]
+struct Heard {
+    /// What the last connection failed of, and whether it was a refusal.
+    last: Option<(String, bool)>,
+    /// Whether a refusal was told.
+    told: bool,
+}
+
+impl Connections {
+    /// Takes in what the library reports.
+    pub fn hear(&self, error: &KafkaError, reason: &str) {
+        // "all brokers are down" says less than the failure before it.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            return;
+        }
+        let mut heard = self.heard();
+        let refused = is_refusal(error, reason);
+        if refused && !std::mem::replace(&mut heard.told, true) {
+            tracing::warn!("kafka refuses us, or is not trusted: {reason}");
+        }
+        heard.last = Some((reason.to_owned(), refused));
+    }
+
+    /// Why the last connection failed, if one did.
+    pub fn last(&self) -> Option<String> {
+        self.heard().last.as_ref().map(|(reason, _)| reason.clone())
+    }
+
+    /// Why the last connection failed, if that was a refusal: of the login, or of a certificate.
+    pub fn refusal(&self) -> Option<String> {
+        self.heard().last.as_ref().filter(|(_, refused)| *refused).map(|(reason, _)| reason.clone())
+    }
+
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What OpenSSL says when either side does not take the other's certificate.
+///
+/// The library reports some of these as it reports any connection that was lost, so that only its text tells: a broker
+/// that refuses our certificate does so after the handshake.
+const REFUSALS: [&str; 2] = ["certificate verify failed", "SSL alert"];
+
+fn is_refusal(error: &KafkaError, reason: &str) -> bool {
+    use RDKafkaErrorCode::{Authentication, SSL, SaslAuthenticationFailed, UnsupportedSASLMechanism};
+    let codes = [Authentication, SSL, SaslAuthenticationFailed, UnsupportedSASLMechanism];
+    error.rdkafka_error_code().is_some_and(|code| codes.contains(&code))
+        || REFUSALS.iter().any(|refusal| reason.contains(refusal))
+}
+
+#[cfg(test)]
+mod tests {
+    use service::settings::Mechanism;
+
+    use super::*;
+
+    #[test]
+    fn the_last_failure_counts() {
+        let connections = Connections::default();
+        assert_eq!(connections.last(), None);
+        let hear = |code, reason| connections.hear(&KafkaError::Global(code), reason);
+        hear(RDKafkaErrorCode::SSL, "certificate verify failed");
+        hear(RDKafkaErrorCode::AllBrokersDown, "1/1 brokers are down");
+        assert_eq!(connections.refusal().as_deref(), Some("certificate verify failed"));
+        hear(RDKafkaErrorCode::BrokerTransportFailure, "Receive failed: SSL alert number 42");
+        assert!(connections.refusal().is_some());
+        hear(RDKafkaErrorCode::BrokerTransportFailure, "connection refused");
+        assert_eq!((connections.refusal(), connections.last().as_deref()), (None, Some("connection refused")));
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let login = Login { mechanism: Mechanism::ScramSha512, username: "me".to_owned(), password: "s3cret".into() };
+        let kafka = KafkaSettings { login: Some(login), ..KafkaSettings::plaintext("k:9092") };
+        let config = config(&kafka);
+        assert_eq!(config.get("security.protocol"), Some("sasl_plaintext"));
+        assert!(!format!("{config:?} {kafka:?}").contains("s3cret"));
+    }
+}
