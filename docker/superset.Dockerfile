@@ -1,0 +1,19 @@
+# Apache Superset with the PostgreSQL driver, which the public image leaves out, and this project's dashboards.
+FROM apache/superset:6.1.0
+USER root
+# The version is the one that `make superset` installs. Alone, so that a change of a dashboard does not fetch it again.
+COPY superset/requirements.txt /app/tributary/requirements.txt
+# Into the image's own virtual environment with its own uv: there is no pip in it.
+RUN . /app/.venv/bin/activate && uv pip install --no-cache "$(grep ^psycopg2-binary== /app/tributary/requirements.txt)"
+COPY superset/ /app/tributary/
+ENV SUPERSET_CONFIG_PATH=/app/tributary/superset_config.py
+ARG REVISION=unknown
+ARG VERSION=unknown
+LABEL org.opencontainers.image.vendor="Tributary" \
+      org.opencontainers.image.title="tributary/superset" \
+      org.opencontainers.image.description="Apache Superset 6.1.0 with Tributary's dashboards and the PostgreSQL driver" \
+      org.opencontainers.image.licenses="Apache-2.0 AND (MIT OR Apache-2.0) AND LGPL-3.0-or-later" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+# The image's user `superset`, as a number: Kubernetes checks runAsNonRoot without reading /etc/passwd.
+USER 1000:1000
