@@ -1,0 +1,92 @@
+"""The files under assets/: read, and rendered for one installation. Knows nothing of Superset's code."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .faults import INPUT, Fault
+
+KINDS = ("databases", "datasets", "charts", "dashboards")
+FOLDER = Path(__file__).resolve().parent.parent / "assets"
+
+NOTICE = (
+    "#### Made sample: no real country, no real figure\n\n"
+    "What follows was computed from the sample that ships with the project, which a seeded generator made. "
+    "Send the real file to see the world."
+)
+# The rest of a dashboard stays in place below it, whatever it is.
+NOTICE_HEIGHT = 14
+
+Assets = dict[str, dict[str, Any]]
+
+
+def read(folder: Path = FOLDER) -> Assets:
+    """Reads every file into a map from its path below the folder to what it says."""
+    found: Assets = {}
+    for path in sorted(folder.rglob("*.yaml")):
+        name = path.relative_to(folder).as_posix()
+        try:
+            found[name] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise Fault(INPUT, f"assets/{name} is no YAML: {error}") from error
+    if "metadata.yaml" not in found:
+        raise Fault(INPUT, f"{folder} holds no metadata.yaml")
+    return found
+
+
+def of_kind(assets: Assets, kind: str) -> list[dict[str, Any]]:
+    """Gives the databases, datasets, charts or dashboards."""
+    return [asset for name, asset in assets.items() if name.startswith(f"{kind}/")]
+
+
+def uuids(assets: Assets, kind: str) -> set[str]:
+    """Gives their identities."""
+    return {asset["uuid"] for asset in of_kind(assets, kind)}
+
+
+def relations(assets: Assets) -> list[str]:
+    """Gives the tables and views that datasets read as they are; virtual datasets read the same ones."""
+    return sorted(dataset["table_name"] for dataset in of_kind(assets, "datasets") if not dataset.get("sql"))
+
+
+def charts_of(dashboard: dict[str, Any]) -> set[str]:
+    """Gives the identities of the charts a dashboard places."""
+    parts = (part for part in dashboard["position"].values() if isinstance(part, dict))
+    return {part["meta"]["uuid"] for part in parts if part.get("type") == "CHART"}
+
+
+def render(assets: Assets, emissions_url: str, sample: bool) -> Assets:
+    """Puts in what only the installation knows: where the database is, and whether what it holds was made up."""
+    rendered = copy.deepcopy(assets)
+    for database in of_kind(rendered, "databases"):
+        database["sqlalchemy_uri"] = emissions_url
+    if sample:
+        for dashboard in of_kind(rendered, "dashboards"):
+            say_made(dashboard)
+    return rendered
+
+
+def say_made(dashboard: dict[str, Any]) -> None:
+    """Marks a dashboard as one of made data, in its title and at its top."""
+    dashboard["dashboard_title"] += " (made sample)"
+    position = dashboard["position"]
+    position["HEADER_ID"]["meta"]["text"] = dashboard["dashboard_title"]
+    parents = ["ROOT_ID", "GRID_ID"]
+    meta = {"code": NOTICE, "width": 12, "height": NOTICE_HEIGHT}
+    position["ROW-made"] = {
+        "id": "ROW-made",
+        "type": "ROW",
+        "children": ["MARKDOWN-made"],
+        "parents": parents,
+        "meta": {"background": "BACKGROUND_TRANSPARENT"},
+    }
+    position["MARKDOWN-made"] = {
+        "id": "MARKDOWN-made",
+        "type": "MARKDOWN",
+        "children": [],
+        "parents": [*parents, "ROW-made"],
+        "meta": meta,
+    }
+    position["GRID_ID"]["children"].insert(0, "ROW-made")

@@ -1,0 +1,135 @@
+"""The files under assets/ fit each other and the migrations, so that an import can leave nothing out."""
+
+import re
+import unittest
+from collections import Counter
+from typing import Any, Iterator
+
+from setting_up import assets, colours
+from tests import schema
+
+ALL = assets.read()
+DATASETS = {one["uuid"]: one for one in assets.of_kind(ALL, "datasets")}
+CHARTS = {one["uuid"]: one for one in assets.of_kind(ALL, "charts")}
+DASHBOARDS = assets.of_kind(ALL, "dashboards")
+COLUMNS = schema.columns()
+
+
+def names_in(params: dict[str, Any]) -> Iterator[str]:
+    """Gives the columns that a chart names outside of SQL."""
+    for key in ("x_axis", "entity", "series"):
+        if params.get(key):
+            yield params[key]
+    for key in ("groupby", "all_columns"):
+        yield from params.get(key) or []
+    for order in params.get("order_by_cols") or []:
+        yield re.findall(r'"(\w+)"', order)[0]
+
+
+def metrics_in(params: dict[str, Any]) -> Iterator[Any]:
+    """Gives the metrics a chart uses: a name, or SQL of its own."""
+    for key in ("metric", "x", "y", "size"):
+        if params.get(key):
+            yield params[key]
+    yield from params.get("metrics") or []
+
+
+class Assets(unittest.TestCase):
+    """Each test names the file or chart that breaks its rule."""
+
+    def test_identities_are_unique(self) -> None:
+        counts = Counter(one["uuid"] for kind in assets.KINDS for one in assets.of_kind(ALL, kind))
+        self.assertEqual([uuid for uuid, times in counts.items() if times > 1], [])
+
+    def test_each_refers_to_what_is_there(self) -> None:
+        databases = assets.uuids(ALL, "databases")
+        self.assertEqual([one["table_name"] for one in DATASETS.values() if one["database_uuid"] not in databases], [])
+        self.assertEqual([one["slice_name"] for one in CHARTS.values() if one["dataset_uuid"] not in DATASETS], [])
+        placed = set().union(*(assets.charts_of(one) for one in DASHBOARDS))
+        self.assertEqual(placed, set(CHARTS), "each chart is on a dashboard, and each one placed is there")
+
+    def test_the_contract_of_datasets_and_dashboards(self) -> None:
+        tables = {one["table_name"] for one in DATASETS.values()}
+        contract = "co2_clusters cluster_stats cluster_analysis top_emitters_by_cluster cluster_runs cluster_moves"
+        self.assertLessEqual({*contract.split(), "ingest_batches", "rejects"}, tables)
+        titles = sorted(one["dashboard_title"] for one in DASHBOARDS)
+        self.assertEqual(titles, ["Cluster overview", "Countries", "Runs and data quality"])
+
+    def test_datasets_name_columns_of_the_migrations(self) -> None:
+        for dataset in DATASETS.values():
+            stored = {one["column_name"] for one in dataset["columns"] if "expression" not in one}
+            if dataset.get("sql"):
+                for relation in re.findall(r"\b(?:FROM|JOIN) ([a-z]\w*)", dataset["sql"]):
+                    with self.subTest(dataset["table_name"]):
+                        self.assertTrue(relation in COLUMNS or relation in ("latest", "now"), relation)
+            else:
+                with self.subTest(dataset["table_name"]):
+                    self.assertLessEqual(stored, COLUMNS.get(dataset["table_name"], set()))
+
+    def test_charts_name_columns_and_metrics_of_their_dataset(self) -> None:
+        for chart in CHARTS.values():
+            dataset = DATASETS[chart["dataset_uuid"]]
+            known = {one["column_name"] for one in dataset["columns"]}
+            metrics = {one["metric_name"] for one in dataset["metrics"]}
+            named = {one for one in metrics_in(chart["params"]) if isinstance(one, str)}
+            with self.subTest(chart["slice_name"]):
+                self.assertEqual(chart["params"]["viz_type"], chart["viz_type"])
+                self.assertLessEqual(set(names_in(chart["params"])), known)
+                self.assertLessEqual(named, metrics)
+
+    def test_filters_name_columns_and_spare_charts_that_are_placed(self) -> None:
+        for dashboard in DASHBOARDS:
+            parts = [one for one in dashboard["position"].values() if isinstance(one, dict) and one["type"] == "CHART"]
+            numbers = [one["meta"]["chartId"] for one in parts]
+            self.assertEqual(len(numbers), len(set(numbers)), dashboard["slug"])
+            for one in dashboard["metadata"]["native_filter_configuration"]:
+                target = one["targets"][0]
+                columns = {column["column_name"] for column in DATASETS[target["datasetUuid"]]["columns"]}
+                with self.subTest(f"{dashboard['slug']}: {one['name']}"):
+                    self.assertIn(target["column"]["name"], columns)
+                    self.assertLessEqual(set(one["scope"]["excluded"]), set(numbers))
+
+    def test_the_filters_never_reach_the_map(self) -> None:
+        """Without the rows that hold the ends of its scale, the map's colours would mean something else."""
+        dashboard = next(one for one in DASHBOARDS if one["slug"] == "countries")
+        parts = [one for one in dashboard["position"].values() if isinstance(one, dict) and one["type"] == "CHART"]
+        number = next(one["meta"]["chartId"] for one in parts if CHARTS[one["meta"]["uuid"]]["viz_type"] == "world_map")
+        for one in dashboard["metadata"]["native_filter_configuration"]:
+            self.assertIn(number, one["scope"]["excluded"], one["name"])
+        self.assertFalse(dashboard["metadata"]["cross_filters_enabled"])
+
+    def test_rows_are_twelve_columns_wide(self) -> None:
+        for dashboard in DASHBOARDS:
+            position = dashboard["position"]
+            for row in position["GRID_ID"]["children"]:
+                widths = [position[child]["meta"]["width"] for child in position[row]["children"]]
+                self.assertEqual(sum(widths), 12, f"{dashboard['slug']}: {row}")
+
+
+class Colours(unittest.TestCase):
+    """One colour a cluster, in every place that knows colours."""
+
+    def test_dashboards_give_each_cluster_its_colour(self) -> None:
+        names = ("0 low and developing", "1 moderate", "2 high and industrialised")
+        expected = dict(zip(names, colours.CLUSTERS))
+        expected.update({f"cluster {number}": colour for number, colour in enumerate(colours.CLUSTERS)})
+        expected["not clustered"] = colours.NOT_CLUSTERED
+        for dashboard in DASHBOARDS:
+            given = dashboard["metadata"]["label_colors"]
+            self.assertEqual({name: given.get(name) for name in expected}, expected, dashboard["slug"])
+
+    def test_the_legends_use_those_colours(self) -> None:
+        known = set(colours.CLUSTERS) | {colours.NOT_CLUSTERED}
+        for dashboard in DASHBOARDS:
+            parts = [one for one in dashboard["position"].values() if isinstance(one, dict) and one["type"] == "MARKDOWN"]
+            used = {colour for one in parts for colour in re.findall(r"color:(#\w{6})", one["meta"]["code"])}
+            self.assertTrue(used and used <= known, f"{dashboard['slug']}: {used}")
+
+    def test_the_map_has_a_colour_for_every_number_between_its_ends(self) -> None:
+        dataset = next(one for one in DATASETS.values() if one["table_name"] == "map_shown")
+        low, high = (int(number) for number in re.findall(r"\('\w{3}', (-?\d+),", dataset["sql"]))
+        self.assertEqual((low, len(colours.map_scale()["colors"])), (-1, high - low + 1))
+
+
+if __name__ == "__main__":
+    unittest.main()
