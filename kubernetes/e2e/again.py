@@ -1,0 +1,154 @@
+"""What is done to a system that is up: applied again, upgraded, taken down, brought up, removed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from . import answers, breaking, superset, workloads
+from .cluster import NAMESPACE, check, text, until
+from .run import Run
+from .settings import ROOT
+
+MIGRATIONS = ROOT / "postgres" / "migrations" / "emissions"
+
+# make up, on images that are there: what an apply takes, and the clusters.
+UP_S = 1200
+
+
+def applied_twice(run: Run) -> str:
+    """A second apply changes nothing. kubectl says "configured" of a disruption budget whose patch changes nothing, so
+    it is the version that the server gives to each change that counts."""
+    before = versions(run)
+    made = [line for line in run.cluster.apply().splitlines() if line.endswith(" created")]
+    check(not made, f"made by the second apply: {made}")
+    after = versions(run)
+    changed = [name for name, version in after.items() if before.get(name) != version]
+    check(not changed, f"changed by the second apply: {changed}")
+    return f"{len(after)} objects unchanged"
+
+
+def versions(run: Run) -> dict[str, str]:
+    """The version of each object that an apply is about."""
+    objects = run.cluster.json("get", "-k", str(ROOT / "kubernetes"))["items"]
+    return {f"{one['kind']}/{one['metadata']['name']}": one["metadata"]["resourceVersion"] for one in objects}
+
+
+def uids(run: Run) -> set[str]:
+    return {item["metadata"]["uid"] for item in run.cluster.items("pods,jobs,deployments,statefulsets")}
+
+
+def dry_run(run: Run) -> str:
+    """The server accepts every overlay without a warning."""
+    seen = []
+    for overlay in ("kubernetes", "kubernetes/sample"):
+        done = run.cluster.try_run("apply", "--dry-run=server", "-k", str(ROOT / overlay))
+        check(done.returncode == 0 and not done.stderr, f"the server says of {overlay}: {done.stderr[-600:]}")
+        seen.append(f"{len(done.stdout.splitlines())} objects of {overlay}")
+    return f"{', '.join(seen)}, no warning"
+
+
+def newest() -> Path:
+    """The newest migration, which has to be one of views only to be undone here."""
+    file = max(MIGRATIONS.glob("*.sql"))
+    sql = re.sub(r"--[^\n]*", "", text(file))
+    tables = re.search(r"\b(CREATE|ALTER)\s+TABLE\b", sql, re.IGNORECASE)
+    check(tables is None, f"{file.name} makes tables, and this check can only undo views")
+    return file
+
+
+def undo(run: Run, file: Path) -> None:
+    """Takes the newest migration back: its views, and its row in the bookkeeping."""
+    views = re.findall(r"^CREATE (?:OR REPLACE )?VIEW (\w+)", text(file), re.MULTILINE)
+    check(bool(views), f"{file.name} makes no view")
+    drops = "".join(f"DROP VIEW IF EXISTS {view} CASCADE; " for view in reversed(views))
+    version = int(file.name.split("_")[0])
+    run.cluster.sql(f"{drops}DELETE FROM migrations_emissions WHERE version = {version}")
+
+
+def upgraded(run: Run) -> str:
+    """On the schema of the version before, consumers wait, unready and saying why; after `migrate up` they go on."""
+    file = newest()
+    breaking.scale(run, 0)
+    undo(run, file)
+    breaking.scale(run, 2)
+    wanted = f"lacks emissions/{file.name}"
+
+    def waiting() -> bool:
+        pods = run.cluster.pods("consumer")
+        return len(pods) == 2 and all(file.stem in run.cluster.logs(pod["metadata"]["name"]) for pod in pods)
+
+    until(f"both consumers say that the schema {wanted}", 60, waiting)
+    check(not any(ready(pod) for pod in run.cluster.pods("consumer")), "a consumer is ready on the older schema")
+    workloads.delete_job(run.cluster, "emissions-migrate")
+    run.cluster.apply()
+    workloads.wait(run.cluster)
+    restarted = {pod: count for pod, count in run.cluster.restarts().items() if count and "consumer" in pod}
+    check(not restarted, f"restarted meanwhile: {restarted}")
+    return f"{file.stem} undone and applied again; {run.same_tables()}"
+
+
+def ready(pod: Any) -> bool:
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", []))
+
+
+def down_and_up(run: Run) -> str:
+    """make down keeps namespace, claims and secrets; make up goes on where it was."""
+    run.same_tables()
+    claims = kept(run)
+    run.cluster.script("down", seconds=400)
+    left = run.cluster.items("pods,deployments,statefulsets,jobs,services")
+    check(not left, f"left: {[item['metadata']['name'] for item in left]}")
+    check(kept(run) == claims, f"claims and secrets: {kept(run)}, not {claims}")
+    run.cluster.script("up", seconds=UP_S, DATA=str(run.settings.data))
+    breaking.wait_stored(run)
+    superset.charts(run)
+    return f"kept {len(claims)} claims and secrets; {run.same_tables()}"
+
+
+def kept(run: Run) -> set[str]:
+    return {item["metadata"]["uid"] for item in run.cluster.items("persistentvolumeclaims,secrets")}
+
+
+def same_after_up(run: Run) -> str:
+    """make up on what is up changes nothing."""
+    before = uids(run)
+    run.cluster.script("up", seconds=UP_S, DATA="")
+    check(uids(run) == before, "make up on a system that is up has made pods or Jobs anew")
+    return run.same_tables()
+
+
+def sample(run: Run) -> str:
+    """The made sample goes to tables of its own, and the real ones do not change."""
+    before = answers.counts_of(run, run.settings.database)
+    run.cluster.script("up", seconds=UP_S, DATA="sample")
+    made = answers.counts_of(run, f"{run.settings.database}_sample")
+    check(made.facts > 0 and made.facts != before.facts, f"the sample's database has {made.facts} facts")
+    check(answers.counts_of(run, run.settings.database) == before, "the real tables have changed")
+    superset.charts(run)
+    run.cluster.script("up", seconds=UP_S, DATA=str(run.settings.data))
+    breaking.wait_stored(run)
+    return f"{made.facts} made facts in {run.settings.database}_sample; {run.same_tables()}"
+
+
+def status(run: Run) -> str:
+    """make status tells the books, the lag and the latest run."""
+    said = run.cluster.script("status", seconds=120)
+    for pattern in ("lag +0 records", r"books +\d+ read = ", r"facts +\d+ facts of \d+", r"latest run +batch_id \d+ "):
+        found = re.search("^" + pattern, said, re.MULTILINE)
+        check(found is not None, f"make status has no line with {pattern}: {said[-400:]}")
+    return str(re.findall(r"^latest run +(.*)", said, re.MULTILINE)[0])
+
+
+def purged(run: Run) -> str:
+    """make purge asks; with the answer given, nothing is left."""
+    refused = run.cluster.call("purge", seconds=60)
+    kept_all = refused.returncode == 64 and "nothing was removed" in refused.stdout
+    check(kept_all, f"without an answer, make purge says: {refused.stdout}")
+    run.cluster.script("purge", seconds=400, YES="1")
+    there = run.cluster.try_run("get", "namespace", NAMESPACE).returncode == 0
+    check(not there, f"the namespace {NAMESPACE} is still there")
+    volumes = ("get", "persistentvolumes", "-o", "jsonpath={.items[*].spec.claimRef.namespace}")
+    until("its volumes gone", 120, lambda: NAMESPACE not in run.cluster.run(*volumes).split())
+    return "no namespace and no volume is left"

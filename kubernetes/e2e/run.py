@@ -1,0 +1,33 @@
+"""What the checks share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Callable, Optional
+
+from .cluster import Cluster
+from .report import Failed, Report
+from .settings import Settings
+
+# What a check has seen, in a few words for the table.
+Check = Callable[["Run"], str]
+
+
+@dataclass
+class Run:
+    """A run: where it works, and what earlier checks have found out for later ones."""
+
+    settings: Settings
+    cluster: Cluster
+    report: Report
+    applied: Optional[float] = None
+    hash: str = field(default="")
+
+    def same_tables(self) -> str:
+        """Checks that the state tables are those of the installation, bit for bit; says so."""
+        found = self.cluster.hash()
+        if not self.hash:
+            self.hash = found
+        if found != self.hash:
+            raise Failed(f"the tables differ: before {self.hash}; now {found}")
+        return f"same tables, {found.splitlines()[-1].split()[0][:12]}…"

@@ -1,0 +1,80 @@
+"""What a run is told, by the environment."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+ROOT = Path(__file__).resolve().parents[2]
+OUT = ROOT / "target" / "e2e"
+
+# The reduced real file whose figures are known; data/README.md says how it is made. Of another file only the laws are
+# checked.
+REAL_SHA256 = "4c94279f880f0201f32546cb033b3424c0b1449648b48d7bf832d490f3be8ad8"
+
+
+@dataclass(frozen=True)
+class Known:
+    """The figures of a file whose figures are known."""
+
+    sent: int
+    facts: int
+    filtered: int
+    clustered: int
+    sizes: str
+
+
+REAL = Known(sent=31_076, facts=26_814, filtered=4_262, clustered=164, sizes="156/5/3")
+MADE = ROOT / "data" / "sample_made.csv"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One run: on which cluster, with which file, which checks."""
+
+    context: str
+    data: Path
+    known: Optional[Known]
+    only: tuple[str, ...]
+    keep: bool
+    purge: bool
+
+    @property
+    def topic(self) -> str:
+        return "emissions-topic"
+
+    @property
+    def database(self) -> str:
+        return "co2_emissions"
+
+
+class Usage(Exception):
+    """A setting is wrong; the message says what to do."""
+
+
+def read() -> Settings:
+    """The settings of the environment.
+
+    Raises Usage where one of them cannot be meant.
+    """
+    data = os.environ.get("DATA", "")
+    only = tuple(os.environ.get("ONLY", "").split())
+    if not data and not only:
+        raise Usage("which file? `make e2e DATA=reduced_co2.csv`; data/README.md says how to get the real one")
+    path = Path(data) if data else MADE
+    if not path.is_file():
+        raise Usage(f"{path} is no file")
+    if path.read_bytes() == MADE.read_bytes() and not only:
+        raise Usage("the made sample has tables of its own, which a check of its own looks at; give the real file")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Settings(
+        context=os.environ["CONTEXT"],
+        data=path.resolve(),
+        known=REAL if digest == REAL_SHA256 else None,
+        only=only,
+        keep=bool(os.environ.get("KEEP")) or bool(only),
+        purge=os.environ.get("YES") == "1",
+    )
