@@ -1,15 +1,48 @@
 # `make` alone lists what can be done.
 .DEFAULT_GOAL := help
 .PHONY: help demo test bench bench-road build fmt sample hash clean
+.PHONY: superset images secrets data up dashboards status down purge e2e
 
 help: ## lists what can be done
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-17s %s\n", $$1, $$2 }'
 
 demo: ## takes the sample (or DATA=file) from CSV to clusters on this machine; DEMO_KEEP=1 leaves PostgreSQL running
 	@scripts/setup run
 	@echo "building the release binaries (some minutes the first time)" >&2
 	@cargo build --release --bins
 	@cargo run --quiet --release --package demo --bin demo -- $(if $(DATA),--data '$(DATA)')
+
+superset: ## the dashboards at http://localhost:8088 without a cluster, over what DEMO_KEEP=1 make demo left running
+	@scripts/setup build
+	@cargo build --quiet --release --bin migrate
+	@scripts/superset
+
+up: ## brings everything up on the cluster: images, secrets, DATA (a path, https://… or sample), manifests; says where to look
+	@scripts/up
+
+dashboards: ## lets http://localhost:8088 lead to the dashboards in the cluster, until Ctrl-C
+	@scripts/dashboards
+
+status: ## shows what runs in the cluster, the books, how far behind the consumer is
+	@scripts/status
+
+down: ## removes the workloads from the cluster; keeps data and secrets, and `make up` goes on
+	@scripts/down
+
+purge: ## removes everything from the cluster, data included, after asking (YES=1: without)
+	@scripts/purge
+
+images: ## builds the four images into the cluster (IMAGES=minikube, docker, or any builder's command) and names them to the manifests
+	@scripts/images
+
+secrets: ## makes random passwords for the cluster, once, in kubernetes/secrets/made-by-make-secrets.env
+	@scripts/secrets
+
+data: ## puts FILE (a path or https://…) where the cluster's producer reads it
+	@scripts/data '$(FILE)'
+
+e2e: ## brings everything up on an empty cluster with DATA=file, checks it, breaks it, removes it; KEEP=1, ONLY='names'
+	@scripts/e2e
 
 test: ## formatting, lints, docs and all tests, on a PostgreSQL and a Kafka of its own
 	@scripts/test

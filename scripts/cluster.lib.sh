@@ -1,0 +1,69 @@
+# shellcheck shell=bash disable=SC2034,SC2154
+# Sourced after lib.sh by the scripts that talk to a cluster: which one, and what is asked of it.
+#
+# From the environment, all optional:
+#   CONTEXT  the kubectl context to use; without it the current one, which must be `minikube`, or is asked about
+#   YES=1    every question is answered with yes
+namespace=tributary
+ours=app.kubernetes.io/part-of=tributary
+minikube_start="minikube start --cpus=4 --memory=8192"
+
+# kube ARGS…: kubectl in the system's namespace, on the cluster that was chosen.
+kube() { kubectl --context "$context" --namespace "$namespace" "$@"; }
+
+# ask QUESTION: true for a yes. Without a terminal there is nobody to ask, and the answer is no.
+ask() {
+  [ "${YES:-}" != 1 ] || return 0
+  [ -t 0 ] || return 1
+  local answer
+  read -r -p "$1 [y/N] " answer
+  case $answer in y | Y | yes) ;; *) return 1 ;; esac
+}
+
+# find_cluster: sets `context` to a cluster that answers. Only looking needs no more than this.
+find_cluster() {
+  have kubectl || fail 69 "kubectl is missing: https://kubernetes.io/docs/tasks/tools/ says how to install it"
+  context=${CONTEXT:-$(kubectl config current-context 2>/dev/null || true)}
+  [ -n "$context" ] || fail 69 "kubectl knows of no cluster: start one with \`$minikube_start\`"
+  kubectl --context "$context" --request-timeout=10s get --raw /version >/dev/null 2>&1 \
+    || fail 69 "the cluster of the context $context does not answer: start one with \`$minikube_start\`, or name another context with CONTEXT="
+}
+
+# use_cluster: finds it, and makes sure that it is the one that is meant: whoever works on several clusters has the
+# current context point to the wrong one some day.
+use_cluster() {
+  find_cluster
+  # A script that calls others has said so for them.
+  [ -n "${CONTEXT_SAID:-}" ] || say "using the kubectl context $context"
+  if [ "$context" = minikube ] || [ "$context" = "${CONTEXT:-}" ]; then return; fi
+  ask "this is not minikube; go on with it?" || fail 64 "the current context is $context, not minikube: say CONTEXT=$context if that is meant"
+}
+
+need_namespace() {
+  kube get namespace "$namespace" >/dev/null 2>&1 || fail 69 "there is nothing in the cluster: the namespace $namespace does not exist; run \`make up\`"
+}
+
+# setting NAME: prints an environment variable of the running consumer, which says what is really in use.
+setting() { kube get deployment emissions-consumer -o "jsonpath={.spec.template.spec.containers[0].env[?(@.name==\"$1\")].value}"; }
+
+# database: prints the name of the database that the consumer writes.
+database() {
+  local name; name=$(setting DATABASE_NAME)
+  if [ -z "$name" ]; then name=$(setting DATABASE_URL); name=${name%%\?*}; fi
+  echo "${name##*/}"
+}
+
+# sql QUERY: prints what PostgreSQL in the cluster answers, one row a line, columns apart by |.
+sql() { kube exec -c postgres statefulset/postgres -- psql -U postgres -d "$(database)" -XAtq -v ON_ERROR_STOP=1 -c "$1"; }
+
+# kafka_tool NAME ARGS…: one of Kafka's own tools, beside the broker.
+kafka_tool() {
+  local tool=$1; shift
+  kube exec -c kafka kafka-0 -- "/opt/kafka/bin/$tool" --bootstrap-server localhost:9092 "$@"
+}
+
+# job_of LABEL: prints the names of the pipeline's Jobs of that name, such as `producer`.
+job_of() { kube get jobs -l "$ours,app.kubernetes.io/name=$1" -o name; }
+
+# sha256: prints the SHA-256 of stdin.
+sha256() { if have sha256sum; then sha256sum; else shasum -a 256; fi | cut -d ' ' -f 1; }
