@@ -99,7 +99,9 @@ def charts(run: Run) -> str:
 
 def pictures(run: Run) -> str:
     """A picture of each dashboard, kept in docs/images."""
-    return tool(run, "pictures.py", str(ROOT / "docs" / "images"))
+    folder = ROOT / "docs" / "images"
+    tool(run, "pictures.py", str(folder))
+    return f"{len(list(folder.glob('*.png')))} pictures in {folder.relative_to(ROOT)}"
 
 
 def pod_deleted(run: Run) -> str:
