@@ -4,7 +4,7 @@ use registry::databases::Database;
 use service::{Exit, Failure};
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use crate::{judge::Judge, server::ident};
+use crate::{judge::Judge, statements::ident};
 
 /// What to do about an earlier program's tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

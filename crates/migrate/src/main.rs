@@ -10,6 +10,7 @@ mod roles;
 mod scram;
 mod server;
 mod settings;
+mod statements;
 mod status;
 mod superset;
 mod up;

@@ -4,7 +4,7 @@
 
 use sqlx::{AssertSqlSafe, PgConnection, postgres::PgConnectOptions};
 
-use crate::{judge::Judge, roles::Roles, server::ident};
+use crate::{judge::Judge, roles::Roles, statements::ident};
 
 /// Prepares the database for its tables: whatever the owner makes later is at once readable and writable by those
 /// who may, in the same transaction, so that a consumer that sees a table may also use it.

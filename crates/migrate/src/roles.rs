@@ -6,8 +6,8 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use crate::{
     judge::Judge,
     scram,
-    server::{ident, racing},
     settings::RoleSettings,
+    statements::{ident, racing},
 };
 
 /// The roles' names.

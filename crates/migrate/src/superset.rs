@@ -5,12 +5,7 @@
 use service::{Exit, Failure};
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use crate::{
-    judge::Judge,
-    roles,
-    server::{self, ident},
-    settings::RoleSettings,
-};
+use crate::{judge::Judge, roles, server, settings::RoleSettings, statements::ident};
 
 /// The role's name.
 pub(crate) fn role(settings: &RoleSettings) -> String {
