@@ -84,7 +84,7 @@ wait_for_all() {
     left=$(unfinished) || left="the cluster does not answer"
     [ -n "$left" ] || return 0
     job=$(sed -n 's/^\(job[^ ]*\) failed \(.*\)/\1 (\2)/p' <<<"$left" | head -n 1)
-    [ -z "$job" ] || fail 69 "$job has failed; \`kubectl logs -n $namespace ${job%% *}\` says why, and \`make up\` runs it again"
+    [ -z "$job" ] || fail 69 "$job has failed; \`kubectl logs -n $namespace ${job%% *}\` says why; once that is mended (another file: DATA=), \`make up\` runs it again"
     [ $((SECONDS - begin)) -lt "$up_s" ] || fail 69 "not everything is up after $up_s s: $(tr '\n' ';' <<<"$left" | sed 's/;$//; s/;/, /g')"
     sleep "$look_s"
   done

@@ -3,7 +3,7 @@
     SUPERSET_ADMIN_PASSWORD=… pictures.py URL FOLDER [SLUG…]
 
 Fails, and says where, when a page shows an error, an empty chart, or is not done in time.
-Needs playwright from PyPI (requirements-tools.txt) and a Chromium: CHROMIUM names it, else it is looked for on PATH.
+Needs playwright from PyPI (tools/requirements.txt) and a Chromium: CHROMIUM names it, else it is looked for on PATH.
 """
 
 import os
