@@ -7,13 +7,10 @@ COPY superset/requirements.txt /app/tributary/requirements.txt
 RUN . /app/.venv/bin/activate && uv pip install --no-cache "$(grep ^psycopg2-binary== /app/tributary/requirements.txt)"
 COPY superset/ /app/tributary/
 ENV SUPERSET_CONFIG_PATH=/app/tributary/superset_config.py
-ARG REVISION=unknown
-ARG VERSION=unknown
+# Version and revision are labelled by scripts/images, as those of the programs are.
 LABEL org.opencontainers.image.vendor="Tributary" \
       org.opencontainers.image.title="tributary/superset" \
       org.opencontainers.image.description="Apache Superset 6.1.0 with Tributary's dashboards and the PostgreSQL driver" \
-      org.opencontainers.image.licenses="Apache-2.0 AND (MIT OR Apache-2.0) AND LGPL-3.0-or-later" \
-      org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.licenses="Apache-2.0 AND (MIT OR Apache-2.0) AND LGPL-3.0-or-later"
 # The image's user `superset`, as a number: Kubernetes checks runAsNonRoot without reading /etc/passwd.
 USER 1000:1000
