@@ -7,6 +7,7 @@ pub mod process;
 pub mod sample;
 mod script;
 mod test_database;
+pub mod unpacked;
 
 pub use script::repository;
 pub use test_database::TestDatabase;

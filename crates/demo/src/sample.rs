@@ -1,7 +1,9 @@
-//! The sample data: a made world, in the shape of the real file.
+//! The made samples: that of the emissions pipeline, a made world, in the shape of the real file; and [`household`].
 //!
 //! Countries, codes and figures are made. The codes are of ISO 3166's user-assigned range (XAA to XZZ), which no
 //! country will ever have. The same seed gives the same bytes everywhere: only additions, multiplications and divisions are used.
+
+pub mod household;
 
 use std::fmt::Write as _;
 

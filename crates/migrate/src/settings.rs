@@ -1,6 +1,6 @@
 //! The settings of `migrate`.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use clap::{
     Parser, Subcommand,
@@ -8,8 +8,11 @@ use clap::{
 };
 use registry::databases::{DATABASES, Database};
 use secrecy::SecretString;
-use service::settings::{SecretUrl, span};
-use service::telemetry::LogSettings;
+use service::{
+    Exit, Failure,
+    settings::{SecretUrl, span},
+    telemetry::LogSettings,
+};
 use sqlx::postgres::PgConnectOptions;
 
 /// Creates and upgrades a pipeline's database and its roles.
@@ -99,8 +102,19 @@ pub(crate) struct RoleSettings {
 
 impl Settings {
     /// The databases that are meant.
-    pub(crate) fn databases(&self) -> impl Iterator<Item = &'static Database> {
-        DATABASES.iter().filter(|database| self.pipeline == "all" || self.pipeline == database.pipeline)
+    ///
+    /// # Errors
+    /// Exit 64 when the URL names a database and no pipeline is named: two pipelines do not fit into one.
+    pub(crate) fn databases(&self) -> Result<impl Iterator<Item = &'static Database>, Failure> {
+        let all = self.pipeline == "all";
+        let named: BTreeSet<String> =
+            DATABASES.iter().filter_map(|database| Some(self.options(database).get_database()?.to_owned())).collect();
+        if all && named.len() < DATABASES.len() {
+            let message =
+                "DATABASE_URL names one database, and each pipeline has its own; say which one with --pipeline";
+            return Err(Failure::new(Exit::Usage, message));
+        }
+        Ok(DATABASES.iter().filter(move |database| all || self.pipeline == database.pipeline))
     }
 
     /// How to connect to a pipeline's database.
@@ -143,6 +157,17 @@ mod tests {
         let check = |text: &str| prefix(text).is_ok();
         assert!(check("tributary") && check("t_1"));
         assert!(!check("") && !check("1t") && !check("Tributary") && !check("t\"; DROP") && !check(&"t".repeat(49)));
+    }
+
+    #[test]
+    fn one_database_has_one_pipeline() {
+        let check = |arguments: &[&str], expected: Option<usize>| {
+            let settings = Settings::try_parse_from([&["migrate", "status"], arguments].concat()).unwrap();
+            assert_eq!(settings.databases().ok().map(Iterator::count), expected, "{arguments:?}");
+        };
+        check(&["--database-url", "postgres://me@db"], Some(DATABASES.len()));
+        check(&["--database-url", "postgres://me@db/mine"], None);
+        check(&["--database-url", "postgres://me@db/mine", "--pipeline", "energy"], Some(1));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::{
 /// When Postgres cannot be asked.
 pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
     let mut rows = vec![["PIPELINE", "DATABASE", "MIGRATIONS", "APPLIED", "PENDING", "STATE"].map(str::to_owned)];
-    for database in settings.databases() {
+    for database in settings.databases()? {
         rows.extend(database_rows(settings, database).await?);
     }
     let mut text = table(&rows);

@@ -21,7 +21,7 @@ use crate::{
 /// See the exit codes of [`Settings`]; what was done before stays, and running again goes on from there.
 pub(crate) async fn run(settings: &Settings, predecessor: Predecessor) -> anyhow::Result<()> {
     tracing::info!(version = service::version!(), "migrate starts");
-    for database in settings.databases() {
+    for database in settings.databases()? {
         prepare_server(settings, database).await?;
         let options = settings.options(database);
         upgrade(settings, database, predecessor).await.with_context(|| place(&options))?;

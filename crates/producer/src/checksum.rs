@@ -10,10 +10,7 @@ use std::{
 use service::{Exit, Failure, ResultExt};
 use sha2::Digest;
 
-use crate::{input::Raw, place::Place};
-
-/// How much is hashed at a time.
-const CHUNK: usize = 128 << 10;
+use crate::{input::Raw, keep, place::Place};
 
 /// A SHA-256.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +52,7 @@ pub(crate) fn verified(raw: Raw, expected: Sha256, place: &Place) -> anyhow::Res
             (file, found)
         }
         Raw::Stream(mut stream) => {
-            let mut file = tempfile::tempfile().or_exit(Exit::Usage, no_room)?;
+            let mut file = keep::nameless()?;
             let found = hash(&mut stream, &mut file, place)?;
             (file, found)
         }
@@ -70,31 +67,11 @@ pub(crate) fn verified(raw: Raw, expected: Sha256, place: &Place) -> anyhow::Res
     Ok(file)
 }
 
-fn no_room() -> String {
-    let folder = std::env::temp_dir();
-    format!(
-        "cannot keep the input in {} until its checksum is known; name a folder with room in TMPDIR",
-        folder.display()
-    )
-}
-
 /// The hash of what `from` gives; all of it is written to `to`.
 fn hash(from: &mut dyn Read, to: &mut dyn Write, place: &Place) -> anyhow::Result<Sha256> {
     let mut hasher = sha2::Sha256::new();
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        let read = match from.read(&mut chunk) {
-            Ok(0) => return Ok(Sha256(hasher.finalize().into())),
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => {
-                let exit = crate::input::exit_of(&error);
-                return Err(error).or_exit(exit, || format!("cannot read the input `{place}`"));
-            }
-        };
-        hasher.update(&chunk[..read]);
-        to.write_all(&chunk[..read]).or_exit(Exit::Usage, no_room)?;
-    }
+    keep::copy(from, to, place, |chunk| hasher.update(chunk))?;
+    Ok(Sha256(hasher.finalize().into()))
 }
 
 #[cfg(test)]

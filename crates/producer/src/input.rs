@@ -1,28 +1,17 @@
 //! The input: a file, standard input or an address, plain or packed.
 
-use std::{
-    error::Error,
-    fs::File,
-    io::{self, BufReader, Cursor, Read},
-    path::Path,
-    time::Duration,
-};
+use std::{error::Error, fs::File, io, path::Path, time::Duration};
 
-use flate2::bufread::MultiGzDecoder;
 use registry::producers::Input;
 use service::{Exit, Failure, ResultExt, Stop};
 
 use crate::{
     checksum::{self, Sha256},
     http::{Fetch, HttpBody},
+    packing,
     place::Place,
     progress::Progress,
 };
-
-/// What a gzip file begins with, whatever its name.
-const GZIP: &[u8] = b"\x1F\x8B";
-/// How much is unpacked at a time.
-const BUFFER: usize = 128 << 10;
 
 /// Which input, and how sure one wants to be of it.
 pub(crate) struct Wanted<'a> {
@@ -62,17 +51,7 @@ pub(crate) fn open(wanted: &Wanted<'_>, progress: &Progress, stop: &Stop) -> any
     if let Some(expected) = wanted.sha256 {
         raw = Raw::File(checksum::verified(raw, expected, place)?);
     }
-    let raw: Input = match raw {
-        Raw::Stream(stream) => stream,
-        Raw::File(file) => {
-            progress.expect_bytes(file.metadata().map_or(0, |about| about.len()));
-            Box::new(progress.counted(file))
-        }
-    };
-    unpack(raw).map_err(|error| {
-        let exit = exit_of(&error);
-        anyhow::Error::new(error).context(Failure::new(exit, format!("cannot read the input `{place}`")))
-    })
+    packing::unpack(raw, progress, place)
 }
 
 fn file(path: &Path, place: &Place) -> anyhow::Result<Raw> {
@@ -93,46 +72,9 @@ pub(crate) fn exit_of(error: &(dyn Error + 'static)) -> Exit {
     carried.map(Failure::exit).next().unwrap_or(Exit::Input)
 }
 
-fn unpack(mut raw: Input) -> io::Result<Input> {
-    let mut head = vec![];
-    raw.by_ref().take(GZIP.len() as u64).read_to_end(&mut head)?;
-    let packed = head == GZIP;
-    let whole = Cursor::new(head).chain(raw);
-    if packed {
-        Ok(Box::new(MultiGzDecoder::new(BufReader::with_capacity(BUFFER, whole))))
-    } else {
-        Ok(Box::new(whole))
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
-    use flate2::{Compression, write::GzEncoder};
-
     use super::*;
-
-    fn check(bytes: Vec<u8>, expected: &str) {
-        let mut text = String::new();
-        unpack(Box::new(Cursor::new(bytes))).unwrap().read_to_string(&mut text).unwrap();
-        assert_eq!(text, expected);
-    }
-
-    fn packed(text: &str) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(vec![], Compression::default());
-        encoder.write_all(text.as_bytes()).unwrap();
-        encoder.finish().unwrap()
-    }
-
-    #[test]
-    fn packed_input_is_known_by_its_first_bytes() {
-        check(vec![], "");
-        check(b"a".to_vec(), "a");
-        check(b"country,year".to_vec(), "country,year");
-        check(packed("country,year"), "country,year");
-        check([packed("two "), packed("members")].concat(), "two members");
-    }
 
     #[test]
     fn what_reading_has_decided_counts() {

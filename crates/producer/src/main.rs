@@ -3,6 +3,8 @@
 mod checksum;
 mod http;
 mod input;
+mod keep;
+mod packing;
 mod place;
 mod progress;
 mod send;

@@ -75,6 +75,8 @@ fn an_input_at_fault_ends_with_65_and_is_named() {
     check(&file(folder.path(), "empty.csv", ""), "the input is empty");
     check(&file(folder.path(), "missing-gdp.csv", HEADER.replace("gdp,", "")), "column `gdp` is missing");
     check(&file(folder.path(), "damaged.csv.gz", b"\x1F\x8B\x08\x00rubbish"), "the input is damaged");
+    check(&file(folder.path(), "damaged.csv.xz", b"\xFD7zXZ\x00rubbish"), "the input is damaged");
+    check(&file(folder.path(), "damaged.zip", b"PK\x03\x04rubbish"), "cannot use the zip archive");
 }
 
 #[test]

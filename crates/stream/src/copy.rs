@@ -185,6 +185,14 @@ impl<'a> CopyFields<'a> {
         self.fixed()?.map(i32::from_be_bytes).ok_or(CopyError::Null { field: self.field })
     }
 
+    /// Reads an `integer`; `None` is NULL.
+    ///
+    /// # Errors
+    /// When it is of another width.
+    pub fn i32_or_null(&mut self) -> Result<Option<i32>, CopyError> {
+        Ok(self.fixed()?.map(i32::from_be_bytes))
+    }
+
     /// Reads a `bigint`.
     ///
     /// # Errors

@@ -28,10 +28,10 @@ pub enum CsvRecord {
     Unreadable(&'static str),
 }
 
-/// A reader of comma-separated records.
+/// A reader of records separated by commas, or by another byte.
 ///
 /// Lines end with LF or CRLF; blank lines are no records; a field may be quoted and then hold
-/// commas, doubled quotes and line ends. A quote that is never closed costs its own line, not the
+/// separators, doubled quotes and line ends. A quote that is never closed costs its own line, not the
 /// rest of the file. Reading allocates nothing once the buffers have their size.
 pub struct CsvRecords<R> {
     input: R,
@@ -49,11 +49,16 @@ pub struct CsvRecords<R> {
 }
 
 impl<R: Read> CsvRecords<R> {
-    /// Starts reading; nothing is read yet.
+    /// Starts reading fields separated by commas; nothing is read yet.
     pub fn new(input: R) -> Self {
+        Self::with_delimiter(input, b',')
+    }
+
+    /// Starts reading fields separated by `delimiter`; nothing is read yet.
+    pub fn with_delimiter(input: R, delimiter: u8) -> Self {
         Self {
             input,
-            core: ReaderBuilder::new().terminator(Terminator::Any(b'\n')).build(),
+            core: ReaderBuilder::new().delimiter(delimiter).terminator(Terminator::Any(b'\n')).build(),
             buffer: vec![0; CHUNK],
             start: 0,
             end: 0,
@@ -77,6 +82,20 @@ impl<R: Read> CsvRecords<R> {
             }
             _ => SourceError::Read { line: self.next_line, source: error },
         })
+    }
+
+    /// Reads the next record as a header: its fields as texts.
+    ///
+    /// # Errors
+    /// When there is none, when it is unreadable, or when the input cannot be read.
+    pub fn header(&mut self) -> Result<Vec<String>, SourceError> {
+        match self.read()? {
+            None => Err(SourceError::Unusable("the input is empty".to_owned())),
+            Some(CsvRecord::Unreadable(why)) => Err(SourceError::Unusable(format!("the header is unreadable: {why}"))),
+            Some(CsvRecord::Read) => Ok((0..self.len())
+                .map(|i| String::from_utf8_lossy(self.field(i).unwrap_or_default()).into_owned())
+                .collect()),
+        }
     }
 
     /// The line the last record began at, counted from 1.

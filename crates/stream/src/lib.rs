@@ -12,6 +12,7 @@ mod deliveries;
 pub mod error;
 pub mod group;
 pub mod intake;
+pub mod json;
 pub mod load;
 pub mod loader;
 pub mod maintenance;

@@ -21,6 +21,14 @@ pub trait Fact: Clone + Send + 'static {
 
     /// Whether both facts say the same, bit for bit.
     fn same(&self, other: &Self) -> bool;
+
+    /// Whether it takes back what was known under its key, and tells nothing else.
+    ///
+    /// Such a record is corrected where it takes something back, and filtered where there is nothing to take back.
+    /// It is kept, so that a record it has overtaken cannot bring back what was taken.
+    fn is_withdrawal(&self) -> bool {
+        false
+    }
 }
 
 /// What a message turned out to be.
@@ -108,7 +116,7 @@ pub trait Pipeline: Send + Sync + 'static {
     /// When a column does not hold what it should.
     fn decode(row: &mut CopyFields<'_>, symbols: &mut Self::Symbols) -> Result<(Self::Group, Self::Fact), CopyError>;
 
-    /// Computes a group's row from its facts, which come in key order; pure.
+    /// Computes a group's row from its facts, which come in key order; pure. There are none when all were withdrawn.
     fn aggregate<'a>(
         &self,
         group: &Self::Group,

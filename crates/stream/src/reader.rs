@@ -409,7 +409,8 @@ impl<P: Pipeline> Reader<P> {
             self.drain(began, WIND_DOWN_STORE)?;
             // One may be under way, of what had been read before.
             self.await_publication(began)?;
-            if self.in_flight == 0 && self.may_publish() && self.intake.state.has_changed() {
+            let unpublished = self.intake.state.has_changed() || self.intake.partitions.unpublished();
+            if self.in_flight == 0 && self.may_publish() && unpublished {
                 self.publish()?;
                 self.await_publication(began)?;
             }

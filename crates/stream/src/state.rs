@@ -38,7 +38,7 @@ struct Group<F> {
     /// Whether records came from more than one partition: then stamps decide, and are stored.
     spread: bool,
     changed: bool,
-    /// In key order.
+    /// In key order, what withdraws a fact included.
     facts: Vec<Stamped<F>>,
 }
 
@@ -80,7 +80,9 @@ impl<P: Pipeline> State<P> {
         };
         let told = entry.tell(&fact, at.stamp);
         self.facts += usize::from(told.outcome == Outcome::New);
-        if told.outcome != Outcome::Unchanged && !std::mem::replace(&mut entry.changed, true) {
+        self.facts -= usize::from(told.outcome == Outcome::Corrected && fact.is_withdrawal());
+        let changes_group = matches!(told.outcome, Outcome::New | Outcome::Corrected);
+        if changes_group && !std::mem::replace(&mut entry.changed, true) {
             self.changed.push(group);
         }
         if told.stored {
@@ -113,7 +115,9 @@ impl<P: Pipeline> State<P> {
         };
         if entry.home == home {
             let known = ids.0.entry(group).or_default();
-            self.facts += usize::from(entry.load(fact, stamp, (id, known)));
+            let (told_before, tells_now) = entry.load(fact, stamp, (id, known));
+            self.facts += usize::from(tells_now);
+            self.facts -= usize::from(told_before);
         }
         Ok(())
     }
@@ -123,7 +127,7 @@ impl<P: Pipeline> State<P> {
         let mut forgotten = 0;
         self.groups.retain(|_, group| {
             let stays = group.home != partition;
-            forgotten += if stays { 0 } else { group.facts.len() };
+            forgotten += if stays { 0 } else { group.facts().count() };
             stays
         });
         self.facts -= forgotten;
@@ -148,7 +152,7 @@ impl<P: Pipeline> State<P> {
         let mut row_of = |key: &P::Group| {
             let group = self.groups.get_mut(key)?;
             group.changed = false;
-            Some(pipeline.aggregate(key, group.facts.iter().map(|stamped| &stamped.fact), &self.symbols))
+            Some(pipeline.aggregate(key, group.facts(), &self.symbols))
         };
         changed.iter().filter_map(&mut row_of).collect()
     }
@@ -178,7 +182,7 @@ impl<P: Pipeline> State<P> {
         !self.changed.is_empty()
     }
 
-    /// The number of facts.
+    /// The number of facts, those that were withdrawn left out.
     pub fn facts(&self) -> usize {
         self.facts
     }
@@ -238,45 +242,65 @@ impl<F: Fact> Group<F> {
         self.facts.insert(at, stamped);
     }
 
-    fn tell(&mut self, fact: &F, stamp: Stamp) -> Told {
-        self.spread |= stamp.partition() != self.home;
-        let at = match self.find(fact.key()) {
-            Ok(at) => at,
-            Err(at) => {
-                self.insert(at, Stamped { fact: fact.clone(), stamp });
-                return Told { outcome: Outcome::New, stored: true };
-            }
-        };
-        let known = &mut self.facts[at];
-        if stamp < known.stamp {
-            // A record that another partition has overtaken tells nothing.
-            return Told { outcome: Outcome::Unchanged, stored: false };
-        }
-        known.stamp = stamp;
-        if known.fact.same(fact) {
-            // Where stamps decide between partitions, a restart must find them again.
-            return Told { outcome: Outcome::Unchanged, stored: self.spread };
-        }
-        known.fact = fact.clone();
-        Told { outcome: Outcome::Corrected, stored: true }
+    /// What is known, in key order.
+    fn facts(&self) -> impl Iterator<Item = &F> {
+        self.facts.iter().map(|stamped| &stamped.fact).filter(|fact| !fact.is_withdrawal())
     }
 
-    /// Takes back a stored fact; whether its key was not known yet.
-    fn load(&mut self, fact: F, stamp: Stamp, (id, ids): (i64, &mut Vec<i64>)) -> bool {
+    fn tell(&mut self, fact: &F, stamp: Stamp) -> Told {
         self.spread |= stamp.partition() != self.home;
+        let outcome = match self.find(fact.key()) {
+            Ok(at) => {
+                let known = &mut self.facts[at];
+                let outcome = known.told_by(fact, stamp);
+                if stamp < known.stamp {
+                    return Told { outcome, stored: false };
+                }
+                *known = Stamped { fact: fact.clone(), stamp };
+                outcome
+            }
+            Err(at) => {
+                self.insert(at, Stamped { fact: fact.clone(), stamp });
+                if fact.is_withdrawal() { Outcome::Filtered } else { Outcome::New }
+            }
+        };
+        // Where stamps decide between partitions, a restart must find them again.
+        let stored = self.spread || matches!(outcome, Outcome::New | Outcome::Corrected);
+        Told { outcome, stored }
+    }
+
+    /// Takes back a stored fact; whether anything was known under its key before, and whether it is now.
+    fn load(&mut self, fact: F, stamp: Stamp, (id, ids): (i64, &mut Vec<i64>)) -> (bool, bool) {
+        self.spread |= stamp.partition() != self.home;
+        let tells = !fact.is_withdrawal();
         match self.find(fact.key()) {
             Ok(at) => {
-                if id > ids[at] {
-                    ids[at] = id;
-                    self.facts[at] = Stamped { fact, stamp };
+                let told = !self.facts[at].fact.is_withdrawal();
+                if id < ids[at] {
+                    return (told, told);
                 }
-                false
+                ids[at] = id;
+                self.facts[at] = Stamped { fact, stamp };
+                (told, tells)
             }
             Err(at) => {
                 ids.insert(at, id);
                 self.insert(at, Stamped { fact, stamp });
-                true
+                (false, tells)
             }
+        }
+    }
+}
+
+impl<F: Fact> Stamped<F> {
+    /// What a record of the same key does to it. One that another partition has overtaken tells nothing.
+    fn told_by(&self, fact: &F, stamp: Stamp) -> Outcome {
+        match (self.fact.is_withdrawal(), fact.is_withdrawal()) {
+            (true, true) => Outcome::Filtered,
+            _ if stamp < self.stamp => Outcome::Unchanged,
+            (true, false) => Outcome::New,
+            (false, false) if self.fact.same(fact) => Outcome::Unchanged,
+            (false, _) => Outcome::Corrected,
         }
     }
 }

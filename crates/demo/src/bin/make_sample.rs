@@ -1,15 +1,25 @@
-//! Writes `data/sample_made.csv`, the made data that `make demo` takes when it is given none.
+//! Writes the made data in `data/` that `make demo` takes when it is given none: a file for each pipeline.
 
 use anyhow::Context;
-use demo::{repository, sample};
+use demo::{
+    repository,
+    sample::{self, household},
+};
 
 /// Any number would do; this one gives three clusters that are easy to tell apart.
 const SEED: u64 = 42;
 
+/// The files, from the repository's top folder, and what is in them.
+fn samples() -> [(&'static str, String); 2] {
+    [(sample::PATH, sample::make(SEED)), (household::PATH, household::make(SEED))]
+}
+
 fn main() -> anyhow::Result<()> {
-    let path = repository().join(sample::PATH);
-    std::fs::write(&path, sample::make(SEED)).with_context(|| format!("cannot write {}", path.display()))?;
-    println!("{}", path.display());
+    for (name, text) in samples() {
+        let path = repository().join(name);
+        std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        println!("{}", path.display());
+    }
     Ok(())
 }
 
@@ -18,14 +28,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_committed_sample_is_what_this_makes() {
-        let path = repository().join(sample::PATH);
-        let committed = std::fs::read_to_string(&path).unwrap();
-        assert!(
-            committed == sample::make(SEED),
-            "{} is another: run cargo run -p demo --bin make-sample",
-            path.display()
-        );
-        assert!(committed.len() < 200_000);
+    fn the_committed_samples_are_what_this_makes() {
+        for (name, text) in samples() {
+            let committed = std::fs::read_to_string(repository().join(name)).unwrap();
+            assert!(committed == text, "{name} is another: run cargo run -p demo --bin make-sample");
+            assert!(committed.len() < 200_000);
+        }
     }
 }

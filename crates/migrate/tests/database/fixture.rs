@@ -80,6 +80,7 @@ impl Fixture {
         command
             .env_clear()
             .env("DATABASE_URL", url)
+            .env("PIPELINE", "emissions")
             .env("ROLE_PREFIX", &self.name)
             .env("SUPERSET_DATABASE", self.role("superset"))
             .args(arguments)

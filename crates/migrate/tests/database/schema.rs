@@ -1,27 +1,32 @@
 //! What a fresh schema is like.
 
-use sqlx::Executor;
+use sqlx::{Executor, PgConnection};
 
 use crate::fixture::{Fixture, check, scalar};
 
 #[tokio::test]
 async fn every_table_view_and_column_has_a_comment() {
-    let fixture = Fixture::new();
-    fixture.up().await;
-    let mut connection = fixture.connect().await;
+    for database in registry::databases::DATABASES {
+        let fixture = Fixture::new();
+        check(&fixture.run(&["--pipeline", database.pipeline, "up"]).await, 0, &[]);
+        all_have_comments(&mut fixture.connect().await).await;
+        fixture.finish().await;
+    }
+}
+
+async fn all_have_comments(connection: &mut PgConnection) {
     let columns = "FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 \
                    AND NOT a.attisdropped \
                    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm')";
     let count = |condition: &str| format!("SELECT count(*) {columns} {condition}");
-    let all: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(count(""))).fetch_one(&mut connection).await.unwrap();
+    let all: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(count(""))).fetch_one(&mut *connection).await.unwrap();
     assert!(all > 100, "{all} columns: the query looks in the wrong place");
     let bare = format!(
         "SELECT c.relname::text || '.' || a.attname {columns} AND col_description(c.oid, a.attnum) IS NULL \
          UNION ALL SELECT DISTINCT c.relname::text {columns} AND obj_description(c.oid, 'pg_class') IS NULL"
     );
-    let bare: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(bare)).fetch_all(&mut connection).await.unwrap();
+    let bare: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(bare)).fetch_all(connection).await.unwrap();
     assert_eq!(bare, Vec::<String>::new());
-    fixture.finish().await;
 }
 
 #[tokio::test]

@@ -7,7 +7,6 @@ pub mod fact;
 pub mod features;
 pub mod fingerprint;
 pub mod iso_code;
-pub mod json;
 pub mod measure;
 pub mod message;
 pub mod model_settings;

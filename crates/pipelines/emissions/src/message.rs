@@ -1,11 +1,13 @@
 //! The Kafka message: the key, and the seven fields as JSON, both ways.
 
 use serde::Serialize;
-use stream::{Outgoing, Reading};
+use stream::{
+    Outgoing, Reading,
+    json::{Malformed, Object, Value},
+};
 
 use crate::{
     iso_code::IsoCode,
-    json::{Malformed, Object, Value},
     record::{Fields, Number, Observation, Reason, Record, Text, says_missing},
 };
 

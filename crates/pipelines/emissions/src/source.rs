@@ -36,16 +36,7 @@ impl<R: Read> CsvSource<R> {
     /// When the input is empty, cannot be read, or lacks a column.
     pub fn open(input: R, settings: &CsvSettings) -> Result<Self, SourceError> {
         let mut rows = CsvRecords::new(input);
-        let header = match rows.read()? {
-            None => return Err(SourceError::Unusable("the input is empty".to_owned())),
-            Some(CsvRecord::Unreadable(why)) => {
-                return Err(SourceError::Unusable(format!("the header is unreadable: {why}")));
-            }
-            Some(CsvRecord::Read) => (0..rows.len())
-                .map(|i| String::from_utf8_lossy(rows.field(i).unwrap_or_default()).into_owned())
-                .collect::<Vec<_>>(),
-        };
-        let columns = Columns::find(&header).map_err(SourceError::Unusable)?;
+        let columns = Columns::find(&rows.header()?).map_err(SourceError::Unusable)?;
         Ok(Self { rows, columns, from_year: settings.from_year })
     }
 }

@@ -5,6 +5,7 @@ use std::{error::Error as _, pin::Pin};
 use anyhow::anyhow;
 use clap::{ArgMatches, Args, Command};
 use emissions::pipeline::Emissions;
+use energy::pipeline::Energy;
 use service::{Failure, postgres::plain};
 use stream::{Consume, Pipeline, Tables};
 
@@ -49,7 +50,10 @@ impl Entry for Consumer {
 
 /// Every pipeline that has a consumer.
 pub fn all() -> Vec<Consumer> {
-    vec![entry(emissions::source::TOPIC, emissions::pipeline::TABLES, Emissions)]
+    vec![
+        entry(emissions::source::TOPIC, emissions::pipeline::TABLES, Emissions),
+        entry(energy::source::TOPIC, energy::pipeline::TABLES, Energy),
+    ]
 }
 
 /// The names of the pipelines that have a consumer.

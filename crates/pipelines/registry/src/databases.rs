@@ -20,13 +20,27 @@ static EMISSIONS: Folder = Folder {
     migrator: sqlx::migrate!("../../../postgres/migrations/emissions"),
 };
 
+static ENERGY: Folder = Folder {
+    name: "energy",
+    table: "public.migrations_energy",
+    migrator: sqlx::migrate!("../../../postgres/migrations/energy"),
+};
+
 /// Every pipeline's database; a new pipeline is one more entry.
-pub static DATABASES: &[Database] = &[Database {
-    pipeline: "emissions",
-    name: "co2_emissions",
-    folders: &[&STREAM, &EMISSIONS],
-    predecessor: &["co2_clusters", "cluster_stats", "cluster_analysis", "top_emitters_by_cluster"],
-}];
+pub static DATABASES: &[Database] = &[
+    Database {
+        pipeline: "emissions",
+        name: "co2_emissions",
+        folders: &[&STREAM, &EMISSIONS],
+        predecessor: &["co2_clusters", "cluster_stats", "cluster_analysis", "top_emitters_by_cluster"],
+    },
+    Database {
+        pipeline: "energy",
+        name: "energy_db",
+        folders: &[&STREAM, &ENERGY],
+        predecessor: &["quarterly_energy_data"],
+    },
+];
 
 /// A pipeline's database.
 #[derive(Debug)]

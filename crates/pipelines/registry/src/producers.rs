@@ -44,7 +44,10 @@ impl Entry for Producer {
 
 /// Every pipeline that has a producer.
 pub fn all() -> Vec<Producer> {
-    vec![entry("emissions", emissions::source::TOPIC, emissions::source::CsvSource::open)]
+    vec![
+        entry("emissions", emissions::source::TOPIC, emissions::source::CsvSource::open),
+        entry("energy", energy::source::TOPIC, energy::source::MeterSource::open),
+    ]
 }
 
 /// The names of the pipelines that have a producer.

@@ -5,13 +5,15 @@
 mod server;
 
 use std::{
-    io::Write,
+    io::{Cursor, Write},
     process::{Command, Stdio},
 };
 
 use flate2::{Compression, write::GzEncoder};
+use liblzma::write::XzEncoder;
 use rdkafka::{mocking::MockCluster, producer::DefaultProducerContext};
 use sha2::Digest;
+use zip::{ZipWriter, write::SimpleFileOptions};
 
 use crate::server::{Certificates, Server, answer};
 
@@ -52,10 +54,21 @@ fn an_address_is_sent_plain_or_packed() {
     let mut encoder = GzEncoder::new(vec![], Compression::default());
     encoder.write_all(&csv()).unwrap();
     let packed = encoder.finish().unwrap();
-    for (body, headers) in [(csv(), &[][..]), (packed.clone(), &[]), (packed, &["Content-Encoding: gzip"])] {
-        let server = Server::start(vec![answer("200 OK", headers, &body)]);
-        check(&server, &["--sha256", &sha256(&body)], (0, &[ALL, "the input is the one expected"]));
-        assert!(server.asked()[0].contains("accept-encoding: identity"), "{:?}", server.asked());
+    let mut encoder = XzEncoder::new(vec![], 1);
+    encoder.write_all(&csv()).unwrap();
+    let xz = encoder.finish().unwrap();
+    let mut archive = ZipWriter::new(Cursor::new(vec![]));
+    archive.start_file("data.csv", SimpleFileOptions::default()).unwrap();
+    archive.write_all(&csv()).unwrap();
+    let zip = archive.finish().unwrap().into_inner();
+    let plainly = [csv(), packed.clone(), xz, zip].map(|body| (body, &[][..]));
+    for (body, headers) in plainly.into_iter().chain([(packed, &["Content-Encoding: gzip"][..])]) {
+        for sum in [sha256(&body), String::new()] {
+            let args = ["--sha256", &sum];
+            let server = Server::start(vec![answer("200 OK", headers, &body)]);
+            check(&server, if sum.is_empty() { &[] } else { &args }, (0, &[ALL]));
+            assert!(server.asked()[0].contains("accept-encoding: identity"), "{:?}", server.asked());
+        }
     }
 }
 

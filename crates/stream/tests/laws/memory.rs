@@ -1,7 +1,7 @@
 //! Laws of the facts in memory: any batching, repetition, order and assignment of records leaves the same facts, and
 //! so does forgetting everything and reading it back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use stream::{
@@ -27,7 +27,7 @@ struct Lying {
 }
 
 fn sent() -> impl Strategy<Value = Vec<Sent>> {
-    prop::collection::vec((0..4_i16, 0..4_i16, 0..3_i64, 0..3_u16, 0..3_i64), 1..60)
+    prop::collection::vec((0..4_i16, 0..4_i16, -1..3_i64, 0..3_u16, 0..3_i64), 1..60)
 }
 
 /// Each partition's records in their order. Keyed ones stay where their route sends them.
@@ -56,7 +56,7 @@ fn arrive(partitions: &[Vec<Lying>], picks: &[usize]) -> Vec<Lying> {
     arrived
 }
 
-/// The last record of each key, by time, partition and offset.
+/// The last record of each key, by time, partition and offset, unless it takes back what was known.
 fn expected(partitions: &[Vec<Lying>]) -> Vec<Row> {
     let mut winners: BTreeMap<(i16, i16), &Lying> = BTreeMap::new();
     for lying in partitions.iter().flatten() {
@@ -66,7 +66,7 @@ fn expected(partitions: &[Vec<Lying>]) -> Vec<Row> {
         }
     }
     let mut rows: BTreeMap<i16, Vec<String>> = BTreeMap::new();
-    for ((group, key), lying) in winners {
+    for ((group, key), lying) in winners.into_iter().filter(|(_, lying)| lying.value >= 0) {
         rows.entry(group).or_default().push(format!("{key}={}", lying.value));
     }
     rows.into_iter().map(|(group, facts)| (format!("g{group}"), facts.join(" "))).collect()
@@ -79,12 +79,15 @@ struct Memory {
     homes: BTreeMap<String, u16>,
     batch: Changes,
     counts: Counts,
+    /// How many records took back what was known.
+    withdrawn: i64,
 }
 
 impl Memory {
     fn new() -> Self {
         let batch = Changes::new(&Tiny.changelog());
-        Self { state: State::default(), stored: vec![], homes: BTreeMap::new(), batch, counts: Counts::default() }
+        let counts = Counts::default();
+        Self { state: State::default(), stored: vec![], homes: BTreeMap::new(), batch, counts, withdrawn: 0 }
     }
 
     fn take(&mut self, lying: &Lying) -> Outcome {
@@ -93,6 +96,7 @@ impl Memory {
         self.homes.entry(Tiny::route(&Tiny::group(&record))).or_insert(lying.at.stamp.partition());
         let outcome = self.state.fold(&record, lying.at, &mut self.batch);
         self.counts.add(outcome);
+        self.withdrawn += i64::from(outcome == Outcome::Corrected && lying.value < 0);
         outcome
     }
 
@@ -131,7 +135,12 @@ impl Memory {
 
     fn facts(&mut self) -> Vec<Row> {
         self.state.mark_all_changed();
-        self.state.take_changed(&Tiny)
+        self.changed()
+    }
+
+    /// The groups that changed, without those of which nothing is left.
+    fn changed(&mut self) -> Vec<Row> {
+        self.state.take_changed(&Tiny).into_iter().filter(|(_, facts)| !facts.is_empty()).collect()
     }
 }
 
@@ -180,8 +189,9 @@ proptest! {
         memory.take_all(&arrive(&partitions, &picks));
         let expected = expected(&partitions);
         let facts: usize = expected.iter().map(|(_, facts)| facts.split(' ').count()).sum();
-        prop_assert_eq!((memory.state.facts(), memory.state.groups()), (facts, expected.len()));
-        prop_assert_eq!(memory.counts.new, i64::try_from(facts).unwrap());
+        let groups: BTreeSet<i16> = sent.iter().map(|sent| sent.0).collect();
+        prop_assert_eq!((memory.state.facts(), memory.state.groups()), (facts, groups.len()));
+        prop_assert_eq!(memory.counts.new - memory.withdrawn, i64::try_from(facts).unwrap());
         prop_assert_eq!(memory.counts.read(), i64::try_from(sent.len()).unwrap());
         prop_assert_eq!(memory.facts(), expected);
     }
@@ -246,12 +256,25 @@ proptest! {
         let twice = arrive(&partitions, &picks);
         memory.take_all(&twice);
         memory.commit();
-        let told = i64::try_from(once.len()).unwrap();
-        prop_assert_eq!(memory.rows(), once.len());
-        prop_assert_eq!((memory.counts.new, memory.counts.unchanged, memory.counts.corrected), (told, told, 0));
+        // What takes back a fact that nobody told is filtered, however often it is sent.
+        let told = once.iter().filter(|sent| sent.2 >= 0).count();
+        let (filtered, stored) = (2 * (once.len() - told), told);
+        let counts = [told, told, 0, filtered, 0].map(|count| i64::try_from(count).unwrap());
+        let Counts { new, unchanged, corrected, filtered, rejected } = memory.counts;
+        prop_assert_eq!(([new, unchanged, corrected, filtered, rejected], memory.rows()), (counts, stored));
         memory.state.take_changed(&Tiny);
         memory.take_all(&twice);
         prop_assert!(!memory.state.has_changed());
+    }
+
+    #[test]
+    fn a_withdrawal_of_what_nobody_told_changes_no_group(sent in sent()) {
+        let none: Vec<Sent> = sent.iter().map(|&(group, key, _, to, later)| (group, key, -1, to, later)).collect();
+        let mut memory = Memory::new();
+        memory.take_all(lay(&none, true).iter().flatten());
+        memory.commit();
+        prop_assert!(!memory.state.has_changed());
+        prop_assert_eq!((memory.rows(), memory.state.facts(), memory.counts.filtered), (0, 0, i64::try_from(sent.len()).unwrap()));
     }
 
     #[test]
@@ -262,7 +285,10 @@ proptest! {
         memory.state.take_changed(&Tiny);
         let records: Vec<&Lying> = partitions.iter().flatten().collect();
         let corrected = Lying { value: 77, at: Position { stamp: Stamp::new(9_999, 2), offset: 99 }, ..(*which.get(&records)).clone() };
-        prop_assert_eq!(memory.take(&corrected), Outcome::Corrected);
+        let withdrawn = !memory.facts().iter().any(|(group, facts)| {
+            *group == format!("g{}", corrected.group) && facts.split(' ').any(|fact| fact.starts_with(&format!("{}=", corrected.key)))
+        });
+        prop_assert_eq!(memory.take(&corrected), if withdrawn { Outcome::New } else { Outcome::Corrected });
         let changed: Vec<String> = memory.state.take_changed(&Tiny).into_iter().map(|(group, _)| group).collect();
         prop_assert_eq!(changed, [format!("g{}", corrected.group)]);
         prop_assert!(!memory.state.has_changed());
@@ -276,7 +302,31 @@ proptest! {
         memory.state.forget(gone);
         let stays: Vec<Vec<Lying>> =
             partitions.into_iter().enumerate().filter(|(n, _)| *n != usize::from(gone)).map(|(_, log)| log).collect();
-        prop_assert_eq!(memory.state.take_changed(&Tiny), expected(&stays));
-        prop_assert_eq!(memory.state.groups(), expected(&stays).len());
+        prop_assert_eq!(memory.changed(), expected(&stays));
+        let groups: BTreeSet<i16> = stays.iter().flatten().map(|lying| lying.group).collect();
+        prop_assert_eq!(memory.state.groups(), groups.len());
+    }
+
+    #[test]
+    fn a_withdrawn_fact_is_gone_and_told_again_it_is_new(sent in sent(), which in any::<prop::sample::Index>()) {
+        let partitions = lay(&sent, true);
+        let mut memory = Memory::new();
+        memory.take_all(partitions.iter().flatten());
+        let told: Vec<&Lying> = partitions.iter().flatten().collect();
+        let last = Position { stamp: Stamp::new(9_999, 2), offset: 99 };
+        let told = Lying { value: 7, at: last, ..(*which.get(&told)).clone() };
+        memory.take(&told);
+        let with = (memory.state.facts(), memory.facts());
+        let withdrawal = Lying { value: -1, ..told.clone() };
+        let outcomes = [&withdrawal, &withdrawal, &told].map(|lying| memory.take(lying));
+        prop_assert_eq!(outcomes, [Outcome::Corrected, Outcome::Filtered, Outcome::New]);
+        prop_assert_eq!((memory.state.facts(), memory.facts()), with.clone());
+        memory.take(&withdrawal);
+        prop_assert_eq!(memory.state.facts(), with.0 - 1);
+        let overtaken = Lying { at: Position { stamp: Stamp::new(9_998, 1), offset: 98 }, ..told };
+        prop_assert_eq!(memory.take(&overtaken), Outcome::Unchanged);
+        memory.commit();
+        memory.restart(3);
+        prop_assert_eq!((memory.take(&overtaken), memory.state.facts()), (Outcome::Unchanged, with.0 - 1));
     }
 }

@@ -1,4 +1,5 @@
-//! The smallest pipeline there can be: `group key value`, three words a message.
+//! The smallest pipeline there can be: `group key value`, three words a message. A negative value takes back what was
+//! known under the key.
 
 use std::fmt;
 
@@ -38,6 +39,10 @@ impl Fact for Number {
 
     fn same(&self, other: &Self) -> bool {
         self == other
+    }
+
+    fn is_withdrawal(&self) -> bool {
+        self.value < 0
     }
 }
 
@@ -113,7 +118,10 @@ impl Pipeline for Tiny {
     }
 
     async fn upsert(&self, tx: &mut PgConnection, rows: &[Row]) -> Result<u64, sqlx::Error> {
-        let (groups, facts): (Vec<&str>, Vec<&str>) = rows.iter().map(|(g, f)| (g.as_str(), f.as_str())).unzip();
+        let (gone, kept): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|(_, facts)| facts.is_empty());
+        let gone: Vec<&str> = gone.into_iter().map(|(group, _)| group.as_str()).collect();
+        sqlx::query("DELETE FROM tiny_groups WHERE grp = ANY ($1)").bind(gone).execute(&mut *tx).await?;
+        let (groups, facts): (Vec<&str>, Vec<&str>) = kept.iter().map(|(g, f)| (g.as_str(), f.as_str())).unzip();
         let done = sqlx::query(
             "INSERT INTO tiny_groups AS stored SELECT * FROM unnest($1::text[], $2::text[])
              ON CONFLICT (grp) DO UPDATE SET facts = excluded.facts WHERE stored.facts <> excluded.facts",

@@ -1,0 +1,204 @@
+//! A line of the file: nine columns, found by name, written as a message.
+
+use std::io::Read;
+
+use stream::{Outgoing, csv_records::CsvRecords};
+
+use crate::{
+    day::Day,
+    message,
+    record::{MEASURES, day_of, digits},
+    thousandths::Thousandths,
+};
+
+/// The columns of day and time, in front of [`MEASURES`].
+const WHEN: [&str; 2] = ["Date", "Time"];
+/// What stands where a value was not measured; so does nothing.
+const MISSING: &[u8] = b"?";
+
+/// Where the columns are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Columns {
+    /// The number of fields every row has.
+    width: usize,
+    date: usize,
+    time: usize,
+    /// The place of each of [`MEASURES`].
+    measures: [usize; MEASURES.len()],
+}
+
+impl Columns {
+    /// Finds the columns by their names, in any order, among any others.
+    ///
+    /// # Errors
+    /// A sentence that names the columns that are missing, or the one that is there twice.
+    pub fn find(header: &[String]) -> Result<Self, String> {
+        let mut missing = vec![];
+        let mut place = |name: &str| {
+            let mut found = header.iter().enumerate().filter(|(_, column)| column.trim() == name);
+            match (found.next(), found.next()) {
+                (Some((at, _)), None) => Ok(at),
+                (Some(_), Some(_)) => Err(format!("column `{name}` is in the header twice")),
+                (None, _) => {
+                    missing.push(format!("`{name}`"));
+                    Ok(0)
+                }
+            }
+        };
+        let [date, time] = WHEN.map(&mut place);
+        let mut measures = [0; MEASURES.len()];
+        for (at, name) in measures.iter_mut().zip(MEASURES) {
+            *at = place(name)?;
+        }
+        let found = Self { width: header.len(), date: date?, time: time?, measures };
+        let hint = if header.len() == 1 { "; `;` separates them" } else { "" };
+        match missing.as_slice() {
+            [] => Ok(found),
+            [one] => Err(format!("column {one} is missing from the header{hint}")),
+            _ => Err(format!("columns {} are missing from the header{hint}", missing.join(", "))),
+        }
+    }
+
+    /// Writes the record that `row` is at as a message.
+    ///
+    /// A date or a value that cannot be read is sent as it stands, for the consumer to keep it among the rejects.
+    ///
+    /// # Errors
+    /// The reason, when it has too few or too many fields.
+    pub fn encode<R: Read>(&self, row: &CsvRecords<R>, message: &mut Outgoing) -> Result<(), String> {
+        if row.len() != self.width {
+            return Err(format!("{} fields where the header has {}", row.len(), self.width));
+        }
+        let field = |at: usize| row.field(at).unwrap_or_default().trim_ascii();
+        let (date, time) = (field(self.date), field(self.time));
+        match (day(date), minute(time)) {
+            (Some(day), Some(minute)) => message::begin(day, minute, message),
+            _ => begin_as_it_stands((date, time), message),
+        }
+        for (name, &at) in MEASURES.iter().zip(&self.measures) {
+            message::begin_field(name, &mut message.value);
+            write_value(field(at), &mut message.value);
+        }
+        message.value.push(b'}');
+        Ok(())
+    }
+
+    /// What a person would call the record that `row` is at: `16/12/2006 17:24:00`.
+    pub fn label<R: Read>(&self, row: &CsvRecords<R>) -> String {
+        let text = |at: usize| String::from_utf8_lossy(row.field(at).unwrap_or_default());
+        format!("{} {}", text(self.date).trim_ascii(), text(self.time).trim_ascii())
+    }
+}
+
+/// Reads `16/12/2006` or `1/2/2007`: day, month, year.
+fn day(text: &[u8]) -> Option<Day> {
+    let mut parts = text.splitn(3, |&byte| byte == b'/');
+    let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
+    // Two digits of a year may be of any century.
+    if year.len() != 4 {
+        return None;
+    }
+    day_of(digits(year)?, digits(month)?, digits(day)?)
+}
+
+/// Reads `17:24:00` as a minute of the day, 0 to 1439; a record is of a minute, so that seconds are 00.
+fn minute(text: &[u8]) -> Option<u16> {
+    let mut parts = text.splitn(3, |&byte| byte == b':');
+    let mut next = || parts.next().and_then(digits);
+    let (hour, minute, second) = (next()?, next()?, next()?);
+    (hour < 24 && minute < 60 && second == 0).then_some(hour * 60 + minute)
+}
+
+fn write_value(text: &[u8], out: &mut Vec<u8>) {
+    match Thousandths::parse(text) {
+        Some(value) => value.write(out),
+        None if text.is_empty() || text == MISSING => Thousandths::MISSING.write(out),
+        None => write_as_it_stands(text, out),
+    }
+}
+
+#[cold]
+fn begin_as_it_stands((date, time): (&[u8], &[u8]), message: &mut Outgoing) {
+    message.key.clear();
+    message.key.extend_from_slice(date);
+    message.value.clear();
+    message.value.extend_from_slice(b"{\"Datetime\":");
+    write_as_it_stands(&[date, b" ", time].concat(), &mut message.value);
+}
+
+/// Writes what JSON has for it: a number, or else a string.
+#[cold]
+fn write_as_it_stands(text: &[u8], out: &mut Vec<u8>) {
+    if serde_json::from_slice::<serde_json::Number>(text).is_ok() {
+        out.extend_from_slice(text);
+    } else {
+        let text = String::from_utf8_lossy(text);
+        serde_json::to_writer(out, &*text).expect("a Vec takes all that is written to it");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = "Date;Time;Global_active_power;Global_reactive_power;Voltage;Global_intensity;Sub_metering_1;Sub_metering_2;Sub_metering_3";
+
+    fn check(row: &str, expected: &str) {
+        let columns = Columns::find(&HEADER.split(';').map(str::to_owned).collect::<Vec<_>>()).unwrap();
+        let mut rows = CsvRecords::with_delimiter(row.as_bytes(), b';');
+        rows.read().unwrap();
+        let mut message = Outgoing::default();
+        let said = match columns.encode(&rows, &mut message) {
+            Ok(()) => format!("{} {}", String::from_utf8_lossy(&message.key), String::from_utf8_lossy(&message.value)),
+            Err(reason) => format!("! {reason}"),
+        };
+        assert_eq!(said, expected, "{row}");
+    }
+
+    #[test]
+    fn a_row_becomes_a_message() {
+        check(
+            "16/12/2006;17:24:00;4.216;0.418;234.840;18.400;0.000;1.000;17.000\r\n",
+            r#"2006-12-16 {"Datetime":"2006-12-16 17:24:00","Global_active_power":4.216,"Global_reactive_power":0.418,"Voltage":234.84,"Global_intensity":18.4,"Sub_metering_1":0,"Sub_metering_2":1,"Sub_metering_3":17}"#,
+        );
+        check(
+            "1/2/2007;00:05:00;?;?;?;?;?;?;\n",
+            r#"2007-02-01 {"Datetime":"2007-02-01 00:05:00","Global_active_power":null,"Global_reactive_power":null,"Voltage":null,"Global_intensity":null,"Sub_metering_1":null,"Sub_metering_2":null,"Sub_metering_3":null}"#,
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_sent_as_it_stands() {
+        check(
+            "31/2/2007;00:05:00;1.2345;-1;\"a\"\"b\";1e2;0;0;0\n",
+            r#"31/2/2007 {"Datetime":"31/2/2007 00:05:00","Global_active_power":1.2345,"Global_reactive_power":-1,"Voltage":"a\"b","Global_intensity":1e2,"Sub_metering_1":0,"Sub_metering_2":0,"Sub_metering_3":0}"#,
+        );
+        check("16/12/2006;17:24:00;4.216\n", "! 3 fields where the header has 9");
+    }
+
+    #[test]
+    fn days_and_months_need_no_zeros() {
+        for (text, expected) in [
+            ("1/2/2007", Some("2007-02-01")),
+            ("01/02/2007", Some("2007-02-01")),
+            ("29/2/2008", Some("2008-02-29")),
+            ("29/2/2007", None),
+            ("1/2/07", None),
+            ("1/2/2007/", None),
+            ("1/2", None),
+            ("1/+2/2007", None),
+        ] {
+            assert_eq!(day(text.as_bytes()).map(|day| day.to_string()).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_day_has_1440_minutes() {
+        let times = (0..24).flat_map(|hour| (0..60).map(move |minute| format!("{hour:02}:{minute:02}:00")));
+        let minutes: Vec<Option<u16>> = times.map(|time| minute(time.as_bytes())).collect();
+        assert_eq!(minutes, (0..1440).map(Some).collect::<Vec<_>>());
+        for text in ["24:00:00", "23:60:00", "23:59:01", "23:59", "23:59:00:00", "", "::", "-1:00:00"] {
+            assert_eq!(minute(text.as_bytes()), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The energy pipeline, from message to publication.
+
+use clap::Args;
+use sqlx::PgConnection;
+use stream::{
+    Changelog, Coverage, Hashed, Pipeline, Published, Reading, Tables,
+    copy::{CopyError, CopyFields, CopyRow},
+};
+
+use crate::{
+    aggregates::{DayRow, aggregate},
+    day::Day,
+    fact::MinuteFact,
+    message, publication,
+    record::Record,
+    thousandths::Thousandths,
+};
+
+/// Settings of the consumer that only this pipeline has: none yet.
+#[derive(Args, Clone, Debug)]
+pub struct EnergySettings {}
+
+/// A household's electric power by day, month and quarter.
+#[derive(Clone, Debug)]
+pub struct Energy(pub EnergySettings);
+
+impl Pipeline for Energy {
+    const NAME: &'static str = "energy";
+
+    type Record<'a> = Record;
+    type Group = Day;
+    type Fact = MinuteFact;
+    type Symbols = ();
+    type Row = DayRow;
+
+    fn changelog(&self) -> Changelog {
+        CHANGELOG
+    }
+
+    fn read<'a>(&self, _key: Option<&'a [u8]>, value: &'a [u8]) -> Reading<Record> {
+        message::decode(value)
+    }
+
+    fn group(record: &Record) -> Day {
+        record.day
+    }
+
+    fn route(day: &Day) -> String {
+        day.to_string()
+    }
+
+    fn fact(record: &Record, (): &mut ()) -> MinuteFact {
+        MinuteFact { values: record.values, minute: record.minute }
+    }
+
+    fn encode(day: &Day, fact: &MinuteFact, (): &(), row: &mut CopyRow<'_>) {
+        // A `date` is the days since 2000-01-01.
+        row.i32(day.days());
+        row.i16(i16::try_from(fact.minute).expect("a day has 1,440 minutes"));
+        for value in fact.values {
+            match value.get() {
+                Some(thousandths) => row.i32(thousandths),
+                None => row.null(),
+            }
+        }
+    }
+
+    fn decode(row: &mut CopyFields<'_>, (): &mut ()) -> Result<(Day, MinuteFact), CopyError> {
+        let days = row.i32()?;
+        let day = Day::from_days(days).ok_or_else(|| row.impossible("not a day of the years 1 to 9999"))?;
+        let minute = row.i16()?.try_into().map_err(|error| row.impossible(error))?;
+        let mut values = [Thousandths::MISSING; 7];
+        for value in &mut values {
+            if let Some(stored) = row.i32_or_null()? {
+                *value = Thousandths::from_thousandths(stored).ok_or_else(|| row.impossible("out of range"))?;
+            }
+        }
+        Ok((day, MinuteFact { values, minute }))
+    }
+
+    fn aggregate<'a>(&self, day: &Day, facts: impl Iterator<Item = &'a MinuteFact>, (): &()) -> DayRow {
+        aggregate(*day, facts)
+    }
+
+    async fn upsert(&self, tx: &mut PgConnection, rows: &[DayRow]) -> Result<u64, sqlx::Error> {
+        publication::upsert(tx, rows).await
+    }
+
+    async fn conclude(&self, tx: &mut PgConnection, coverage: &Coverage) -> anyhow::Result<Published> {
+        publication::conclude(tx, coverage).await
+    }
+}
+
+/// Where the facts are stored.
+const CHANGELOG: Changelog = Changelog {
+    table: "energy_changelog",
+    columns: &[
+        "day",
+        "minute",
+        "power_w",
+        "reactive_var",
+        "voltage_mv",
+        "intensity_ma",
+        "sub_metering_1_mwh",
+        "sub_metering_2_mwh",
+        "sub_metering_3_mwh",
+    ],
+    key: &["day", "minute"],
+};
+
+/// What the pipeline keeps in its database.
+pub const TABLES: Tables = Tables {
+    changelog: CHANGELOG,
+    derived: &["daily_energy", "quarterly_energy_data"],
+    hashed: &[
+        Hashed {
+            table: "daily_energy",
+            query: "SELECT (day, minutes, watt_minutes, peak_w, sub_metering_1_mwh, sub_metering_2_mwh,
+                            sub_metering_3_mwh, voltage_mv, voltage_minutes, hour_watt_minutes, hour_minutes)::text
+                    FROM daily_energy ORDER BY day",
+        },
+        Hashed {
+            table: "quarterly_energy_data",
+            query: "SELECT (quarter, total_energy_wh, record_count, watt_minutes, expected_minutes, missing_minutes,
+                            coverage, average_kw, peak_kw, sub_metering_1_wh, sub_metering_2_wh, sub_metering_3_wh,
+                            unmetered_wh, mean_voltage)::text
+                    FROM quarterly_energy_data ORDER BY quarter",
+        },
+    ],
+};

@@ -1,0 +1,56 @@
+//! The file as a source of messages.
+
+use std::io::Read;
+
+use clap::Args;
+use stream::{
+    Outgoing, Row, Source, SourceError,
+    csv_records::{CsvRecord, CsvRecords},
+};
+
+use crate::csv_row::Columns;
+
+/// The topic, unless `--topic` names another.
+pub const TOPIC: &str = "raw_energy";
+
+/// What the energy pipeline lets its producer choose: nothing yet.
+#[derive(Args, Clone, Debug)]
+pub struct MeterSettings {}
+
+/// The rows of a `;`-separated file with a header, one message each.
+pub struct MeterSource<R> {
+    rows: CsvRecords<R>,
+    columns: Columns,
+}
+
+impl<R: Read> MeterSource<R> {
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// When the input is empty, cannot be read, or lacks a column.
+    pub fn open(input: R, _: &MeterSettings) -> Result<Self, SourceError> {
+        let mut rows = CsvRecords::with_delimiter(input, b';');
+        let columns = Columns::find(&rows.header()?).map_err(SourceError::Unusable)?;
+        Ok(Self { rows, columns })
+    }
+}
+
+impl<R: Read + Send> Source for MeterSource<R> {
+    fn next(&mut self, message: &mut Outgoing) -> Result<Option<Row>, SourceError> {
+        Ok(self.rows.read()?.map(|record| match record {
+            CsvRecord::Unreadable(why) => Row::Rejected(why.to_owned()),
+            CsvRecord::Read => match self.columns.encode(&self.rows, message) {
+                Err(reason) => Row::Rejected(reason),
+                Ok(()) => Row::Send,
+            },
+        }))
+    }
+
+    fn line(&self) -> u64 {
+        self.rows.line()
+    }
+
+    fn label(&self) -> String {
+        self.columns.label(&self.rows)
+    }
+}
