@@ -6,11 +6,11 @@
 help: ## lists what can be done
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-17s %s\n", $$1, $$2 }'
 
-demo: ## takes the sample (or DATA=file) from CSV to clusters on this machine; DEMO_KEEP=1 leaves PostgreSQL running
+demo: ## takes the sample (or DATA=file) from file to tables on this machine; PIPELINE=energy; DEMO_KEEP=1 leaves PostgreSQL running
 	@scripts/setup run
 	@echo "building the release binaries (some minutes the first time)" >&2
 	@cargo build --release --bins
-	@cargo run --quiet --release --package demo --bin demo -- $(if $(DATA),--data '$(DATA)')
+	@cargo run --quiet --release --package demo --bin demo -- $(if $(PIPELINE),--pipeline '$(PIPELINE)') $(if $(DATA),--data '$(DATA)')
 
 superset: ## the dashboards at http://localhost:8088 without a cluster, over what DEMO_KEEP=1 make demo left running
 	@scripts/setup build
@@ -51,7 +51,7 @@ bench: ## measures the parts with criterion, and the whole road on real Kafka an
 	@scripts/setup run
 	@scripts/bench
 
-bench-road: ## measures the whole road alone, with ROWS made rows (1000000), and DATA=file as the small input
+bench-road: ## measures the whole road alone, with ROWS made rows (1000000) and DATA=file (docs/BENCHMARKS.md); PIPELINE=energy
 	@scripts/setup run
 	@scripts/bench road
 
@@ -62,11 +62,11 @@ build: ## builds the release binaries
 fmt: ## formats the code
 	@cargo fmt --all
 
-sample: ## writes data/sample_made.csv anew
+sample: ## writes the made samples in data/ anew
 	@cargo run --quiet --package demo --bin make-sample
 
 hash: ## prints the hash of the derived tables at DATABASE_URL
-	@cargo run --quiet --release --package consumer -- --pipeline emissions hash
+	@cargo run --quiet --release --package consumer -- --pipeline '$(or $(PIPELINE),emissions)' hash
 
 clean: ## stops what DEMO_KEEP=1 left running, and removes target/
 	@scripts/postgres down target/demo/postgres --wipe

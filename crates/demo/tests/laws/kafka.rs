@@ -12,6 +12,8 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer},
 };
 
+use crate::datasets::Dataset;
+
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// A broker that lives at least as long as the test.
@@ -44,12 +46,12 @@ impl Brokers {
 }
 
 /// The real broker of the environment. Without one the test says so on the terminal and ends; on CI it fails.
-pub(crate) fn real(test: &str) -> Option<Brokers> {
+pub(crate) fn real<D: Dataset>(test: &str) -> Option<Brokers> {
     let brokers = std::env::var("TEST_KAFKA_BROKERS").ok().filter(|brokers| !brokers.is_empty());
     if brokers.is_none() {
         assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "CI=true, and there is no real Kafka: run make test");
         // Written past the test harness, which keeps what a passing test prints to itself.
-        let line = format!("skipped: {test}: there is no real Kafka (make test with a JDK)\n");
+        let line = format!("skipped: {}: {test}: there is no real Kafka (make test with a JDK)\n", D::PIPELINE);
         std::io::stderr().write_all(line.as_bytes()).unwrap();
     }
     brokers.map(Brokers::Real)

@@ -2,57 +2,99 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
-use crate::kafka::Held;
-
-/// A changelog row: partition, offset, code, country, year, and the bits of its four figures.
-pub(crate) type Change = (i32, i64, String, String, i32, [Option<u64>; 4]);
-/// What is known under a key: country and the bits of the four figures.
-pub(crate) type Known = (String, [Option<u64>; 4]);
-/// All facts, by code and year.
-pub(crate) type Facts = BTreeMap<(String, i32), Known>;
+use crate::{
+    datasets::{Change, Dataset, Facts, Said},
+    kafka::Held,
+};
 
 /// A record's place in the order of all: the greatest timestamp of its partition up to it, partition, offset.
 type Place = (i64, i32, i64);
 
-/// What a record says, if it is a country's.
-fn said(record: &Held) -> Option<((String, i32), Known)> {
-    let value: Value = serde_json::from_slice(record.value.as_deref()?).ok()?;
-    let code = value["iso_code"].as_str().filter(|code| !code.starts_with("OWID_"))?;
-    let year = i32::try_from(value["year"].as_i64()?).ok()?;
-    // −0 is 0.
-    let bits = |field: &str| value[field].as_f64().map(|value| (value + 0.0).to_bits());
-    let figures = ["population", "gdp", "co2", "co2_per_capita"].map(bits);
-    Some(((code.to_owned(), year), (value["country"].as_str()?.to_owned(), figures)))
+/// The books: new, unchanged, corrected, filtered, rejected.
+pub(crate) type Counts = [i64; 5];
+
+/// What one record does; its place in [`Counts`].
+#[derive(Clone, Copy, PartialEq)]
+enum Outcome {
+    New,
+    Unchanged,
+    Corrected,
+    Filtered,
+    Rejected,
 }
 
-/// Every new or corrected fact, where each key's records come from one partition.
-pub(crate) fn changes(records: &[Held]) -> Vec<Change> {
-    let mut facts = Facts::new();
-    let mut changes = Vec::new();
-    for record in records {
-        let Some(((code, year), known)) = said(record) else { continue };
-        if facts.insert((code.clone(), year), known.clone()).as_ref() != Some(&known) {
-            changes.push((record.partition, record.offset, code, known.0, year, known.1));
-        }
+fn said<D: Dataset>(record: &Held) -> Said<D> {
+    record.value.as_deref().map_or(Said::Rejected, D::said)
+}
+
+/// What is known of a key, and whether anything is.
+fn outcome<D: Dataset>(before: Option<&D::Known>, now: &D::Known) -> Outcome {
+    match (before.filter(|known| !D::is_withdrawal(known)), D::is_withdrawal(now)) {
+        (None, true) => Outcome::Filtered,
+        (None, false) => Outcome::New,
+        (Some(before), false) if before == now => Outcome::Unchanged,
+        (Some(_), _) => Outcome::Corrected,
     }
-    changes
 }
 
-/// All facts: the record with the greatest timestamp wins, which never goes back within a partition; then the greater
-/// partition, then the greater offset.
-pub(crate) fn facts(records: &[Held]) -> Facts {
-    let mut winners: BTreeMap<(String, i32), (Place, Known)> = BTreeMap::new();
+/// Every fact that was new, corrected or withdrawn, and the books, where each key's records come from one partition.
+pub(crate) fn changes<D: Dataset>(records: &[Held]) -> (Vec<Change<D>>, Counts) {
+    let mut known = Facts::<D>::new();
+    let (mut changes, mut counts) = (Vec::new(), Counts::default());
+    for record in records {
+        let outcome = match said::<D>(record) {
+            Said::Filtered => Outcome::Filtered,
+            Said::Rejected => Outcome::Rejected,
+            Said::Told(key, now) => {
+                let outcome = outcome::<D>(known.get(&key), &now);
+                if let Outcome::New | Outcome::Corrected = outcome {
+                    known.insert(key.clone(), now.clone());
+                    changes.push((record.partition, record.offset, key, now));
+                }
+                outcome
+            }
+        };
+        counts[outcome as usize] += 1;
+    }
+    (changes, counts)
+}
+
+/// The last word on each key, withdrawals among them: the record with the greatest timestamp wins, which never goes back
+/// within a partition; then the greater partition, then the greater offset.
+pub(crate) fn last_words<D: Dataset>(records: &[Held]) -> Facts<D> {
+    let mut winners: BTreeMap<D::Key, (Place, D::Known)> = BTreeMap::new();
     let mut latest = BTreeMap::new();
     for record in records {
         let max = latest.entry(record.partition).or_insert(0);
         *max = record.timestamp_ms.max(*max);
-        let Some((key, known)) = said(record) else { continue };
+        let Said::Told(key, known) = said::<D>(record) else { continue };
         let place = (*max, record.partition, record.offset);
         if winners.get(&key).is_none_or(|(winner, _)| *winner < place) {
             winners.insert(key, (place, known));
         }
     }
     winners.into_iter().map(|(key, (_, known))| (key, known)).collect()
+}
+
+/// All facts.
+pub(crate) fn facts<D: Dataset>(records: &[Held]) -> Facts<D> {
+    standing::<D>(last_words::<D>(records))
+}
+
+/// What is left when everything withdrawn is gone.
+pub(crate) fn standing<D: Dataset>(mut words: Facts<D>) -> Facts<D> {
+    words.retain(|_, known| !D::is_withdrawal(known));
+    words
+}
+
+/// How many facts these rows tell, each key once.
+pub(crate) fn facts_in<D: Dataset>(lines: &[D::Line]) -> usize {
+    let held = |(offset, line): (i64, &D::Line)| Held {
+        partition: 0,
+        offset,
+        timestamp_ms: 0,
+        key: None,
+        value: Some(D::message_value(line).into_bytes()),
+    };
+    facts::<D>(&(0..).zip(lines).map(held).collect::<Vec<_>>()).len()
 }

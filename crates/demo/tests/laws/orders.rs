@@ -1,14 +1,17 @@
 //! Same facts, same tables: whatever the order, the repetition, the partitions, the keys and the replicas.
 
-use std::{sync::OnceLock, thread};
+use std::thread;
 
 use crate::{
+    datasets::Dataset,
     kafka::{self, Brokers, Outgoing},
+    ledger,
+    random::shuffled,
     road::Road,
-    world::{self, FACTS, Line, ROWS, shuffled},
 };
 
-const SEED: u64 = 7;
+/// The world that the reference is of.
+pub(crate) const SEED: u64 = 7;
 
 /// How records get their partitions.
 #[derive(Clone, Copy, Debug)]
@@ -35,14 +38,13 @@ const fn way(partitions: i32, consumers: usize, keys: Keys, seed: u64) -> Way {
 }
 
 /// The hash of the simplest way: one partition, one consumer, every fact once, in order.
-pub(crate) fn reference() -> &'static str {
-    static REFERENCE: OnceLock<String> = OnceLock::new();
-    REFERENCE.get_or_init(|| {
-        let road = Road::embedded(1);
-        let first = world::world(SEED);
-        let later = world::corrections(&first, SEED);
-        let known = |line: &&Line| !later.iter().any(|other| (other.key(), other.year) == (line.key(), line.year));
-        let last: Vec<Line> = first.iter().filter(known).chain(&later).cloned().collect();
+pub(crate) fn reference<D: Dataset>() -> &'static str {
+    D::reference().get_or_init(|| {
+        let road = Road::<D>::embedded(1);
+        let first = D::world(SEED);
+        let later = D::corrections(&first, SEED);
+        let stays = |line: &&D::Line| !later.iter().any(|other| D::same_key(line, other));
+        let last: Vec<D::Line> = first.iter().filter(stays).chain(&later).cloned().collect();
         road.produce(&last);
         road.consume(1);
         road.check_changelog();
@@ -51,23 +53,23 @@ pub(crate) fn reference() -> &'static str {
 }
 
 /// What is sent, in several goes: shuffled, repeated, corrected, and the corrections repeated.
-pub(crate) fn sendings(seed: u64) -> Vec<Vec<Line>> {
-    let first = world::world(SEED);
-    let later = world::corrections(&first, SEED);
-    let some: Vec<Line> = shuffled(&first, seed + 1).into_iter().take(ROWS / 3).collect();
+pub(crate) fn sendings<D: Dataset>(seed: u64) -> Vec<Vec<D::Line>> {
+    let first = D::world(SEED);
+    let later = D::corrections(&first, SEED);
+    let some: Vec<D::Line> = shuffled(&first, seed + 1).into_iter().take(first.len() / 3).collect();
     vec![shuffled(&first, seed), some, shuffled(&later, seed + 2), shuffled(&later, seed + 3)]
 }
 
-fn travel(road: &Road, way: Way) {
+fn travel<D: Dataset>(road: &Road<D>, way: Way) {
     let mut timestamp_ms = 1_700_000_000_000;
-    for (n, lines) in sendings(way.seed).iter().enumerate() {
+    for (n, lines) in sendings::<D>(way.seed).iter().enumerate() {
         if let Keys::Ours = way.keys {
             road.produce(lines);
         } else {
-            let record = |line: &Line| {
+            let record = |line: &D::Line| {
                 timestamp_ms += 1;
-                let key = matches!(way.keys, Keys::Others).then(|| line.key().as_bytes().to_vec());
-                Outgoing { partition: None, key, value: Some(line.json().into_bytes()), timestamp_ms }
+                let key = matches!(way.keys, Keys::Others).then(|| D::message_key(line).into_bytes());
+                Outgoing { partition: None, key, value: Some(D::message_value(line).into_bytes()), timestamp_ms }
             };
             road.send(&lines.iter().map(record).collect::<Vec<_>>());
         }
@@ -79,28 +81,27 @@ fn travel(road: &Road, way: Way) {
     road.consume(way.consumers);
 }
 
-fn check(brokers: Brokers, way: Way) {
-    let road = Road::on(brokers, way.partitions);
+fn check<D: Dataset>(brokers: Brokers, way: Way) {
+    let road = Road::<D>::on(brokers, way.partitions);
     travel(&road, way);
     if let Keys::None = way.keys {
         road.check_books();
     } else {
         road.check_changelog();
     }
-    assert_eq!(road.hash(), reference(), "{way:?}");
+    assert_eq!(road.hash(), reference::<D>(), "{way:?}");
 }
 
-fn check_all(ways: &[Way], brokers: impl Fn() -> Brokers + Sync) {
+fn check_all<D: Dataset>(ways: &[Way], brokers: impl Fn() -> Brokers + Sync) {
     thread::scope(|scope| {
         for way in ways {
             let brokers = &brokers;
-            scope.spawn(move || check(brokers(), *way));
+            scope.spawn(move || check::<D>(brokers(), *way));
         }
     });
 }
 
-#[test]
-fn every_way_leads_to_the_same_tables() {
+pub(crate) fn every_way_leads_to_the_same_tables<D: Dataset>() {
     let ways = [
         way(1, 1, Keys::Ours, 10),
         way(3, 3, Keys::Ours, 21),
@@ -108,67 +109,59 @@ fn every_way_leads_to_the_same_tables() {
         way(3, 1, Keys::None, 41),
         way(12, 1, Keys::None, 50),
     ];
-    check_all(&ways, crate::embedded);
+    check_all::<D>(&ways, crate::embedded);
 }
 
-#[test]
-fn every_way_leads_to_the_same_tables_on_a_real_kafka() {
-    let Some(brokers) = kafka::real("every way leads to the same tables") else { return };
+pub(crate) fn every_way_leads_to_the_same_tables_on_a_real_kafka<D: Dataset>() {
+    let Some(brokers) = kafka::real::<D>("every way leads to the same tables") else { return };
     let ways = [
         way(1, 2, Keys::Ours, 11),
         way(3, 2, Keys::Others, 20),
         way(12, 3, Keys::Ours, 31),
         way(12, 1, Keys::None, 41),
     ];
-    check_all(&ways, || Brokers::Real(brokers.bootstrap().to_owned()));
+    check_all::<D>(&ways, || Brokers::Real(brokers.bootstrap().to_owned()));
 }
 
-/// All that a run may write, with the time at which it was written.
-fn written(road: &Road) -> Vec<(String, i64)> {
-    let tables = ["emissions_changelog", "country_aggregates", "co2_clusters", "cluster_runs", "co2_cluster_history"];
-    let mut counts: Vec<(String, i64)> = tables
-        .iter()
-        .map(|table| ((*table).to_owned(), road.number(&format!("SELECT count(*) FROM {table}"))))
-        .collect();
-    counts.extend(road.query(
-        "SELECT iso_code, (extract(epoch FROM processing_time) * 1000000)::bigint FROM country_aggregates ORDER BY 1",
-    ));
-    counts
+/// How many rows there are of all that a run may write.
+fn written<D: Dataset>(road: &Road<D>) -> Vec<i64> {
+    [D::CHANGELOG, D::GROUPS].iter().chain(D::DERIVED).map(|table| road.rows(table)).collect()
 }
 
-#[test]
-fn a_second_producer_run_changes_nothing() {
-    let road = Road::embedded(3);
-    let lines = world::world(SEED);
+/// The published rows by name, each with the time at which it was written.
+fn changed_at<D: Dataset>(road: &Road<D>) -> Vec<(String, i64)> {
+    road.query(D::CHANGED_AT)
+}
+
+pub(crate) fn a_second_producer_run_changes_nothing<D: Dataset>() {
+    let road = Road::<D>::embedded(3);
+    let lines = D::world(SEED);
     road.produce(&lines);
     road.consume(2);
-    let (tables, hash) = (written(&road), road.hash());
-    let facts = i64::try_from(FACTS).unwrap();
-    assert_eq!(tables[0].1, facts);
+    let (tables, changed, hash) = (written(&road), changed_at(&road), road.hash());
+    let facts = i64::try_from(ledger::facts_in::<D>(&lines)).unwrap();
+    assert_eq!(tables[0], facts);
     road.produce(&lines);
     road.consume(1);
-    assert_eq!((written(&road), road.hash()), (tables, hash));
+    assert_eq!((written(&road), changed_at(&road), road.hash()), (tables, changed, hash));
     road.check_changelog();
     assert_eq!(road.number("SELECT sum(unchanged)::bigint FROM ingest_accounting"), facts);
 }
 
-#[test]
-fn a_correction_computes_only_its_country_again() {
-    let road = Road::embedded(3);
-    let lines = world::world(SEED);
+pub(crate) fn a_correction_computes_only_its_group_again<D: Dataset>() {
+    let road = Road::<D>::embedded(3);
+    let lines = D::world(SEED);
     road.produce(&lines);
     road.consume(1);
-    let when = |road: &Road| -> Vec<(String, i64)> { written(road).split_off(5) };
-    let before = when(&road);
-    let mut corrected = lines.iter().find(|line| line.key() == "XAG" && line.year == 2000).unwrap().clone();
-    corrected.figures[2] = Some(3.125);
+    let before = changed_at(&road);
+    let (corrected, expected) = D::correction(&lines);
     road.produce(&[corrected]);
     road.consume(1);
-    let after = when(&road);
+    let after = changed_at(&road);
     let changed: Vec<&str> = before.iter().zip(&after).filter(|(b, a)| b != a).map(|(b, _)| &*b.0).collect();
-    assert_eq!(changed, ["XAG"]);
+    assert_eq!(changed, expected);
     road.check_changelog();
     assert_eq!(road.number("SELECT sum(corrected)::bigint FROM ingest_accounting"), 1);
-    // One run for each set of facts.
-    assert_eq!(road.number("SELECT count(*) FROM cluster_runs"), 2);
+    // One publication for each set of facts.
+    assert_eq!(road.number("SELECT value FROM counters WHERE name = 'batch_id'"), 2);
 }

@@ -8,8 +8,8 @@ use std::{
 };
 
 use crate::{
+    datasets::Dataset,
     road::{LIMIT, Road},
-    world::world,
 };
 
 /// The body of an answer, `Err` where the status is not 200.
@@ -45,9 +45,8 @@ fn listed() -> BTreeMap<String, String> {
     cells.map(|cells| (cells[1].trim_matches('`').to_owned(), cells[2].clone())).collect()
 }
 
-#[test]
-fn started_with_the_schema_and_ready_in_the_group() {
-    let road = Road::bare(crate::embedded());
+pub(crate) fn started_with_the_schema_and_ready_in_the_group<D: Dataset>() {
+    let road = Road::<D>::bare(crate::embedded());
     let consumer = road.consumer(&["--listen", "127.0.0.1:0"]).env("LOG_LEVEL", "service=debug,info");
     let mut consumer = consumer.start().unwrap();
     let line = consumer.wait_for_line("answering /startupz", LIMIT).unwrap();
@@ -70,7 +69,7 @@ fn started_with_the_schema_and_ready_in_the_group() {
 
     road.brokers.create_topic(&road.topic, 2, &[]);
     wait_until_ok(address, "/readyz");
-    road.produce(&world(1));
+    road.produce(&D::world(1));
     consumer.wait_for_line("published batch_id 1", LIMIT).unwrap();
     let deadline = Instant::now() + LIMIT;
     let value = |scraped: &str, name: &str| {

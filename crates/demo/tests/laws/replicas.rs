@@ -3,19 +3,18 @@
 use std::{thread, time::Duration};
 
 use crate::{
+    datasets::Dataset,
     kafka,
     orders::{reference, sendings},
-    road::{LIMIT, READ, Road},
-    world::Line,
+    road::{LIMIT, PUBLISHED, READ, Road, lock},
 };
 
 /// A stop takes no longer.
 const STOP: Duration = Duration::from_secs(20);
 
-#[test]
-fn from_one_to_three_and_back_in_mid_run() {
-    let road = Road::on(kafka::best(), 6);
-    let lines: Vec<Line> = sendings(79).concat();
+pub(crate) fn from_one_to_three_and_back_in_mid_run<D: Dataset>() {
+    let road = Road::<D>::on(kafka::best(), 6);
+    let lines = sendings::<D>(79).concat();
     let producer = road.producer(&lines, &["--rate", "60"]).start().unwrap();
     let first = road.follow(&["--batch-size", "7"]);
     road.wait_for("SELECT count(*) FROM ingest_accounting", 1);
@@ -32,13 +31,12 @@ fn from_one_to_three_and_back_in_mid_run() {
     first.stop(STOP).unwrap().expect_code(0).unwrap();
     road.consume(1);
     road.check_changelog();
-    assert_eq!(road.hash(), reference());
+    assert_eq!(road.hash(), reference::<D>());
 }
 
-#[test]
-fn a_stop_in_mid_run_saves_what_is_in_hand() {
-    let road = Road::embedded(3);
-    let lines: Vec<Line> = sendings(80).concat();
+pub(crate) fn a_stop_in_mid_run_saves_what_is_in_hand<D: Dataset>() {
+    let road = Road::<D>::embedded(3);
+    let lines = sendings::<D>(80).concat();
     let producer = road.producer(&lines, &["--rate", "150"]).start().unwrap();
     let consumer = road.follow(&[]);
     road.wait_for("SELECT count(*) FROM ingest_accounting", 2);
@@ -46,24 +44,39 @@ fn a_stop_in_mid_run_saves_what_is_in_hand() {
     assert!(ended.said("stopped"), "{ended}");
     let saved = road.number("SELECT sum(next_offset)::bigint FROM stream_offsets");
     assert_eq!(saved, road.number(READ));
-    assert_eq!(saved, road.number("SELECT sum(published_through)::bigint FROM stream_offsets"), "published on stop");
+    assert_eq!(saved, road.number(PUBLISHED), "published on stop");
     producer.wait(LIMIT).unwrap().expect_code(0).unwrap();
     road.consume(2);
     road.check_changelog();
-    assert_eq!(road.hash(), reference());
+    assert_eq!(road.hash(), reference::<D>());
+}
+
+pub(crate) fn a_stop_publishes_what_was_only_repeated<D: Dataset>() {
+    let road = Road::<D>::embedded(3);
+    let lines = D::world(1);
+    let records = i64::try_from(lines.len()).unwrap();
+    road.produce(&lines);
+    // Publishes when it has caught up for the first time, and then not of itself.
+    let consumer = road.consumer(&["--publish-every", "1h"]).start().unwrap();
+    road.wait_for(PUBLISHED, records);
+    road.produce(&lines);
+    road.wait_for(READ, 2 * records);
+    consumer.stop(STOP).unwrap().expect_code(0).unwrap();
+    assert_eq!(road.number(PUBLISHED), 2 * records);
+    road.check_changelog();
 }
 
 /// A second consumer joins while the first cannot go on, and so must give up half of what it has begun.
-fn joined_while(locked: &'static str) {
-    let road = Road::on(kafka::best(), 4);
-    let sendings = sendings(81);
+fn joined_while<D: Dataset>(locked: &str) {
+    let road = Road::<D>::on(kafka::best(), 4);
+    let sendings = sendings::<D>(81);
     road.produce(&sendings[0]);
     road.consume(1);
     road.produce(&sendings[1]);
     road.produce(&sendings[2]);
     let blocked = "SELECT count(*) FROM pg_stat_activity
                    WHERE wait_event_type = 'Lock' AND datname = current_database()";
-    let (first, mut second) = road.while_locked(locked, || {
+    let (first, mut second) = road.while_locked(&lock(locked), || {
         let first = road.follow(&["--batch-size", "20"]);
         road.wait_for(blocked, 1);
         let second = road.follow(&["--batch-size", "20"]);
@@ -78,15 +91,13 @@ fn joined_while(locked: &'static str) {
     }
     road.consume(1);
     road.check_changelog();
-    assert_eq!(road.hash(), reference());
+    assert_eq!(road.hash(), reference::<D>());
 }
 
-#[test]
-fn joined_in_mid_load() {
-    joined_while("LOCK TABLE emissions_changelog IN ACCESS EXCLUSIVE MODE");
+pub(crate) fn joined_in_mid_load<D: Dataset>() {
+    joined_while::<D>(D::CHANGELOG);
 }
 
-#[test]
-fn joined_in_mid_publication() {
-    joined_while("LOCK TABLE country_aggregates IN ACCESS EXCLUSIVE MODE");
+pub(crate) fn joined_in_mid_publication<D: Dataset>() {
+    joined_while::<D>(D::GROUPS);
 }

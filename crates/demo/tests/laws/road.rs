@@ -1,6 +1,8 @@
 //! One topic, one database, and the three real binaries between them.
 
 use std::{
+    collections::BTreeMap,
+    marker::PhantomData,
     path::PathBuf,
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
@@ -15,9 +17,9 @@ use sqlx::{AssertSqlSafe, Connection, FromRow, PgConnection, postgres::PgRow};
 use tokio::runtime::Runtime;
 
 use crate::{
+    datasets::{Change, Dataset, Facts},
     kafka::{self, Brokers, Held},
-    ledger::{self, Change, Facts},
-    world::{Line, csv},
+    ledger,
 };
 
 /// No program of a test runs for longer.
@@ -26,17 +28,26 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(90);
 /// The number of records read so far.
 pub(crate) const READ: &str = "SELECT coalesce(sum(read), 0)::bigint FROM ingest_accounting";
 
+/// The number of records published so far.
+pub(crate) const PUBLISHED: &str = "SELECT coalesce(sum(published_through), 0)::bigint FROM stream_offsets";
+
 const PASSWORD: &str = "made-for-tests";
 
-/// A road of a test's own.
-pub(crate) struct Road {
+/// What keeps everybody else out of a table.
+pub(crate) fn lock(table: &str) -> String {
+    format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+}
+
+/// A road of a test's own, for the data of one pipeline.
+pub(crate) struct Road<D> {
     pub(crate) brokers: Brokers,
     pub(crate) topic: String,
     database: TestDatabase,
     runtime: Runtime,
+    dataset: PhantomData<D>,
 }
 
-impl Road {
+impl<D: Dataset> Road<D> {
     /// On an embedded broker of its own.
     pub(crate) fn embedded(partitions: i32) -> Self {
         Self::on(Brokers::Embedded(EmbeddedBroker::start().unwrap()), partitions)
@@ -59,14 +70,20 @@ impl Road {
     pub(crate) fn bare(brokers: Brokers) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let database = runtime.block_on(TestDatabase::create()).unwrap();
-        Self { brokers, topic: database.name().replace("tributary_test", "laws"), database, runtime }
+        let topic = database.name().replace("tributary_test", "laws");
+        Self { brokers, topic, database, runtime, dataset: PhantomData }
     }
 
     /// Makes the schema and the roles.
     pub(crate) fn migrate(&self) {
-        let program = Program::new("migrate").unwrap().args(["--pipeline", "emissions", "up"]);
+        let program = Self::program("migrate").args(["up"]);
         let program = program.env("DATABASE_URL", self.database.url()).env("ROLE_PREFIX", "laws");
         program.env("WRITER_PASSWORD", PASSWORD).run(LIMIT).unwrap().expect_code(0).unwrap();
+    }
+
+    /// One of the binaries, told which pipeline it is to serve.
+    fn program(name: &str) -> Program {
+        Program::new(name).unwrap().args(["--pipeline", D::PIPELINE])
     }
 
     /// The URL of the role the consumer has in the field.
@@ -78,17 +95,17 @@ impl Road {
     }
 
     /// Carries rows into the topic with the producer.
-    pub(crate) fn produce(&self, lines: &[Line]) -> Ended {
+    pub(crate) fn produce(&self, lines: &[D::Line]) -> Ended {
         self.producer(lines, &[]).run(LIMIT).unwrap().expect_code(0).unwrap()
     }
 
     /// The producer, with a file of its own.
-    pub(crate) fn producer(&self, lines: &[Line], args: &[&str]) -> Program {
+    pub(crate) fn producer(&self, lines: &[D::Line], args: &[&str]) -> Program {
         static FILES: AtomicU32 = AtomicU32::new(0);
         let name = format!("{}_{}.csv", self.topic, FILES.fetch_add(1, Ordering::Relaxed));
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-        std::fs::write(&path, csv(lines)).unwrap();
-        let program = Program::new("producer").unwrap().args(["--topic", &self.topic, "--input"]).args([path]);
+        std::fs::write(&path, D::file(lines)).unwrap();
+        let program = Self::program("producer").args(["--topic", &self.topic, "--input"]).args([path]);
         program.args(args).env("KAFKA_BROKERS", self.brokers.bootstrap())
     }
 
@@ -104,7 +121,7 @@ impl Road {
 
     /// The consumer in a group of another name.
     pub(crate) fn consumer_in(&self, group: &str, args: &[&str]) -> Program {
-        let program = Program::new("consumer").unwrap().args(["--topic", &self.topic, "--group-id", group]);
+        let program = Self::program("consumer").args(["--topic", &self.topic, "--group-id", group]);
         let program = program.env("KAFKA_BROKERS", self.brokers.bootstrap()).env("DATABASE_URL", self.writer_url());
         program.args(args)
     }
@@ -124,7 +141,7 @@ impl Road {
     /// What `consumer hash` prints.
     pub(crate) fn hash(&self) -> String {
         let ended = self.consumer(&["hash"]).run(LIMIT).unwrap().expect_code(0).unwrap();
-        assert_eq!(ended.stdout.len(), 4, "three tables, and all of them: {:?}", ended.stdout);
+        assert_eq!(ended.stdout.len(), D::HASHED + 1, "each table, and all of them: {:?}", ended.stdout);
         ended.stdout.join("\n")
     }
 
@@ -162,10 +179,10 @@ impl Road {
     }
 
     /// Runs statements while `work` is done, and rolls them back after it.
-    pub(crate) fn while_locked<T>(&self, statement: &'static str, work: impl FnOnce() -> T) -> T {
+    pub(crate) fn while_locked<T>(&self, statement: &str, work: impl FnOnce() -> T) -> T {
         let mut connection = self.runtime.block_on(self.connect());
         self.runtime.block_on(sqlx::raw_sql("BEGIN").execute(&mut connection)).unwrap();
-        self.runtime.block_on(sqlx::raw_sql(statement).execute(&mut connection)).unwrap();
+        self.runtime.block_on(sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut connection)).unwrap();
         let done = work();
         self.runtime.block_on(sqlx::raw_sql("ROLLBACK").execute(&mut connection)).unwrap();
         done
@@ -181,55 +198,57 @@ impl Road {
     }
 
     /// The changelog, in the topic's order.
-    pub(crate) fn changelog(&self) -> Vec<Change> {
-        type Row = (i32, i64, String, String, i32, Option<f64>, Option<f64>, Option<f64>, Option<f64>);
-        let rows: Vec<Row> = self.query(
-            r#"SELECT partition, "offset", iso_code, country, year::integer, population, gdp, co2, co2_per_capita
-               FROM emissions_changelog ORDER BY partition, "offset", id"#,
-        );
-        let change = |(partition, offset, code, country, year, a, b, c, d): Row| {
-            (partition, offset, code, country, year, [a, b, c, d].map(|value| value.map(f64::to_bits)))
-        };
-        rows.into_iter().map(change).collect()
+    pub(crate) fn changelog(&self) -> Vec<Change<D>> {
+        D::changelog(self)
     }
 
     /// The facts that are known now.
-    pub(crate) fn facts(&self) -> Facts {
-        type Row = (String, i32, String, Option<f64>, Option<f64>, Option<f64>, Option<f64>);
-        let rows: Vec<Row> = self.query(
-            "SELECT iso_code, year::integer, country, population, gdp, co2, co2_per_capita FROM emissions_facts",
-        );
-        let fact = |(code, year, country, a, b, c, d): Row| {
-            ((code, year), (country, [a, b, c, d].map(|value| value.map(f64::to_bits))))
-        };
-        rows.into_iter().map(fact).collect()
+    pub(crate) fn facts(&self) -> Facts<D> {
+        D::facts(self)
     }
 
-    /// Asserts that every record is in the books once, and every fact is the one its last record told.
+    /// How many rows a table or a view has.
+    pub(crate) fn rows(&self, table: &str) -> i64 {
+        self.number(&format!("SELECT count(*) FROM {table}"))
+    }
+
+    /// Asserts that every record is in the books once, every fact is the one its last record told, and what is published is
+    /// counted from them.
     pub(crate) fn check_books(&self) {
         let held = self.held();
         self.check_counts(&held);
-        assert_eq!(self.facts(), ledger::facts(&held), "facts");
+        let facts = ledger::facts::<D>(&held);
+        assert_eq!(self.facts(), facts, "facts");
+        D::check_published(self, &facts);
     }
 
     /// Asserts that every record is in the books once.
     pub(crate) fn check_counts(&self, held: &[Held]) {
         let read: Vec<(i32, i64)> = self
             .query("SELECT partition, sum(read)::bigint FROM ingest_accounting GROUP BY partition ORDER BY partition");
-        let mut expected = std::collections::BTreeMap::new();
+        let mut expected = BTreeMap::new();
         held.iter().for_each(|record| *expected.entry(record.partition).or_insert(0_i64) += 1);
         assert_eq!(read, Vec::from_iter(expected), "records read, by partition");
         let next: Vec<(i64,)> = self.query("SELECT coalesce(next_offset, 0) FROM stream_offsets ORDER BY partition");
         let ends: Vec<(i64,)> =
             ends(self.brokers.bootstrap(), &self.topic).unwrap().into_iter().map(|(_, end)| (end,)).collect();
         assert_eq!(next, ends, "next offsets");
-        let rejected = self.number("SELECT coalesce(sum(rejected), 0)::bigint FROM ingest_accounting");
-        assert_eq!(self.number("SELECT count(*) FROM rejects"), rejected, "rejects");
+        assert_eq!(self.rows("rejects"), self.counts()[4], "rejects");
     }
 
-    /// Asserts in addition that the changelog is what the topic says, record by record; for topics with keys.
+    /// Asserts in addition that changelog and books are what the topic says, record by record; for topics with keys.
     pub(crate) fn check_changelog(&self) {
         self.check_books();
-        assert_eq!(self.changelog(), ledger::changes(&self.held()), "changelog");
+        let (changes, counts) = ledger::changes::<D>(&self.held());
+        assert_eq!(self.changelog(), changes, "changelog");
+        assert_eq!(self.counts(), counts, "new, unchanged, corrected, filtered, rejected");
+    }
+
+    /// The books, over all batches.
+    fn counts(&self) -> ledger::Counts {
+        let sum = |outcome: &str| format!("coalesce(sum({outcome}), 0)::bigint");
+        let sums = ["new", "unchanged", "corrected", "filtered", "rejected"].map(sum).join(", ");
+        let rows: Vec<(Vec<i64>,)> = self.query(&format!("SELECT ARRAY[{sums}] FROM ingest_accounting"));
+        rows[0].0.clone().try_into().unwrap()
     }
 }

@@ -5,12 +5,11 @@ use std::time::Duration;
 use demo::process::Running;
 
 use crate::{
+    datasets::Dataset,
     kafka::{self, Brokers},
     orders::{reference, sendings},
-    road::{LIMIT, READ, Road},
+    road::{LIMIT, PUBLISHED, READ, Road},
 };
-
-const PUBLISHED: &str = "SELECT coalesce(sum(published_through), 0)::bigint FROM stream_offsets";
 
 /// What a sleeper does when it is put to sleep.
 #[derive(Clone, Copy)]
@@ -21,9 +20,9 @@ enum Asleep {
     Busy,
 }
 
-fn wakes(brokers: Brokers, asleep: Asleep) {
-    let road = Road::on(brokers, 2);
-    let sendings = sendings(78);
+fn wakes<D: Dataset>(brokers: Brokers, asleep: Asleep) {
+    let road = Road::<D>::on(brokers, 2);
+    let sendings = sendings::<D>(78);
     sendings[..2].iter().for_each(|lines| drop(road.produce(lines)));
     let mut sleeper = road.follow(&["--batch-size", "5"]);
     // A batch or a publication may be under way when it falls asleep, or nothing at all.
@@ -44,10 +43,10 @@ fn wakes(brokers: Brokers, asleep: Asleep) {
     }
     road.consume(1);
     road.check_changelog();
-    assert_eq!(road.hash(), reference());
+    assert_eq!(road.hash(), reference::<D>());
 }
 
-fn records(sendings: &[Vec<crate::world::Line>]) -> i64 {
+fn records<L>(sendings: &[Vec<L>]) -> i64 {
     i64::try_from(sendings.iter().map(Vec::len).sum::<usize>()).unwrap()
 }
 
@@ -61,13 +60,11 @@ fn wait_until_it_knows(sleeper: &mut Running) {
     }
 }
 
-#[test]
-fn an_idle_zombie_wakes() {
-    wakes(crate::embedded(), Asleep::Idle);
+pub(crate) fn an_idle_zombie_wakes<D: Dataset>() {
+    wakes::<D>(crate::embedded(), Asleep::Idle);
 }
 
-#[test]
-fn a_busy_zombie_wakes_on_a_real_kafka() {
-    let Some(brokers) = kafka::real("a busy zombie wakes") else { return };
-    wakes(brokers, Asleep::Busy);
+pub(crate) fn a_busy_zombie_wakes_on_a_real_kafka<D: Dataset>() {
+    let Some(brokers) = kafka::real::<D>("a busy zombie wakes") else { return };
+    wakes::<D>(brokers, Asleep::Busy);
 }

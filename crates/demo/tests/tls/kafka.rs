@@ -5,7 +5,7 @@ use std::io::Write as _;
 use demo::{TestDatabase, kafka::Kafka, process::Program};
 use sqlx::{Connection, PgConnection};
 
-use crate::{LIMIT, WAIT, certificates::Authority, check, folder};
+use crate::{LIMIT, PATIENCE, WAIT, certificates::Authority, check, folder};
 
 const PASSWORD: &str = "a-carriers-password";
 const SCRAM: &str = "SCRAM-SHA-512=[name=carrier,password=a-carriers-password]";
@@ -79,17 +79,17 @@ fn but(settings: &[(&'static str, String)], changes: &[(&'static str, &str)]) ->
     settings.iter().cloned().chain(changed).collect()
 }
 
-fn producer(settings: &[(&'static str, String)]) -> Program {
+fn producer(settings: &[(&'static str, String)], wait: &str) -> Program {
     let path = folder("kafka-input").join("made.csv");
     let row = |year| format!("Made Land,{year},XAA,1000,2000,{year},4\n");
     let rows: String = (1980..1980 + ROWS).map(row).collect();
     std::fs::write(&path, format!("country,year,iso_code,population,gdp,co2,co2_per_capita\n{rows}")).unwrap();
-    let program = Program::new("producer").unwrap().args(["--topic", TOPIC, "--wait", WAIT, "--input"]).args([path]);
+    let program = Program::new("producer").unwrap().args(["--topic", TOPIC, "--wait", wait, "--input"]).args([path]);
     with(program, settings)
 }
 
-fn consumer(url: &str, settings: &[(&'static str, String)]) -> Program {
-    let program = Program::new("consumer").unwrap().args(["--topic", TOPIC, "--wait", WAIT, "--until-end"]);
+fn consumer(url: &str, settings: &[(&'static str, String)], wait: &str) -> Program {
+    let program = Program::new("consumer").unwrap().args(["--topic", TOPIC, "--wait", wait, "--until-end"]);
     with(program.env("DATABASE_URL", url), settings)
 }
 
@@ -133,8 +133,8 @@ fn records_are_carried_by_those_who_are_let_in() {
     let broker = Broker::start(&authority);
     let url = database();
     for (settings, expected) in [(&broker.login, ROWS), (&broker.mutual, 2 * ROWS)] {
-        check(producer(settings), 0, "acknowledged=40", &[PASSWORD]);
-        check(consumer(&url, settings), 0, "saved to PostgreSQL", &[PASSWORD]);
+        check(producer(settings, PATIENCE), 0, "acknowledged=40", &[PASSWORD]);
+        check(consumer(&url, settings, PATIENCE), 0, "saved to PostgreSQL", &[PASSWORD]);
         assert_eq!(read(&url), expected);
     }
 
@@ -148,15 +148,15 @@ fn records_are_carried_by_those_who_are_let_in() {
     ];
     for (changes, why) in wrong {
         let settings = but(&broker.login, &changes);
-        check(producer(&settings), 64, why, &[PASSWORD, "a-wrong-password"]);
-        check(consumer(&url, &settings), 64, why, &[PASSWORD, "a-wrong-password"]);
+        check(producer(&settings, WAIT), 64, why, &[PASSWORD, "a-wrong-password"]);
+        check(consumer(&url, &settings, WAIT), 64, why, &[PASSWORD, "a-wrong-password"]);
     }
     let (certificate, key) = stranger.sign_files("stranger");
     let unknown =
         but(&broker.mutual, &[("KAFKA_SSL_CERTIFICATE_LOCATION", &certificate), ("KAFKA_SSL_KEY_LOCATION", &key)]);
-    check(producer(&unknown), 64, "alert", &[]);
+    check(producer(&unknown, WAIT), 64, "alert", &[]);
 
     let settings = broker.login.clone();
     drop(broker.kafka);
-    check(producer(&settings), 69, "Connection refused", &[PASSWORD]);
+    check(producer(&settings, WAIT), 69, "Connection refused", &[PASSWORD]);
 }

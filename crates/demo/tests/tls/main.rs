@@ -15,6 +15,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// How long a program waits for a server that does not let it in: long enough for several tries.
 const WAIT: &str = "3s";
+/// And for one that does, however busy the machine is.
+const PATIENCE: &str = "30s";
 
 /// An empty folder of a test's own.
 fn folder(name: &str) -> PathBuf {

@@ -138,7 +138,7 @@ fn certificates_are_verified_on_both_sides() {
 fn a_server_without_tls_is_used_unless_tls_is_asked_for() {
     let url = TestDatabase::named_only().unwrap().server_url().to_owned();
     let status = |query: &str| {
-        let program = Program::new("migrate").unwrap().args(["--wait", WAIT, "status"]);
+        let program = Program::new("migrate").unwrap().args(["--pipeline", "emissions", "--wait", WAIT, "status"]);
         program.env("DATABASE_URL", format!("{url}?{query}"))
     };
     status("sslmode=prefer").run(LIMIT).unwrap().expect_code(0).unwrap();

@@ -3,9 +3,9 @@
 use crate::{
     copy::{self, CopyRates},
     kafka_tools::{self, ConsumerRates, Setting},
-    made::Input,
     road::SORTED,
     servers::{Servers, folder},
+    subject::Subject,
 };
 
 /// Records or rows a second.
@@ -25,12 +25,12 @@ pub(crate) struct Ceilings {
 ///
 /// # Errors
 /// When a tool fails.
-pub(crate) async fn measure(input: &Input, servers: &Servers) -> anyhow::Result<Ceilings> {
+pub(crate) async fn measure(subject: &Subject, records: u32, servers: &Servers) -> anyhow::Result<Ceilings> {
     let payloads = folder().join("payloads.json");
     kafka_tools::sample(servers, SORTED, &payloads).await?;
-    let producer = kafka_tools::produce(servers, Setting::Untuned, (input.rows, &payloads)).await?;
-    let producer_tuned = kafka_tools::produce(servers, Setting::Tuned, (input.rows, &payloads)).await?;
-    let consumer = kafka_tools::consume(servers, SORTED, input.rows).await?;
-    let copy = copy::measure(servers, SORTED, &folder().join("copy")).await?;
+    let producer = kafka_tools::produce(servers, Setting::Untuned, (records, &payloads)).await?;
+    let producer_tuned = kafka_tools::produce(servers, Setting::Tuned, (records, &payloads)).await?;
+    let consumer = kafka_tools::consume(servers, SORTED, records).await?;
+    let copy = copy::measure(servers, (SORTED, subject.changelog), &folder().join("copy")).await?;
     Ok(Ceilings { producer, producer_tuned, consumer, copy })
 }

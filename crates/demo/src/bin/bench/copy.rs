@@ -38,12 +38,16 @@ pub(crate) struct CopyRates {
 ///
 /// # Errors
 /// When psql is missing or fails, or not all rows arrive.
-pub(crate) async fn measure(servers: &Servers, database: &str, folder: &Path) -> anyhow::Result<CopyRates> {
-    let psql = Psql { servers, database };
+pub(crate) async fn measure(
+    servers: &Servers,
+    (database, changelog): (&str, &str),
+    folder: &Path,
+) -> anyhow::Result<CopyRates> {
+    let psql = Psql { servers, database, changelog };
     drop(std::fs::remove_dir_all(folder));
     std::fs::create_dir_all(folder)?;
     let all = folder.join("all.copy");
-    psql.run(&format!("\\copy emissions_changelog TO '{}' WITH (FORMAT binary)\n", all.display())).await?;
+    psql.run(&format!("\\copy {changelog} TO '{}' WITH (FORMAT binary)\n", all.display())).await?;
     let (from, into) = (all.clone(), folder.to_path_buf());
     let split = tokio::task::spawn_blocking(move || split(BufReader::with_capacity(1 << 20, File::open(from)?), &into));
     let (batches, rows) = split.await?.context("the changelog's copy cannot be split into batches")?;
@@ -59,14 +63,16 @@ pub(crate) async fn measure(servers: &Servers, database: &str, folder: &Path) ->
 struct Psql<'a> {
     servers: &'a Servers,
     database: &'a str,
+    changelog: &'a str,
 }
 
 impl Psql<'_> {
     /// Copies files into a new table, each file a transaction; rows a second.
     async fn copy(&self, files: &[PathBuf], rows: u32) -> anyhow::Result<f64> {
-        let mut script = "DROP TABLE IF EXISTS copied;\n\
-                          CREATE TABLE copied (LIKE emissions_changelog INCLUDING ALL);\nCHECKPOINT;\n"
-            .to_owned();
+        let mut script = format!(
+            "DROP TABLE IF EXISTS copied;\nCREATE TABLE copied (LIKE {} INCLUDING ALL);\nCHECKPOINT;\n",
+            self.changelog
+        );
         script.push_str(CLOCK);
         for file in files {
             writeln!(script, "BEGIN;\n\\copy copied FROM '{}' WITH (FORMAT binary)\nCOMMIT;", file.display())?;

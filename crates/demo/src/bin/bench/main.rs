@@ -3,14 +3,17 @@
 mod ceilings;
 mod child;
 mod copy;
+mod emissions;
+mod energy;
+mod files;
 mod host;
 mod kafka_tools;
-mod made;
 mod rating;
 mod report;
 mod road;
 mod servers;
 mod settings;
+mod subject;
 mod table;
 
 use std::process::ExitCode;
@@ -48,12 +51,15 @@ async fn main() -> ExitCode {
 async fn measure(settings: &Settings) -> anyhow::Result<()> {
     let folder = servers::folder();
     std::fs::create_dir_all(&folder)?;
-    let input = made::files(&folder, settings).await?;
+    let subject = settings.pipeline.subject();
+    let (into, chosen) = (folder.clone(), settings.clone());
+    let input = tokio::task::spawn_blocking(move || (subject.files)(&into, &chosen)).await??;
     let servers = servers::start().await?;
     let host = host::describe(&servers).await?;
-    let road = road::travel(&input, &servers).await?;
-    let ceilings = ceilings::measure(&input, &servers).await?;
-    let report = report::write(&report::Measured { input: &input, host: &host, road: &road, ceilings: &ceilings });
+    let road = road::travel(subject, &input, &servers).await?;
+    let ceilings = ceilings::measure(subject, road.sorted.producer.records, &servers).await?;
+    let report =
+        report::write(&report::Measured { subject, input: &input, host: &host, road: &road, ceilings: &ceilings });
     let path = folder.join("result.md");
     std::fs::write(&path, &report)?;
     println!("{report}");

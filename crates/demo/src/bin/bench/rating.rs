@@ -1,17 +1,10 @@
 //! What was hoped for, beside what was measured; a miss is said as plainly as a hit.
 
-use crate::{
-    made::Input,
-    road::{Road, Run, Trip},
-    table::grouped,
-};
-
-/// Rows from which on the targets of a large input hold.
-const LARGE: u32 = 5_000_000;
+use crate::{road::Run, table::grouped};
 
 /// What the producer's queue takes when it is full, which that of a small file never is: 32 MiB of records, and some
 /// 200 bytes beside each of 150,000. Memory that grows with the file is beyond it.
-const QUEUE_MIB: f64 = 64.0;
+pub(crate) const QUEUE_MIB: f64 = 64.0;
 
 /// Which side of the target is good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,11 +24,11 @@ pub(crate) struct Rating {
 }
 
 impl Rating {
-    fn at_most(what: &'static str, target: f64, measured: f64, unit: &'static str) -> Self {
+    pub(crate) fn at_most(what: &'static str, target: f64, measured: f64, unit: &'static str) -> Self {
         Self { what, sense: Sense::AtMost, target, measured, unit }
     }
 
-    fn at_least(what: &'static str, target: f64, measured: f64, unit: &'static str) -> Self {
+    pub(crate) fn at_least(what: &'static str, target: f64, measured: f64, unit: &'static str) -> Self {
         Self { what, sense: Sense::AtLeast, target, measured, unit }
     }
 
@@ -81,40 +74,6 @@ pub(crate) fn ready_without_join_ms(run: &Run) -> Option<f64> {
 /// Bytes of the consumer's memory that a fact takes: what a run's peak is above the small one's, a fact.
 pub(crate) fn bytes_a_fact(run: &Run, small: &Run) -> f64 {
     (run.cost.peak_mib - small.cost.peak_mib) * 1_048_576.0 / f64::from(run.facts.saturating_sub(small.facts))
-}
-
-/// All targets that this input can tell of.
-pub(crate) fn ratings(input: &Input, road: &Road, largest_binary_mib: f64) -> Vec<Rating> {
-    let Trip { producer: small_producer, consumer: small } = road.typical_small();
-    let (sorted, shuffled) = (&road.sorted.consumer, &road.shuffled.consumer);
-    let whole_s = small.cost.took.as_secs_f64();
-    let floor = if input.rows < LARGE { 550e3 } else { 650e3 };
-    let producer_growth_mib = road.sorted.producer.cost.peak_mib - small_producer.cost.peak_mib;
-    let mut ratings = vec![
-        Rating::at_most("small: consumer without the join", 0.35, whole_s - join_s(small), "s"),
-        Rating::at_most("small: consumer with it", 0.8, whole_s, "s"),
-        Rating::at_most("small: consumer's peak memory", 40.0, small.cost.peak_mib, "MiB"),
-        Rating::at_most(
-            "consumer: start to ready, no join",
-            200.0,
-            ready_without_join_ms(small).unwrap_or(f64::NAN),
-            "ms",
-        ),
-        Rating::at_least("sorted: consumer", floor, records_per_s(sorted), "records/s"),
-        Rating::at_least("shuffled: consumer", floor, records_per_s(shuffled), "records/s"),
-        Rating::at_most("sorted: memory a fact", 80.0, bytes_a_fact(sorted, small), "B"),
-        Rating::at_most("shuffled: memory a fact", 80.0, bytes_a_fact(shuffled, small), "B"),
-        Rating::at_least("sorted: producer", 500e3, records_per_s(&road.sorted.producer), "records/s"),
-        Rating::at_least("shuffled: producer", 500e3, records_per_s(&road.shuffled.producer), "records/s"),
-        Rating::at_most("producer: memory above the small file's", QUEUE_MIB, producer_growth_mib, "MiB"),
-        Rating::at_most("largest binary", 15.0, largest_binary_mib, "MiB"),
-    ];
-    if input.rows >= LARGE {
-        ratings.push(Rating::at_most("sorted: consumer's peak memory", 500.0, sorted.cost.peak_mib, "MiB"));
-        ratings.push(Rating::at_most("shuffled: consumer's peak memory", 500.0, shuffled.cost.peak_mib, "MiB"));
-        ratings.push(Rating::at_most("all facts loaded at assignment", 10.0, load_s(&road.restart), "s"));
-    }
-    ratings
 }
 
 #[cfg(test)]

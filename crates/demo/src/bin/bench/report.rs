@@ -4,15 +4,16 @@ use crate::{
     ceilings::Ceilings,
     copy::BATCH,
     host::{self, Host},
-    made::{self, Input},
-    rating::{self, records_per_s},
+    rating::{self, Rating, records_per_s},
     road::{Road, Run},
+    subject::{Input, Subject},
     table::{grouped, table},
 };
 
 /// All that is told.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Measured<'a> {
+    pub(crate) subject: &'static Subject,
     pub(crate) input: &'a Input,
     pub(crate) host: &'a Host,
     pub(crate) road: &'a Road,
@@ -21,43 +22,31 @@ pub(crate) struct Measured<'a> {
 
 /// Writes the whole result.
 pub(crate) fn write(measured: &Measured<'_>) -> String {
-    let Measured { input, host, road, ceilings } = measured;
-    let rows = f64::from(input.rows);
+    let Measured { subject, input, host, road, ceilings } = measured;
+    let rows = f64::from(road.sorted.producer.records);
     [
-        format!("# The road with {} rows\n\n", grouped(rows)),
+        format!("# The road of {} with {} rows\n\n", subject.pipeline, grouped(rows)),
         host.lines.iter().map(|line| format!("- {line}\n")).collect(),
         format!("- load when it ended: {}\n", host::load()),
-        format!("- command: {}\n- {}\n\n", command(), inputs(input, road)),
+        format!("- command: {}\n- {}\n\n", command(), (subject.in_words)(input, road)),
         "## The programs, from start to end\n\n".to_owned(),
         programs(road),
         format!("\n{}\n\n", memory(road)),
         "## Beside the ceilings of the same run\n\n".to_owned(),
         beside(road, ceilings),
         "\n## Against the targets\n\n".to_owned(),
-        targets(input, road, host),
+        targets(subject, road, host),
     ]
     .concat()
 }
 
 fn command() -> String {
-    let set = ["ROWS", "DATA"].into_iter().filter_map(|name| {
+    let set = ["PIPELINE", "ROWS", "DATA"].into_iter().filter_map(|name| {
         let value = std::env::var(name).ok().filter(|value| !value.is_empty())?;
         // Where someone's file lies is nobody's business; what it is called says enough.
         Some(format!(" {name}={}", value.rsplit('/').next().unwrap_or_default()))
     });
     format!("`make bench-road{}`", set.collect::<String>())
-}
-
-fn inputs(input: &Input, road: &Road) -> String {
-    let countries = grouped(f64::from(made::countries(input.rows)));
-    let small = &road.typical_small().consumer;
-    let kind = if input.small_is_made { "made rows" } else { "rows of the file that was given" };
-    format!(
-        "input: {countries} made countries (the groups) of 123 years each, the last perhaps fewer, sorted and shuffled; \
-         small: {} {kind}, {} facts",
-        grouped(small.records.into()),
-        grouped(small.facts.into())
-    )
 }
 
 fn programs(road: &Road) -> String {
@@ -74,9 +63,11 @@ fn programs(road: &Road) -> String {
         row("sorted again: producer", &road.again.producer),
         row("sorted again: consumer, nothing new", &road.again.consumer),
         row("restart: consumer, nothing to read", &road.restart),
-        row("shuffled: producer", &road.shuffled.producer),
-        row("shuffled: consumer", &road.shuffled.consumer),
     ]);
+    if let Some(shuffled) = &road.shuffled {
+        rows.push(row("shuffled: producer", &shuffled.producer));
+        rows.push(row("shuffled: consumer", &shuffled.consumer));
+    }
     table(header, &rows)
 }
 
@@ -100,12 +91,13 @@ fn row(name: &str, run: &Run) -> [String; 9] {
 fn memory(road: &Road) -> String {
     let small = &road.typical_small().consumer;
     let figure = |run: &Run| format!("{:.0}", rating::bytes_a_fact(run, small));
+    let shuffled = road.shuffled.as_ref().map(|trip| format!("shuffled {} B, ", figure(&trip.consumer)));
+    let shuffled = shuffled.unwrap_or_default();
     format!(
         "`ready` is from the process's start until it says so, without the group join, which stands beside it, and with the load. \
-         Memory a fact (peak above that of the small run of median time, by facts above its): sorted {} B, shuffled {} B, \
+         Memory a fact (peak above that of the small run of median time, by facts above its): sorted {} B, {shuffled}\
          loaded at a restart {} B; sorted, sent and stored again {} B.",
         figure(&road.sorted.consumer),
-        figure(&road.shuffled.consumer),
         figure(&road.restart),
         figure(&road.again.consumer),
     )
@@ -132,8 +124,9 @@ fn batch() -> f64 {
     u32::try_from(BATCH).map_or(f64::INFINITY, f64::from)
 }
 
-fn targets(input: &Input, road: &Road, host: &Host) -> String {
-    let rows: Vec<_> =
-        rating::ratings(input, road, host.largest_binary_mib).iter().map(rating::Rating::cells).collect();
+fn targets(subject: &Subject, road: &Road, host: &Host) -> String {
+    let mut ratings = (subject.ratings)(road);
+    ratings.push(Rating::at_most("largest binary", 15.0, host.largest_binary_mib, "MiB"));
+    let rows: Vec<_> = ratings.iter().map(Rating::cells).collect();
     table(["target", "asked for", "measured", "verdict"], &rows)
 }

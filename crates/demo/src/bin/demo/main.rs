@@ -1,13 +1,16 @@
 //! `make demo`: takes a file through the three real binaries, and shows what they made of it.
 
+mod books;
+mod emissions;
+mod energy;
 mod input;
+mod outcome;
+mod pipeline;
 mod printout;
 mod report;
 mod road;
-mod scatter;
 mod servers;
 mod settings;
-mod tables;
 mod words;
 
 use std::process::ExitCode;
@@ -15,7 +18,13 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{road::Stuck, settings::Settings};
+use crate::{
+    emissions::Emissions,
+    energy::Energy,
+    pipeline::Pipeline,
+    road::Stuck,
+    settings::{Choice, Settings},
+};
 
 /// What a shell expects of a program that Ctrl-C has ended.
 const INTERRUPTED: u8 = 130;
@@ -29,7 +38,7 @@ async fn main() -> ExitCode {
             eprintln!("\nstopped; nothing is left running");
             ExitCode::from(INTERRUPTED)
         }
-        done = show(&settings) => match done {
+        done = show_chosen(&settings) => match done {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("{error:#}");
@@ -39,15 +48,22 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn show(settings: &Settings) -> anyhow::Result<()> {
-    let input = input::Input::open(settings)?;
+async fn show_chosen(settings: &Settings) -> anyhow::Result<()> {
+    match settings.pipeline {
+        Choice::Emissions => show::<Emissions>(settings).await,
+        Choice::Energy => show::<Energy>(settings).await,
+    }
+}
+
+async fn show<P: Pipeline>(settings: &Settings) -> anyhow::Result<()> {
+    let input = input::Input::open::<P>(settings)?;
     let servers = servers::start(settings, &input).await?;
     printout::opening(&input, &servers);
-    let road = road::travel(&input, &servers).await?;
-    let tables = tables::read(&servers, &road).await?;
-    road::check_balance(&road, &tables)?;
-    printout::result(&input, &road, &tables);
-    let report = report::write(&input, &road, &tables)?;
+    let road = road::travel::<P>(&input, &servers).await?;
+    let outcome = outcome::read::<P>(&servers, &road).await?;
+    road::check_balance(&road, &outcome.books)?;
+    printout::result::<P>(&input, &road, &outcome);
+    let report = report::write::<P>(&input, &road, &outcome)?;
     printout::closing(&report, settings, &servers);
     servers.end(settings.keep)
 }

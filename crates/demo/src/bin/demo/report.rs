@@ -6,138 +6,47 @@ use anyhow::Context;
 
 use crate::{
     input::Input,
+    outcome::Outcome,
+    pipeline::Pipeline,
     printout::counts,
     road::Road,
-    scatter::{Point, colour, draw, escape},
     servers::folder,
-    tables::{Member, Tables},
-    words::{MADE, billions, figure, grouped, input_in_words, label, run_in_words, seconds},
+    words::{escape, seconds},
 };
 
-/// Names written into the plot, per cluster: more would cover each other.
-const NAMED_POINTS: usize = 3;
-
 /// Writes the report, and gives its path.
-pub(crate) fn write(input: &Input, road: &Road, tables: &Tables) -> anyhow::Result<PathBuf> {
+pub(crate) fn write<P: Pipeline>(input: &Input, road: &Road, outcome: &Outcome<P::Tables>) -> anyhow::Result<PathBuf> {
     let path = folder().join("report.html");
-    std::fs::write(&path, html(input, road, tables)).with_context(|| format!("cannot write {}", path.display()))?;
+    let html = html::<P>(input, road, outcome);
+    std::fs::write(&path, html).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)
 }
 
-fn html(input: &Input, road: &Road, tables: &Tables) -> String {
-    let made = if input.made { format!("<p class=\"made\">This is {MADE}.</p>\n") } else { String::new() };
-    let source = if input.made {
-        "The sample is made by the project's own generator."
-    } else {
-        "Where the file is Our World in Data's CO₂ data set: licence CC BY 4.0, github.com/owid/co2-data."
-    };
+fn html<P: Pipeline>(input: &Input, road: &Road, outcome: &Outcome<P::Tables>) -> String {
+    let made = input.made.map(|made| format!("<p class=\"made\">This is {made}.</p>\n")).unwrap_or_default();
+    let source = if input.made.is_some() { "The sample is made by the project's own generator." } else { P::SOURCE };
+    let title = P::TITLE;
     [
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n".to_owned(),
-        "<meta name=\"viewport\" content=\"width=device-width\">\n<title>Tributary: countries by emissions</title>\n"
-            .to_owned(),
+        format!("<meta name=\"viewport\" content=\"width=device-width\">\n<title>Tributary: {title}</title>\n"),
         format!("<style>\n{}</style>\n", include_str!("report.css")),
-        format!("<h1>Countries by emissions</h1>\n<p class=\"soft\">{}</p>\n{made}", escape(&input_in_words(input))),
-        scatter(tables),
-        clusters(tables),
-        accounting(input, road, tables),
-        left_out(tables),
+        format!("<h1>{title}</h1>\n<p class=\"soft\">{}</p>\n{made}", escape(&input.in_words())),
+        P::report(&outcome.tables),
+        accounting::<P>(input, road, outcome),
+        P::remarks(&outcome.tables),
         format!("<footer>Made by Tributary's demonstration. {source}</footer>\n</html>\n"),
     ]
     .concat()
 }
 
-fn scatter(tables: &Tables) -> String {
-    let points: Vec<Point> = tables.members.iter().filter_map(|member| point(member, tables)).collect();
-    let hidden = tables.members.len() - points.len();
-    let plot = draw(&points, ("mean gdp, international-$ of 2011 a year", "mean CO₂, million tonnes a year"));
-    let hidden = match hidden {
-        0 => String::new(),
-        hidden => format!(
-            "<p class=\"soft\">{} countries with a mean of 0 or less cannot be drawn on log axes.</p>\n",
-            grouped(hidden)
-        ),
-    };
-    let keys: String = tables
-        .clusters
-        .iter()
-        .map(|cluster| {
-            let (key, name) = (key(cluster.cluster), label(cluster.cluster, tables.clusters.len()));
-            format!("<li>{key}{name} ({})</li>", grouped(cluster.num_countries))
-        })
-        .collect();
-    format!("<h2>CO₂ and economy</h2>\n<ul class=\"legend\">{keys}</ul>\n{plot}{hidden}")
-}
-
-/// A country as a point; `None` where it has no place on a log axis.
-fn point(member: &Member, tables: &Tables) -> Option<Point> {
-    let (x, y) = (member.gdp.filter(|gdp| *gdp > 0.0)?, member.co2_mt.filter(|co2| *co2 > 0.0)?);
-    let best_known = tables.best_known(member.cluster);
-    let named = best_known.iter().take(NAMED_POINTS).any(|name| *name == member.country);
-    let title = format!(
-        "{}: cluster {}, {} Mt CO₂ a year, gdp {} bn int-$ a year",
-        member.country,
-        member.cluster,
-        figure(member.co2_mt),
-        billions(member.gdp),
-    );
-    let group = usize::try_from(member.cluster).ok()?;
-    Some(Point { x, y, group, name: named.then(|| member.country.clone()), title })
-}
-
-/// The dot that stands for a cluster's colour.
-fn key(cluster: i32) -> String {
-    let colour = usize::try_from(cluster).map_or("#888", colour);
-    format!("<span class=\"key\" style=\"background:{colour}\"></span>")
-}
-
-fn clusters(tables: &Tables) -> String {
-    let Some(run) = &tables.run else { return "<h2>Clusters</h2>\n<p>No model has run.</p>\n".to_owned() };
-    let mut html = format!(
-        "<h2>Clusters</h2>\n<p class=\"soft\">{}</p>\n<table>\n<tr><th>cluster<th class=\"n\">countries\
-         <th class=\"n\">CO₂, Mt a year<th class=\"n\">t per person<th class=\"n\">gdp, bn int-$\
-         <th class=\"n\">silhouette<th>best known\n",
-        escape(&run_in_words(run)),
-    );
-    for cluster in &tables.clusters {
-        writeln!(
-            html,
-            "<tr><td class=\"label\">{}{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td>{}",
-            key(cluster.cluster),
-            label(cluster.cluster, tables.clusters.len()),
-            grouped(cluster.num_countries),
-            figure(cluster.co2_mt),
-            figure(cluster.co2_per_capita_t),
-            billions(cluster.gdp),
-            figure(cluster.silhouette),
-            escape(&tables.best_known(cluster.cluster).join(", ")),
-        )
-        .expect("a String takes all text");
-    }
-    html + "</table>\n<p class=\"soft\">Means over a cluster's countries, each of them a mean over its years.</p>\n"
-}
-
-fn accounting(input: &Input, road: &Road, tables: &Tables) -> String {
+fn accounting<P: Pipeline>(input: &Input, road: &Road, outcome: &Outcome<P::Tables>) -> String {
     let mut html = "<h2>The road, and books that balance</h2>\n<table class=\"road\">\n".to_owned();
-    for (name, count) in counts(input, road, tables) {
+    for (name, count) in counts::<P>(input, road, outcome) {
         writeln!(html, "<tr><td class=\"n\">{count}<td>{}", escape(&name)).expect("a String takes all text");
     }
     html.push_str("</table>\n<h2>Time</h2>\n<table class=\"road\">\n");
     for step in &road.steps {
         writeln!(html, "<tr><td class=\"n\">{}<td>{}", seconds(step.took), step.name).expect("a String takes all text");
-    }
-    html + "</table>\n"
-}
-
-fn left_out(tables: &Tables) -> String {
-    let mut html = format!("<h2>Not clustered: {}</h2>\n<table class=\"road\">\n", grouped(tables.not_clustered()));
-    for left_out in &tables.left_out {
-        let (reason, names) = (escape(&left_out.reason), escape(&left_out.countries.join(", ")));
-        writeln!(
-            html,
-            "<tr><td class=\"n\">{}<td>{reason}<br><span class=\"soft\">{names}</span>",
-            left_out.countries.len()
-        )
-        .expect("a String takes all text");
     }
     html + "</table>\n"
 }

@@ -10,9 +10,10 @@ use demo::{
 use sqlx::{Connection, PgConnection};
 
 use crate::{
+    books::{self, Books},
     input::{Input, PARTITIONS},
+    pipeline::Pipeline,
     servers::{Servers, folder},
-    tables::{self, Tables},
 };
 
 /// How often a program that runs is looked at.
@@ -73,20 +74,19 @@ pub(crate) struct Road {
 }
 
 /// Takes the input down the road.
-pub(crate) async fn travel(input: &Input, servers: &Servers) -> anyhow::Result<Road> {
+pub(crate) async fn travel<P: Pipeline>(input: &Input, servers: &Servers) -> anyhow::Result<Road> {
     let mut steps = Vec::new();
-    steps.push(run("migrate up", migrate(servers)?).await?);
+    steps.push(run("migrate up", migrate::<P>(servers)?).await?);
     let batches_before = last_batch(servers).await?;
     let before = written(input, servers).await?;
-    steps.push(run("producer", producer(input, servers)?).await?);
+    steps.push(run("producer", producer::<P>(input, servers)?).await?);
     let sent = written(input, servers).await? - before;
-    steps.push(run("consumer --until-end", consumer(input, servers)?).await?);
+    steps.push(run("consumer --until-end", consumer::<P>(input, servers)?).await?);
     Ok(Road { steps, sent, fresh: servers.are_fresh(), batches_before })
 }
 
 /// Refuses to show figures that contradict each other.
-pub(crate) fn check_balance(road: &Road, tables: &Tables) -> anyhow::Result<()> {
-    let books = &tables.books;
+pub(crate) fn check_balance(road: &Road, books: &Books) -> anyhow::Result<()> {
     ensure!(books.balance(), "the books do not balance: {books:?}");
     ensure!(
         !road.fresh || books.read == road.sent,
@@ -97,8 +97,8 @@ pub(crate) fn check_balance(road: &Road, tables: &Tables) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn migrate(servers: &Servers) -> anyhow::Result<Program> {
-    let program = with_postgres_variables(Program::new("migrate")?).args(["--pipeline", "emissions", "up"]);
+fn migrate<P: Pipeline>(servers: &Servers) -> anyhow::Result<Program> {
+    let program = with_postgres_variables(Program::new("migrate")?).args(["--pipeline", P::NAME, "up"]);
     let program = program.env("DATABASE_URL", &servers.database_url);
     Ok(match servers.writer() {
         Some((_, password)) => program.env("WRITER_PASSWORD", password),
@@ -106,18 +106,18 @@ fn migrate(servers: &Servers) -> anyhow::Result<Program> {
     })
 }
 
-fn producer(input: &Input, servers: &Servers) -> anyhow::Result<Program> {
+fn producer<P: Pipeline>(input: &Input, servers: &Servers) -> anyhow::Result<Program> {
     let partitions = PARTITIONS.to_string();
     let program = Program::new("producer")?
-        .args(["--pipeline", "emissions", "--topic", input.topic, "--partitions", &partitions, "--input"])
+        .args(["--pipeline", P::NAME, "--topic", input.place.topic, "--partitions", &partitions, "--input"])
         .args([&input.path]);
     Ok(program.env("KAFKA_BROKERS", &servers.brokers))
 }
 
-fn consumer(input: &Input, servers: &Servers) -> anyhow::Result<Program> {
+fn consumer<P: Pipeline>(input: &Input, servers: &Servers) -> anyhow::Result<Program> {
     let url = servers.writer().map_or_else(|| servers.database_url.clone(), |(url, _)| url);
     let program = with_postgres_variables(Program::new("consumer")?)
-        .args(["--pipeline", "emissions", "--until-end", "--topic", input.topic])
+        .args(["--pipeline", P::NAME, "--until-end", "--topic", input.place.topic])
         .args(servers.topic_is_newer_than_database().then_some("--reset-offsets"));
     Ok(program.env("DATABASE_URL", url).env("KAFKA_BROKERS", &servers.brokers))
 }
@@ -161,7 +161,7 @@ fn dimmed(line: &str) -> String {
 
 /// Records ever written to the topic; 0 when it is not there yet.
 async fn written(input: &Input, servers: &Servers) -> anyhow::Result<i64> {
-    let (brokers, topic, fresh) = (servers.brokers.clone(), input.topic, servers.are_fresh());
+    let (brokers, topic, fresh) = (servers.brokers.clone(), input.place.topic, servers.are_fresh());
     let ends = tokio::task::spawn_blocking(move || broker::ends(&brokers, topic)).await?;
     let ends = ends.map_err(|error| {
         anyhow::Error::new(error).context(Stuck::unavailable(format!("kafka at {} does not answer", servers.brokers)))
@@ -172,7 +172,7 @@ async fn written(input: &Input, servers: &Servers) -> anyhow::Result<i64> {
 
 async fn last_batch(servers: &Servers) -> anyhow::Result<i64> {
     let mut database = PgConnection::connect(&servers.database_url).await.context("the database does not answer")?;
-    let last = tables::last_batch(&mut database).await?;
+    let last = books::last_batch(&mut database).await?;
     database.close().await?;
     Ok(last)
 }

@@ -66,11 +66,11 @@ pub(crate) async fn start(settings: &Settings, input: &Input) -> anyhow::Result<
 /// What comes over a broker of ours goes to a database of its own too: its offsets would stand in the way of theirs.
 fn their_database(url: &str, input: &Input, kafka: &Host<Broker>) -> String {
     if matches!(kafka, Host::Ours(_)) {
-        return with_database(url, &format!("{}_demo", input.database));
+        return with_database(url, &format!("{}_demo", input.place.database));
     }
     match database_of(url) {
-        Some(_) if !input.made => url.to_owned(),
-        _ => with_database(url, input.database),
+        Some(_) if input.made.is_none() => url.to_owned(),
+        _ => with_database(url, input.place.database),
     }
 }
 
@@ -79,18 +79,18 @@ async fn private_postgres(input: &Input) -> anyhow::Result<(Host<Postgres>, Stri
     let postgres = start.await?.map_err(|error| error.context(Stuck::unavailable("no private PostgreSQL")))?;
     // One that DEMO_KEEP=1 left running still has the tables of the last time.
     let mut server = PgConnection::connect(postgres.url()).await.context("the private PostgreSQL does not answer")?;
-    let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", input.database);
+    let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", input.place.database);
     sqlx::query(AssertSqlSafe(drop)).execute(&mut server).await?;
     server.close().await?;
-    let url = with_database(postgres.url(), input.database);
+    let url = with_database(postgres.url(), input.place.database);
     Ok((Host::Ours(postgres), url))
 }
 
 async fn private_kafka(input: &Input) -> anyhow::Result<(Host<Broker>, String)> {
-    if input.fits_embedded_broker() {
+    if input.fits_embedded_broker {
         let embedded = EmbeddedBroker::start()?;
         // It knows no request that creates a topic, so the producer could not.
-        embedded.create_topic(input.topic, PARTITIONS.into())?;
+        embedded.create_topic(input.place.topic, PARTITIONS.into())?;
         let brokers = embedded.bootstrap().to_owned();
         return Ok((Host::Ours(Broker::Embedded { _alive: embedded }), brokers));
     }

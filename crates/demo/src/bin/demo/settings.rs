@@ -2,12 +2,24 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, builder::FalseyValueParser};
+use clap::{Parser, ValueEnum, builder::FalseyValueParser};
 
-/// Takes a file down the whole road on this machine: migrate, producer, consumer; then shows the clusters.
+/// The pipelines that can be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Choice {
+    /// Countries by their emissions, in clusters.
+    Emissions,
+    /// A household's energy, by quarter.
+    Energy,
+}
+
+/// Takes a file down the whole road on this machine: migrate, producer, consumer; then shows what is in the tables.
 #[derive(Debug, Parser)]
 pub(crate) struct Settings {
-    /// The CO₂ file, as published or reduced, plain or .gz; without one, the made sample in data/.
+    /// The pipeline that the file is for.
+    #[arg(long, value_enum, default_value = "emissions", value_name = "NAME")]
+    pub(crate) pipeline: Choice,
+    /// The file as published, plain or packed with gzip, xz or zip; without one, the made sample in data/.
     #[arg(long, value_name = "FILE")]
     pub(crate) data: Option<PathBuf>,
     /// Leaves the private PostgreSQL running, to look around in with psql.

@@ -1,17 +1,6 @@
-//! Numbers and labels as people read them.
+//! Numbers as people read them.
 
 use std::time::Duration;
-
-use crate::{input::Input, tables::Run};
-
-/// What is said wherever figures of the sample are shown.
-pub(crate) const MADE: &str = "made data: no real country, no real figure";
-
-/// What the file is, in a few words.
-pub(crate) fn input_in_words(input: &Input) -> String {
-    let name = input.path.file_name().unwrap_or(input.path.as_os_str()).to_string_lossy();
-    if input.made { format!("{name} ({MADE})") } else { name.into_owned() }
-}
 
 /// A whole number with its thousands apart: `31,076`.
 pub(crate) fn grouped(number: impl TryInto<i128>) -> String {
@@ -41,43 +30,14 @@ pub(crate) fn figure(value: Option<f64>) -> String {
     whole.parse::<i128>().map_or_else(|_| format!("{sign}{text}"), |whole| format!("{sign}{}{rest}", grouped(whole)))
 }
 
-/// International-$ in billions.
-pub(crate) fn billions(value: Option<f64>) -> String {
-    figure(value.map(|value| value / 1e9))
-}
-
 /// Seconds, as exactly as a person wants to know.
 pub(crate) fn seconds(took: Duration) -> String {
     format!("{:.2} s", took.as_secs_f64())
 }
 
-/// The cluster's label, with its meaning where there are the three that have one.
-pub(crate) fn label(cluster: i32, clusters: usize) -> String {
-    match (clusters, cluster) {
-        (3, 0) => "0 low and developing".to_owned(),
-        (3, 1) => "1 moderate".to_owned(),
-        (3, 2) => "2 high and industrialised".to_owned(),
-        _ => format!("{cluster}"),
-    }
-}
-
-/// The model in one line.
-pub(crate) fn run_in_words(run: &Run) -> String {
-    let k = run.k.map_or_else(|| "no".to_owned(), |k| k.to_string());
-    let quality = run
-        .inertia
-        .zip(run.silhouette)
-        .map(|(inertia, silhouette)| format!(": inertia {inertia:.3}, silhouette {silhouette:.3}"))
-        .unwrap_or_default();
-    let scale = if run.transform == "none" { "" } else { " (log)" };
-    let partial = if run.complete { "" } else { "; not all partitions were published when it ran" };
-    let note = run.note.as_ref().map(|note| format!("; {note}")).unwrap_or_default();
-    format!(
-        "batch_id {}: {k} clusters of {} countries by {}{scale}{quality}{note}{partial}",
-        run.batch_id,
-        grouped(run.num_countries),
-        run.features.join(", "),
-    )
+/// The text, safe inside HTML and its attributes.
+pub(crate) fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]
@@ -101,6 +61,5 @@ mod tests {
         check(2_807.27, "2,807");
         check(-0.314, "−0.31");
         assert_eq!(figure(None), "–");
-        assert_eq!(billions(Some(8.678e12)), "8,678");
     }
 }

@@ -2,19 +2,11 @@
 
 use std::fmt::Write as _;
 
-use rand_xoshiro::{
-    Xoshiro256PlusPlus,
-    rand_core::{RngCore as _, SeedableRng as _},
-};
+use crate::random::Random;
 
 /// Codes of ISO 3166's user-assigned range, each with its size: the first are small, the last two are giants.
 const CODES: [&str; 12] = ["XAA", "XAB", "XAC", "XAD", "XAE", "XAF", "XAG", "XAH", "XAI", "XAJ", "XAK", "XAL"];
 const YEARS: std::ops::RangeInclusive<i32> = 1993..=2022;
-
-/// The rows of the world, aggregates among them.
-pub(crate) const ROWS: usize = 12 * 30 + 2 * 30;
-/// Those of countries.
-pub(crate) const FACTS: usize = 12 * 30;
 
 /// A row of the input.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,7 +24,7 @@ impl Line {
         self.iso_code.as_deref().unwrap_or(&self.country)
     }
 
-    /// The message value, as any client may write it.
+    /// The message value, its fields in an order of our own.
     pub(crate) fn json(&self) -> String {
         let number = |value: Option<f64>| value.map_or_else(|| "null".to_owned(), |value| value.to_string());
         let [population, gdp, co2, per_capita] = self.figures.map(number);
@@ -57,17 +49,17 @@ pub(crate) fn csv(lines: &[Line]) -> String {
     file
 }
 
-/// The world as first told.
+/// The world as first told: 12 countries and 2 aggregates, 30 years each.
 pub(crate) fn world(seed: u64) -> Vec<Line> {
     let mut random = Random::new(seed);
-    let mut lines = Vec::with_capacity(ROWS);
+    let mut lines = Vec::new();
     for (n, code) in CODES.into_iter().enumerate() {
         let scale = if n < 10 { 1 + n as u64 } else { 200 + 50 * n as u64 };
         lines.extend(YEARS.map(|year| Line {
             country: format!("Land {code}"),
             iso_code: Some(code.to_owned()),
             year,
-            figures: random.figures(scale, year),
+            figures: figures(&mut random, scale, year),
         }));
     }
     // One country cannot be clustered for want of gdp; the others lack single values.
@@ -77,7 +69,7 @@ pub(crate) fn world(seed: u64) -> Vec<Line> {
             country: name.to_owned(),
             iso_code: code.clone(),
             year,
-            figures: random.figures(9_000, year),
+            figures: figures(&mut random, 9_000, year),
         };
         lines.extend(YEARS.map(line));
     }
@@ -89,7 +81,7 @@ pub(crate) fn corrections(lines: &[Line], seed: u64) -> Vec<Line> {
     let mut random = Random::new(seed);
     let mut corrected: Vec<Line> = lines.iter().skip(3).step_by(7).cloned().collect();
     for line in &mut corrected {
-        line.figures[random.below(4)] = Some(f64::from(random.thousandths(90_000)) / 8.0);
+        line.figures[random.below(4)] = Some(f64::from(random.small(90_000)) / 8.0);
     }
     let renamed = lines.iter().filter(|line| line.key() == "XAE" && line.year >= 2015);
     let renamed: Vec<Line> = renamed.map(|line| Line { country: "New Land".to_owned(), ..line.clone() }).collect();
@@ -100,39 +92,11 @@ pub(crate) fn corrections(lines: &[Line], seed: u64) -> Vec<Line> {
     corrected
 }
 
-/// The rows in another order.
-pub(crate) fn shuffled(lines: &[Line], seed: u64) -> Vec<Line> {
-    let mut random = Random::new(seed);
-    let mut lines = lines.to_vec();
-    for last in (1..lines.len()).rev() {
-        lines.swap(last, random.below(last + 1));
-    }
-    lines
-}
-
-/// A seeded generator.
-pub(crate) struct Random(Xoshiro256PlusPlus);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(Xoshiro256PlusPlus::seed_from_u64(seed))
-    }
-
-    /// A number of `[0, end)`.
-    pub(crate) fn below(&mut self, end: usize) -> usize {
-        self.0.next_u32() as usize % end
-    }
-
-    fn thousandths(&mut self, end: u32) -> u32 {
-        self.0.next_u32() % end
-    }
-
-    /// Short decimals, which every parser reads to the same bits; now and then one is missing.
-    fn figures(&mut self, scale: u64, year: i32) -> [Option<f64>; 4] {
-        let mut figure = |unit: u32| {
-            let value = f64::from(self.thousandths(unit) + unit) * f64::from(u32::try_from(scale).unwrap()) / 1000.0;
-            (self.below(20) > 0 || year == 2000).then_some(value)
-        };
-        [figure(90_000_000), figure(800_000_000), figure(4_000), figure(9_000)]
-    }
+/// Short decimals, which every parser reads to the same bits; now and then one is missing.
+fn figures(random: &mut Random, scale: u64, year: i32) -> [Option<f64>; 4] {
+    let mut figure = |unit: u32| {
+        let value = f64::from(random.small(unit) + unit) * f64::from(u32::try_from(scale).unwrap()) / 1000.0;
+        (random.below(20) > 0 || year == 2000).then_some(value)
+    };
+    [figure(90_000_000), figure(800_000_000), figure(4_000), figure(9_000)]
 }

@@ -3,90 +3,33 @@
 //! A row is a function of its place, so a file of any size is written without being held in memory, and the same
 //! rows are written in any order. The same place always gives the same row.
 
-use std::{
-    fs::File,
-    io::{BufWriter, Write},
-    path::{Path, PathBuf},
-};
+use std::io::Write;
 
-use anyhow::Context;
 use demo::sample::HEADER;
 use rand_xoshiro::{
     Xoshiro256PlusPlus,
     rand_core::{RngCore as _, SeedableRng as _},
 };
 
-use crate::settings::Settings;
-
-/// Rows of the small made file: as many as the reduced real file has.
-pub(crate) const SMALL: u32 = 31_076;
 /// Years that a made country has.
 const YEARS: u32 = 123;
 const FIRST_YEAR: u32 = 1900;
 /// Any number would do; it is named so that two runs measure the same rows.
 const SEED: u64 = 42;
 
-/// The files that are sent.
-#[derive(Clone, Debug)]
-pub(crate) struct Input {
-    /// Rows of each large file.
-    pub(crate) rows: u32,
-    /// The small file.
-    pub(crate) small: PathBuf,
-    /// Whether the small file was made here.
-    pub(crate) small_is_made: bool,
-    /// The large one, country by country and year by year.
-    pub(crate) sorted: PathBuf,
-    /// The same rows in another order.
-    pub(crate) shuffled: PathBuf,
-}
-
 /// Countries that so many rows are of.
 pub(crate) fn countries(rows: u32) -> u32 {
     rows.div_ceil(YEARS)
 }
 
-/// Makes the files that are not there yet.
-///
-/// # Errors
-/// When one cannot be written.
-pub(crate) async fn files(folder: &Path, settings: &Settings) -> anyhow::Result<Input> {
-    let (folder, rows, data) = (folder.to_path_buf(), settings.rows, settings.data());
-    let work = tokio::task::spawn_blocking(move || {
-        Ok(Input {
-            rows,
-            small_is_made: data.is_none(),
-            small: data.map_or_else(|| file(folder.join(format!("made-{SMALL}.csv")), 0..SMALL), Ok)?,
-            sorted: file(folder.join(format!("made-{rows}.csv")), 0..rows)?,
-            shuffled: file(folder.join(format!("made-{rows}-shuffled.csv")), shuffled(rows))?,
-        })
-    });
-    work.await?
-}
-
-/// Writes the rows of those places, unless the file is there; it gets its name only when it is complete.
-fn file(path: PathBuf, places: impl IntoIterator<Item = u32>) -> anyhow::Result<PathBuf> {
-    if path.exists() {
-        return Ok(path);
-    }
-    eprintln!("making {}", path.display());
-    let unfinished = path.with_extension("new");
-    write(&unfinished, places).with_context(|| format!("cannot write {}", unfinished.display()))?;
-    std::fs::rename(&unfinished, &path)?;
-    Ok(path)
-}
-
-fn write(path: &Path, places: impl IntoIterator<Item = u32>) -> std::io::Result<()> {
-    let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
+/// Writes a header, and the rows of those places.
+pub(crate) fn write(file: &mut impl Write, places: impl IntoIterator<Item = u32>) -> std::io::Result<()> {
     writeln!(file, "{HEADER}")?;
-    for place in places {
-        write_row(&mut file, place)?;
-    }
-    file.flush()
+    places.into_iter().try_for_each(|place| write_row(file, place))
 }
 
 /// All places, in an order that is always the same and has no rule (Fisher and Yates).
-fn shuffled(rows: u32) -> Vec<u32> {
+pub(crate) fn shuffled(rows: u32) -> Vec<u32> {
     let mut places: Vec<u32> = (0..rows).collect();
     let mut random = Xoshiro256PlusPlus::seed_from_u64(SEED);
     for last in (1..places.len()).rev() {

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::words::escape;
+
 /// A point, with what is said of it when a person hovers over it.
 pub(crate) struct Point {
     /// Along the x axis; above 0.
@@ -150,11 +152,6 @@ fn names(svg: &mut String, points: &[(f64, f64, &Point)]) {
         )
         .expect("a String takes all text");
     }
-}
-
-/// The text, safe inside HTML and its attributes.
-pub(crate) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

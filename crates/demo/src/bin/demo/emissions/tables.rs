@@ -1,9 +1,6 @@
 //! What the consumer left in Postgres, read for people.
 
-use anyhow::Context;
-use sqlx::{Connection, FromRow, PgConnection};
-
-use crate::{road::Road, servers::Servers};
+use sqlx::{FromRow, PgConnection};
 
 /// Members of a cluster that are shown by name.
 pub(crate) const SHOWN_MEMBERS: usize = 6;
@@ -11,7 +8,6 @@ pub(crate) const SHOWN_MEMBERS: usize = 6;
 /// Everything that is shown.
 #[derive(Debug)]
 pub(crate) struct Tables {
-    pub(crate) books: Books,
     /// Facts known: one per country and year.
     pub(crate) facts: i64,
     /// Countries that have facts.
@@ -23,35 +19,6 @@ pub(crate) struct Tables {
     /// The clustered countries, by falling co2.
     pub(crate) members: Vec<Member>,
     pub(crate) left_out: Vec<LeftOut>,
-}
-
-/// What became of the records of this run's batches.
-#[derive(Debug, Default, FromRow)]
-pub(crate) struct Books {
-    pub(crate) read: i64,
-    pub(crate) new: i64,
-    pub(crate) unchanged: i64,
-    pub(crate) corrected: i64,
-    pub(crate) filtered: i64,
-    pub(crate) rejected: i64,
-}
-
-impl Books {
-    /// Whether every record that was read is accounted for once.
-    pub(crate) fn balance(&self) -> bool {
-        self.read == self.parts().iter().map(|(_, count)| count).sum::<i64>()
-    }
-
-    /// What `read` is the sum of.
-    pub(crate) fn parts(&self) -> [(&'static str, i64); 5] {
-        [
-            ("new", self.new),
-            ("unchanged", self.unchanged),
-            ("corrected", self.corrected),
-            ("filtered", self.filtered),
-            ("rejected", self.rejected),
-        ]
-    }
 }
 
 /// A model run.
@@ -114,34 +81,17 @@ impl Tables {
     }
 }
 
-/// The greatest batch stored; 0 where there is none.
-pub(crate) async fn last_batch(database: &mut PgConnection) -> sqlx::Result<i64> {
-    sqlx::query_scalar("SELECT coalesce(max(batch), 0) FROM ingest_accounting").fetch_one(database).await
-}
-
-/// Reads it all in one snapshot.
-pub(crate) async fn read(servers: &Servers, road: &Road) -> anyhow::Result<Tables> {
-    let mut database = PgConnection::connect(&servers.database_url).await.context("the database does not answer")?;
-    sqlx::query("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut database).await?;
-    let books = sqlx::query_as(
-        "SELECT coalesce(sum(read), 0)::bigint AS read, coalesce(sum(new), 0)::bigint AS new,
-                coalesce(sum(unchanged), 0)::bigint AS unchanged, coalesce(sum(corrected), 0)::bigint AS corrected,
-                coalesce(sum(filtered), 0)::bigint AS filtered, coalesce(sum(rejected), 0)::bigint AS rejected
-         FROM ingest_accounting WHERE batch > $1",
-    )
-    .bind(road.batches_before)
-    .fetch_one(&mut database)
-    .await?;
+/// Reads it all.
+pub(crate) async fn read(database: &mut PgConnection) -> sqlx::Result<Tables> {
     let (facts, countries) =
         sqlx::query_as("SELECT coalesce(sum(data_points), 0)::bigint, count(*) FROM country_aggregates")
-            .fetch_one(&mut database)
+            .fetch_one(&mut *database)
             .await?;
-    let run = latest_run(&mut database).await?;
-    let clusters = clusters(&mut database, run.as_ref()).await?;
-    let members = members(&mut database).await?;
-    let left_out = left_out(&mut database).await?;
-    database.close().await?;
-    Ok(Tables { books, facts, countries, run, clusters, members, left_out })
+    let run = latest_run(database).await?;
+    let clusters = clusters(database, run.as_ref()).await?;
+    let members = members(database).await?;
+    let left_out = left_out(database).await?;
+    Ok(Tables { facts, countries, run, clusters, members, left_out })
 }
 
 async fn latest_run(database: &mut PgConnection) -> sqlx::Result<Option<Run>> {
@@ -181,16 +131,4 @@ async fn left_out(database: &mut PgConnection) -> sqlx::Result<Vec<LeftOut>> {
     )
     .fetch_all(database)
     .await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn books_balance_when_every_record_is_accounted_for_once() {
-        let books = |read, new, filtered| Books { read, new, filtered, ..Books::default() };
-        assert!(books(31_076, 26_814, 4_262).balance());
-        assert!(!books(31_076, 26_814, 4_261).balance());
-    }
 }

@@ -1,0 +1,57 @@
+//! Energy: the real file, or made minutes in its shape; in their order, which is that of time.
+
+mod made;
+mod rating;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use demo::unpacked;
+
+use crate::{
+    files,
+    road::Road,
+    settings::Settings,
+    subject::{File, Input, Subject},
+    table::grouped,
+};
+
+/// The energy pipeline.
+pub(crate) static SUBJECT: Subject =
+    Subject { pipeline: "energy", changelog: "energy_changelog", files: input, in_words, ratings: rating::ratings };
+
+/// Rows of the small made file: some three weeks.
+const SMALL: u32 = 31_076;
+
+fn input(folder: &Path, settings: &Settings) -> anyhow::Result<Input> {
+    let make = |rows: u32| -> anyhow::Result<File> {
+        let path = files::made(folder.join(format!("made-meter-{rows}.csv")), |file| made::write(file, rows))?;
+        Ok(File { path, facts: Some(made::facts(rows)) })
+    };
+    let sorted = match settings.data() {
+        Some(data) => File { path: plain(&data, folder)?, facts: None },
+        None => make(settings.rows)?,
+    };
+    Ok(Input { small: make(SMALL)?, sorted, shuffled: None })
+}
+
+/// The file unpacked into the folder, since the producer is measured without the unpacking.
+fn plain(data: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
+    let path = folder.join("given.txt");
+    eprintln!("unpacking {}", data.display());
+    unpacked::read(data, |from| Ok(std::io::copy(from, &mut std::fs::File::create(&path)?)?))
+        .with_context(|| format!("cannot unpack {}", data.display()))?;
+    Ok(path)
+}
+
+fn in_words(input: &Input, road: &Road) -> String {
+    let (sorted, small) = (&road.sorted.consumer, &road.typical_small().consumer);
+    let kind = if input.sorted.facts.is_some() { "made rows" } else { "rows of the file that was given, unpacked" };
+    format!(
+        "input: {} {kind}, {} facts, by time (the groups are days); small: {} made rows, {} facts",
+        grouped(sorted.records.into()),
+        grouped(sorted.facts.into()),
+        grouped(small.records.into()),
+        grouped(small.facts.into())
+    )
+}

@@ -1,0 +1,170 @@
+//! Energy: a household's minutes. Everything is counted again in whole numbers, by this file alone.
+
+mod poison;
+mod published;
+mod world;
+
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use self::world::{FIELDS, Line};
+use super::{Change, Dataset, Facts, Poison, Said};
+use crate::road::Road;
+
+/// The energy pipeline.
+pub(crate) struct Energy;
+
+impl Dataset for Energy {
+    const PIPELINE: &'static str = "energy";
+    const CHANGELOG: &'static str = "energy_changelog";
+    const FACTS: &'static str = "energy_facts";
+    const GROUPS: &'static str = "daily_energy";
+    const DERIVED: &'static [&'static str] = &["quarterly_energy_data"];
+    const HASHED: usize = 2;
+    const CHANGED_AT: &'static str = r#"
+        SELECT name, (extract(epoch FROM processing_time) * 1000000)::bigint
+        FROM (SELECT day::text AS name, processing_time FROM daily_energy
+              UNION ALL
+              SELECT to_char(quarter, 'YYYY-"Q"Q'), processing_time FROM quarterly_energy_data) rows
+        ORDER BY name"#;
+
+    type Line = Line;
+    /// Day and minute of the day.
+    type Key = (String, i16);
+    /// The seven fields in thousandths.
+    type Known = [Option<i32>; 7];
+
+    fn reference() -> &'static OnceLock<String> {
+        static REFERENCE: OnceLock<String> = OnceLock::new();
+        &REFERENCE
+    }
+
+    fn world(seed: u64) -> Vec<Line> {
+        world::world(seed)
+    }
+
+    fn corrections(first: &[Line], seed: u64) -> Vec<Line> {
+        world::corrections(first, seed)
+    }
+
+    fn same_key(one: &Line, other: &Line) -> bool {
+        (one.date, one.minute) == (other.date, other.minute)
+    }
+
+    fn correction(first: &[Line]) -> (Line, &'static [&'static str]) {
+        let known = |line: &&Line| line.date == (2008, 1, 2) && line.figures[0].is_some();
+        let mut line = first.iter().find(known).unwrap().clone();
+        line.figures[0] = line.figures[0].map(|watts| watts + 1);
+        (line, &["2008-01-02", "2008-Q1"])
+    }
+
+    fn file(lines: &[Line]) -> String {
+        world::file(lines)
+    }
+
+    fn message_key(line: &Line) -> String {
+        line.day()
+    }
+
+    fn message_value(line: &Line) -> String {
+        line.json()
+    }
+
+    fn said(value: &[u8]) -> Said<Self> {
+        told(value).unwrap_or(Said::Rejected)
+    }
+
+    /// A minute without power is one that nobody knows.
+    fn is_withdrawal(known: &[Option<i32>; 7]) -> bool {
+        known[0].is_none()
+    }
+
+    fn changelog(road: &Road<Self>) -> Vec<Change<Self>> {
+        type Row = (i32, i64, String, i16, Vec<Option<i32>>);
+        let rows: Vec<Row> = road.query(
+            r#"SELECT partition, "offset", day::text, minute,
+                      ARRAY[power_w, reactive_var, voltage_mv, intensity_ma,
+                            sub_metering_1_mwh, sub_metering_2_mwh, sub_metering_3_mwh]
+               FROM energy_changelog ORDER BY partition, "offset", id"#,
+        );
+        let change = |(partition, offset, day, minute, figures): Row| {
+            (partition, offset, (day, minute), figures.try_into().unwrap())
+        };
+        rows.into_iter().map(change).collect()
+    }
+
+    fn facts(road: &Road<Self>) -> Facts<Self> {
+        type Row = (String, i16, Vec<Option<i32>>);
+        // Thousandths are exact to the bit in a double of this size, so that rounding takes nothing away.
+        let rows: Vec<Row> = road.query(
+            "SELECT day::text, minute,
+                    (SELECT array_agg(round(value * 1000)::integer ORDER BY place)
+                     FROM unnest(ARRAY[power_kw, reactive_kvar, voltage, intensity, sub_metering_1_wh,
+                                       sub_metering_2_wh, sub_metering_3_wh]) WITH ORDINALITY AS v (value, place))
+             FROM energy_facts",
+        );
+        let fact = |(day, minute, figures): Row| ((day, minute), figures.try_into().unwrap());
+        rows.into_iter().map(fact).collect()
+    }
+
+    fn check_published(road: &Road<Self>, facts: &Facts<Self>) {
+        published::check(road, facts);
+    }
+
+    fn poison() -> Poison<Self> {
+        poison::poison()
+    }
+}
+
+/// What a record says; `None` where it is nothing that can be used.
+fn told(value: &[u8]) -> Option<Said<Energy>> {
+    let value: Value = serde_json::from_slice(value).ok()?;
+    let (day, clock) = value["Datetime"].as_str()?.split_once(' ')?;
+    // The made household writes no date that looks like one and is none.
+    if day.contains('/') {
+        return None;
+    }
+    let number = |range: std::ops::Range<usize>| clock.get(range)?.parse::<i16>().ok();
+    let minute = 60 * number(0..2)? + number(3..5)?;
+    let figures = FIELDS.map(|name| value[name].as_number().map(|number| thousandths(&number.to_string())));
+    Some(Said::Told((day.to_owned(), minute), figures))
+}
+
+/// The whole thousandths of a decimal with three decimals at most.
+fn thousandths(decimal: &str) -> i32 {
+    let (whole, part) = decimal.split_once('.').unwrap_or((decimal, ""));
+    format!("{whole}{part:0<3}").parse().unwrap()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_made_household_has_every_oddity() {
+        let (first, file) = (world::world(7), world::file(&world::world(7)));
+        let later = world::corrections(&first, 7);
+        assert!(file.contains("\r\n1/1/2008;00:00:00;") && file.contains(";?;?;?;?;?;?;\r\n"), "{file}");
+        let known = |lines: &[Line], key: &Line| {
+            lines.iter().find(|line| Energy::same_key(line, key)).map(|line| line.figures[0].is_some())
+        };
+        let count = |before, after| {
+            later.iter().filter(|line| (known(&first, line), line.figures[0].is_some()) == (before, after)).count()
+        };
+        let [corrected, withdrawn, found, added] =
+            [(Some(true), true), (Some(true), false), (Some(false), true), (None, true)]
+                .map(|(before, after)| count(before, after));
+        assert_eq!([corrected, withdrawn, found, added], [42, 43, 10, 2]);
+        let rejected = |lines: &[Line]| lines.iter().filter(|line| told(line.json().as_bytes()).is_none()).count();
+        assert_eq!([rejected(&first), rejected(&later)], [1, 1]);
+    }
+
+    #[test]
+    fn decimals_are_read_digit_by_digit() {
+        assert_eq!(
+            ["0", "17", "4.2", "4.216", "234.84", "0.07"].map(thousandths),
+            [0, 17_000, 4_200, 4_216, 234_840, 70]
+        );
+    }
+}
