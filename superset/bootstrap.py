@@ -8,7 +8,7 @@ import logging
 import sys
 import traceback
 
-from setting_up import assets, metadata, settings, waiting
+from setting_up import assets, digest, metadata, settings, stamp, waiting
 from setting_up.faults import BUG, Fault
 from setting_up.waiting import say, say_error
 
@@ -16,11 +16,15 @@ from setting_up.waiting import say, say_error
 def main() -> None:
     """Goes the whole way, in order."""
     wanted = settings.of_bootstrap()
-    bundle = assets.render(assets.read(), wanted.emissions_url, wanted.sample)
+    bundle = assets.render(assets.read(), wanted.sources)
     waiting.for_database(wanted.metadata_url, "the metadata database", wanted.wait_s)
-    waiting.for_relations(wanted.emissions_url, assets.relations(bundle), wanted.wait_s)
+    for source in wanted.sources:
+        relations = assets.relations(assets.of_pipeline(bundle, source.pipeline))
+        waiting.for_relations(source, relations, wanted.wait_s)
     with metadata.alone(wanted.metadata_url, wanted.wait_s):
         set_up(bundle, wanted.admin_password)
+        # Last: the web server waits for it.
+        stamp.leave(wanted.metadata_url, digest.of(settings.shown()))
 
 
 def set_up(bundle: assets.Assets, password: str) -> None:
@@ -29,7 +33,8 @@ def set_up(bundle: assets.Assets, password: str) -> None:
 
     # Superset logs every permission it looks at; what went wrong is an error, and stays.
     app = create_app()
-    logging.getLogger().setLevel(logging.WARNING)
+    for name in (None, "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     with app.app_context():
         metadata.prepare()
         say("superset's tables and roles are up to date")

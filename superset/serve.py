@@ -1,33 +1,15 @@
 """Serves Superset once bootstrap.py has set it up; until then no port is open, so nobody finds half of it.
 
-LISTEN says where (127.0.0.1:8088), SERVER_WORKER_AMOUNT and SERVER_THREADS_AMOUNT how many processes and threads.
+The same variables as bootstrap.py's say which pipelines are shown; LISTEN says where (127.0.0.1:8088),
+SERVER_WORKER_AMOUNT and SERVER_THREADS_AMOUNT how many processes and threads.
 """
 
 import os
 import sys
-from typing import Optional
 
-import psycopg2
-
-from setting_up import assets, settings, waiting
+from setting_up import digest, settings, stamp, waiting
 from setting_up.faults import Fault
 from setting_up.waiting import say, say_error
-
-TABLES = {"databases": "dbs", "datasets": "tables", "charts": "slices", "dashboards": "dashboards"}
-
-
-def missing(url: str, bundle: assets.Assets) -> Optional[str]:
-    """Tells what of the assets is not in the metadata yet, or None."""
-    for kind, table in TABLES.items():
-        query = f"SELECT count(*) FROM {table} WHERE uuid = ANY(%s::uuid[])"
-        wanted = sorted(assets.uuids(bundle, kind))
-        try:
-            found = waiting.rows(url, query, (wanted,))[0][0]
-        except psycopg2.Error as error:
-            return waiting.first_line(error)
-        if found < len(wanted):
-            return f"{found} of {len(wanted)} {kind} are imported; bootstrap.py imports them"
-    return None
 
 
 def command() -> list[str]:
@@ -51,8 +33,8 @@ def main() -> None:
     """Waits, then becomes the web server."""
     settings.required("SUPERSET_CONFIG_PATH")
     url = settings.sqlalchemy_url(settings.required("METADATA_URL"))
-    bundle = assets.read()
-    waiting.until("the dashboards", lambda: missing(url, bundle), settings.wait_s())
+    name = digest.of(settings.shown())
+    waiting.until("the dashboards", lambda: stamp.missing(url, name), settings.wait_s())
     line = command()
     say(f"serving on {line[line.index('--bind') + 1]}")
     os.execv(line[0], line)

@@ -7,14 +7,15 @@ from typing import Any
 import yaml
 
 from .faults import INPUT, Fault
+from .settings import Source
 
 KINDS = ("databases", "datasets", "charts", "dashboards")
 FOLDER = Path(__file__).resolve().parent.parent / "assets"
 
 NOTICE = (
-    "#### Made sample: no real country, no real figure\n\n"
+    "#### Made sample: no real figure\n\n"
     "What follows was computed from the sample that ships with the project, which a seeded generator made. "
-    "Send the real file to see the world."
+    "Send the real file to see the real ones."
 )
 # The rest of a dashboard stays in place below it, whatever it is.
 NOTICE_HEIGHT = 14
@@ -51,20 +52,38 @@ def relations(assets: Assets) -> list[str]:
     return sorted(dataset["table_name"] for dataset in of_kind(assets, "datasets") if not dataset.get("sql"))
 
 
+def of_pipeline(assets: Assets, pipeline: str) -> Assets:
+    """Gives what belongs to a pipeline: its database, the datasets that read it, their charts, the charts' dashboards."""
+    if f"databases/{pipeline}.yaml" not in assets:
+        raise Fault(INPUT, f"assets/databases/{pipeline}.yaml is not there")
+    own = {f"databases/{pipeline}.yaml": assets[f"databases/{pipeline}.yaml"]}
+    for kind, parent in (("datasets", "database_uuid"), ("charts", "dataset_uuid")):
+        known = {asset["uuid"] for asset in own.values()}
+        own.update((name, one) for name, one in assets.items() if name.startswith(f"{kind}/") and one[parent] in known)
+    charts = uuids(own, "charts")
+    dashboards = ((name, one) for name, one in assets.items() if name.startswith("dashboards/"))
+    own.update((name, one) for name, one in dashboards if charts_of(one) & charts)
+    return own
+
+
 def charts_of(dashboard: dict[str, Any]) -> set[str]:
     """Gives the identities of the charts a dashboard places."""
     parts = (part for part in dashboard["position"].values() if isinstance(part, dict))
     return {part["meta"]["uuid"] for part in parts if part.get("type") == "CHART"}
 
 
-def render(assets: Assets, emissions_url: str, sample: bool) -> Assets:
-    """Puts in what only the installation knows: where the database is, and whether what it holds was made up."""
-    rendered = copy.deepcopy(assets)
-    for database in of_kind(rendered, "databases"):
-        database["sqlalchemy_uri"] = emissions_url
-    if sample:
-        for dashboard in of_kind(rendered, "dashboards"):
-            say_made(dashboard)
+def render(assets: Assets, sources: list[Source]) -> Assets:
+    """Takes the pipelines that are shown, and puts in what only the installation knows of each: where its database is,
+    and whether what that holds was made up."""
+    rendered = {"metadata.yaml": assets["metadata.yaml"]}
+    for source in sources:
+        own = copy.deepcopy(of_pipeline(assets, source.pipeline))
+        for database in of_kind(own, "databases"):
+            database["sqlalchemy_uri"] = source.url
+        if source.sample:
+            for dashboard in of_kind(own, "dashboards"):
+                say_made(dashboard)
+        rendered.update(own)
     return rendered
 
 

@@ -9,7 +9,24 @@ from .faults import USAGE, Fault
 
 # As the Rust programs call it; long enough for servers that are pulled and started at the same time.
 DEFAULT_WAIT = "60s"
+# Every pipeline that has dashboards, and its settings: the database it writes, and whether the data were made. A variable's
+# name stands here whole, so that a search for it ends here.
+PIPELINES = {
+    "emissions": ("EMISSIONS_DATABASE", "EMISSIONS_SAMPLE"),
+    "energy": ("ENERGY_DATABASE", "ENERGY_SAMPLE"),
+}
+# What is shown where no database is named.
+DEFAULT = {"emissions": "co2_emissions"}
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the dashboards of a pipeline read, and whether what they read was made up."""
+
+    pipeline: str
+    url: str
+    sample: bool
 
 
 @dataclass(frozen=True)
@@ -17,9 +34,8 @@ class Settings:
     """What setting up needs to know."""
 
     metadata_url: str
-    emissions_url: str
+    sources: list[Source]
     admin_password: str
-    sample: bool
     wait_s: float
 
 
@@ -63,13 +79,28 @@ def psql_url(url: str) -> str:
     return url.replace("postgresql+psycopg2://", "postgresql://", 1)
 
 
+def databases() -> dict[str, str]:
+    """Gives the pipelines that are shown, those whose database is named, and that database."""
+    named = {pipeline: os.environ.get(database, "") for pipeline, (database, _) in PIPELINES.items()}
+    return {pipeline: database for pipeline, database in named.items() if database} or DEFAULT
+
+
+def shown() -> list[tuple[str, str, bool]]:
+    """Gives what the two programs have to agree on: the pipelines that are shown, the database of each, whether it was made."""
+    return [(pipeline, database, truth(PIPELINES[pipeline][1])) for pipeline, database in sorted(databases().items())]
+
+
+def sources() -> list[Source]:
+    """Gives where the dashboards of each pipeline that is shown read."""
+    url = required("READER_URL")
+    return [Source(pipeline, sqlalchemy_url(url, database), sample) for pipeline, database, sample in shown()]
+
+
 def of_bootstrap() -> Settings:
     """Reads all that bootstrap.py needs."""
-    database = os.environ.get("EMISSIONS_DATABASE") or "co2_emissions"
     return Settings(
         metadata_url=sqlalchemy_url(required("METADATA_URL")),
-        emissions_url=sqlalchemy_url(required("EMISSIONS_URL"), database),
+        sources=sources(),
         admin_password=required("SUPERSET_ADMIN_PASSWORD"),
-        sample=truth("SAMPLE"),
         wait_s=wait_s(),
     )

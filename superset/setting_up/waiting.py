@@ -7,7 +7,7 @@ from typing import Callable, Optional
 import psycopg2
 
 from .faults import UNAVAILABLE, Fault
-from .settings import psql_url
+from .settings import Source, psql_url
 
 # Short enough that nobody notices, long enough to leave a server that starts in peace.
 LOOK_EVERY_S = 1.0
@@ -72,7 +72,7 @@ def for_database(url: str, what: str, limit_s: float) -> None:
     until(what, missing, limit_s)
 
 
-def for_relations(url: str, names: list[str], limit_s: float) -> None:
+def for_relations(source: Source, names: list[str], limit_s: float) -> None:
     """Waits until every table and view is there and may be read."""
     query = """SELECT name FROM unnest(%s) AS name
                WHERE to_regclass('public.' || name) IS NULL
@@ -80,9 +80,9 @@ def for_relations(url: str, names: list[str], limit_s: float) -> None:
 
     def missing() -> Optional[str]:
         try:
-            absent = [row[0] for row in rows(url, query, (names,))]
+            absent = [row[0] for row in rows(source.url, query, (names,))]
         except psycopg2.Error as error:
             return first_line(error)
         return f"no {', '.join(absent)} yet; `migrate up` makes them" if absent else None
 
-    until("the pipeline's schema", missing, limit_s)
+    until(f"the schema of the pipeline {source.pipeline}", missing, limit_s)

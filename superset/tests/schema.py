@@ -6,10 +6,11 @@ from pathlib import Path
 MIGRATIONS = Path(__file__).resolve().parents[2] / "postgres" / "migrations"
 
 
-def columns() -> dict[str, set[str]]:
-    """Gives each table's and view's columns; every one has a comment, so the comments are the list."""
+def columns(pipeline: str) -> dict[str, set[str]]:
+    """Gives the columns of each table and view of a pipeline's database; every one has a comment, so the comments are the
+    list."""
     found: dict[str, set[str]] = {}
-    for path in sorted(MIGRATIONS.glob("*/*.sql")):
+    for path in sorted(path for folder in ("stream", pipeline) for path in (MIGRATIONS / folder).glob("*.sql")):
         for relation, column in re.findall(r'COMMENT ON COLUMN (\w+)\."?(\w+)"?', path.read_text(encoding="utf-8")):
             found.setdefault(relation, set()).add(column)
     return found

@@ -5,14 +5,23 @@ import unittest
 from collections import Counter
 from typing import Any, Iterator
 
-from setting_up import assets, colours
+from setting_up import assets, colours, settings
 from tests import schema
 
 ALL = assets.read()
 DATASETS = {one["uuid"]: one for one in assets.of_kind(ALL, "datasets")}
 CHARTS = {one["uuid"]: one for one in assets.of_kind(ALL, "charts")}
 DASHBOARDS = assets.of_kind(ALL, "dashboards")
-COLUMNS = schema.columns()
+COLUMNS = {pipeline: schema.columns(pipeline) for pipeline in settings.PIPELINES}
+OWN = {pipeline: assets.of_pipeline(ALL, pipeline) for pipeline in settings.PIPELINES}
+# What each pipeline promises to show.
+CONTRACT = {
+    "emissions": (
+        "co2_clusters cluster_stats cluster_analysis top_emitters_by_cluster cluster_runs cluster_moves ingest_batches rejects",
+        ["Cluster overview", "Countries", "Runs and data quality"],
+    ),
+    "energy": ("quarterly_energy_data monthly_energy daily_load_profile energy_by_meter ingest_batches", ["Energy"]),
+}
 
 
 def names_in(params: dict[str, Any]) -> Iterator[str]:
@@ -21,7 +30,8 @@ def names_in(params: dict[str, Any]) -> Iterator[str]:
         if params.get(key):
             yield params[key]
     for key in ("groupby", "all_columns"):
-        yield from params.get(key) or []
+        named = params.get(key) or []
+        yield from [named] if isinstance(named, str) else named
     for order in params.get("order_by_cols") or []:
         yield re.findall(r'"(\w+)"', order)[0]
 
@@ -32,6 +42,12 @@ def metrics_in(params: dict[str, Any]) -> Iterator[Any]:
         if params.get(key):
             yield params[key]
     yield from params.get("metrics") or []
+
+
+def legend_of(dashboard: dict[str, Any]) -> set[str]:
+    """Gives the colours of a dashboard's legends."""
+    parts = [one for one in dashboard["position"].values() if isinstance(one, dict) and one["type"] == "MARKDOWN"]
+    return {colour for one in parts for colour in re.findall(r"color:(#\w{6})", one["meta"]["code"])}
 
 
 class Assets(unittest.TestCase):
@@ -49,22 +65,34 @@ class Assets(unittest.TestCase):
         self.assertEqual(placed, set(CHARTS), "each chart is on a dashboard, and each one placed is there")
 
     def test_the_contract_of_datasets_and_dashboards(self) -> None:
-        tables = {one["table_name"] for one in DATASETS.values()}
-        contract = "co2_clusters cluster_stats cluster_analysis top_emitters_by_cluster cluster_runs cluster_moves"
-        self.assertLessEqual({*contract.split(), "ingest_batches", "rejects"}, tables)
-        titles = sorted(one["dashboard_title"] for one in DASHBOARDS)
-        self.assertEqual(titles, ["Cluster overview", "Countries", "Runs and data quality"])
+        self.assertEqual(set(CONTRACT), set(settings.PIPELINES))
+        for pipeline, (tables, titles) in CONTRACT.items():
+            with self.subTest(pipeline):
+                self.assertLessEqual({*tables.split()}, set(assets.relations(OWN[pipeline])))
+                shown = assets.of_kind(OWN[pipeline], "dashboards")
+                self.assertEqual(sorted(one["dashboard_title"] for one in shown), titles)
+
+    def test_every_file_belongs_to_one_pipeline(self) -> None:
+        """One that belongs to none is never imported; one that belongs to two fails where only one of them is shown."""
+        counts = Counter(name for own in OWN.values() for name in own)
+        self.assertEqual(counts, Counter(name for name in ALL if name != "metadata.yaml"))
+        for own in OWN.values():
+            for dashboard in assets.of_kind(own, "dashboards"):
+                self.assertLessEqual(assets.charts_of(dashboard), assets.uuids(own, "charts"), dashboard["slug"])
 
     def test_datasets_name_columns_of_the_migrations(self) -> None:
-        for dataset in DATASETS.values():
+        for pipeline, own in OWN.items():
+            for dataset in assets.of_kind(own, "datasets"):
+                with self.subTest(f"{pipeline}: {dataset['table_name']}"):
+                    self.check_columns(dataset, COLUMNS[pipeline])
+
+    def check_columns(self, dataset: dict[str, Any], known: dict[str, set[str]]) -> None:
+        if dataset.get("sql"):
+            read = set(re.findall(r"\b(?:FROM|JOIN) ([a-z]\w*)", dataset["sql"]))
+            self.assertLessEqual(read, {*known, "latest", "now"})
+        else:
             stored = {one["column_name"] for one in dataset["columns"] if "expression" not in one}
-            if dataset.get("sql"):
-                for relation in re.findall(r"\b(?:FROM|JOIN) ([a-z]\w*)", dataset["sql"]):
-                    with self.subTest(dataset["table_name"]):
-                        self.assertTrue(relation in COLUMNS or relation in ("latest", "now"), relation)
-            else:
-                with self.subTest(dataset["table_name"]):
-                    self.assertLessEqual(stored, COLUMNS.get(dataset["table_name"], set()))
+            self.assertLessEqual(stored, known.get(dataset["table_name"], set()))
 
     def test_charts_name_columns_and_metrics_of_their_dataset(self) -> None:
         for chart in CHARTS.values():
@@ -107,23 +135,34 @@ class Assets(unittest.TestCase):
 
 
 class Colours(unittest.TestCase):
-    """One colour a cluster, in every place that knows colours."""
+    """One colour a cluster and one a meter, in every place that knows colours."""
+
+    def check_labels(self, pipeline: str, expected: dict[str, str]) -> None:
+        for dashboard in assets.of_kind(OWN[pipeline], "dashboards"):
+            for key in ("label_colors", "map_label_colors"):
+                given = dashboard["metadata"][key]
+                self.assertEqual({name: given.get(name) for name in expected}, expected, dashboard["slug"])
+
+    def check_legends(self, pipeline: str, known: set[str]) -> None:
+        for dashboard in assets.of_kind(OWN[pipeline], "dashboards"):
+            used = legend_of(dashboard)
+            self.assertTrue(used and used <= known, f"{dashboard['slug']}: {used}")
 
     def test_dashboards_give_each_cluster_its_colour(self) -> None:
         names = ("0 low and developing", "1 moderate", "2 high and industrialised")
         expected = dict(zip(names, colours.CLUSTERS))
         expected.update({f"cluster {number}": colour for number, colour in enumerate(colours.CLUSTERS)})
         expected["not clustered"] = colours.NOT_CLUSTERED
-        for dashboard in DASHBOARDS:
-            given = dashboard["metadata"]["label_colors"]
-            self.assertEqual({name: given.get(name) for name in expected}, expected, dashboard["slug"])
+        self.check_labels("emissions", expected)
+
+    def test_dashboards_give_each_meter_its_colour(self) -> None:
+        self.check_labels("energy", colours.METERS)
+        views = "".join(path.read_text(encoding="utf-8") for path in (schema.MIGRATIONS / "energy").glob("*.sql"))
+        self.assertEqual([name for name in colours.METERS if f"'{name}'" not in views], [], "no view names it so")
 
     def test_the_legends_use_those_colours(self) -> None:
-        known = set(colours.CLUSTERS) | {colours.NOT_CLUSTERED}
-        for dashboard in DASHBOARDS:
-            parts = [one for one in dashboard["position"].values() if isinstance(one, dict) and one["type"] == "MARKDOWN"]
-            used = {colour for one in parts for colour in re.findall(r"color:(#\w{6})", one["meta"]["code"])}
-            self.assertTrue(used and used <= known, f"{dashboard['slug']}: {used}")
+        self.check_legends("emissions", {*colours.CLUSTERS, colours.NOT_CLUSTERED})
+        self.check_legends("energy", set(colours.METERS.values()))
 
     def test_the_map_has_a_colour_for_every_number_between_its_ends(self) -> None:
         dataset = next(one for one in DATASETS.values() if one["table_name"] == "map_shown")

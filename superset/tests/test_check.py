@@ -19,6 +19,7 @@ class Queries(unittest.TestCase):
             ({"query_mode": "raw", "all_columns": ["a", "b"]}, ["a", "b"], []),
             ({"query_mode": "aggregate", "groupby": ["g"], "all_columns": ["a"], "metrics": ["m"]}, ["g"], ["m"]),
             ({"x_axis": "x", "groupby": ["g"], "metrics": ["m"]}, ["x", "g"], ["m"]),
+            ({"x_axis": "x", "groupby": "rows", "metric": "m"}, ["x", "rows"], ["m"]),
             ({"entity": "e", "series": "s", "x": "1", "y": "2", "size": "3"}, ["e", "s"], ["1", "2", "3"]),
         ):
             self.assertEqual((check.columns(params), check.metrics(params)), (columns, metrics))

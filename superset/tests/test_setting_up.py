@@ -1,10 +1,13 @@
 """What bootstrap.py decides by itself: settings, and what it writes into the assets."""
 
 import os
+import shutil
+import tempfile
 import unittest
+from pathlib import Path
 from unittest import mock
 
-from setting_up import assets, faults, settings
+from setting_up import assets, digest, faults, settings
 
 
 class Settings(unittest.TestCase):
@@ -37,38 +40,91 @@ class Settings(unittest.TestCase):
     def test_the_environment(self) -> None:
         given = {
             "METADATA_URL": "postgres://s:1@h/superset",
-            "EMISSIONS_URL": "postgres://r:2@h",
+            "READER_URL": "postgres://r:2@h",
             "SUPERSET_ADMIN_PASSWORD": "3",
-            "SAMPLE": "1",
+            "EMISSIONS_SAMPLE": "1",
             "EMISSIONS_DATABASE": "co2_emissions_sample",
         }
         with mock.patch.dict(os.environ, given, clear=True):
             read = settings.of_bootstrap()
-        self.assertEqual(read.emissions_url, "postgresql+psycopg2://r:2@h/co2_emissions_sample")
-        self.assertEqual((read.sample, read.wait_s), (True, 60.0))
-        for name in ("METADATA_URL", "EMISSIONS_URL", "SUPERSET_ADMIN_PASSWORD"):
+        url = "postgresql+psycopg2://r:2@h/co2_emissions_sample"
+        self.assertEqual((read.sources, read.wait_s), ([settings.Source("emissions", url, True)], 60.0))
+        for name in ("METADATA_URL", "READER_URL", "SUPERSET_ADMIN_PASSWORD"):
             with mock.patch.dict(os.environ, {**given, name: ""}, clear=True):
                 with self.assertRaisesRegex(faults.Fault, name):
                     settings.of_bootstrap()
 
     def test_switches(self) -> None:
         for given, expected in {"": False, "0": False, "false": False, "no": False, "1": True, "true": True}.items():
-            with mock.patch.dict(os.environ, {"SAMPLE": given}):
-                self.assertEqual(settings.truth("SAMPLE"), expected, given)
+            with mock.patch.dict(os.environ, {"ENERGY_SAMPLE": given}):
+                self.assertEqual(settings.truth("ENERGY_SAMPLE"), expected, given)
+
+    def test_the_pipelines_that_are_shown(self) -> None:
+        """Whose database is named; emissions where none is."""
+        for given, expected in (
+            ({}, {"emissions": "co2_emissions"}),
+            ({"EMISSIONS_DATABASE": "", "ENERGY_DATABASE": ""}, {"emissions": "co2_emissions"}),
+            ({"EMISSIONS_DATABASE": "other"}, {"emissions": "other"}),
+            ({"ENERGY_DATABASE": "energy_db"}, {"energy": "energy_db"}),
+            ({"ENERGY_DATABASE": "e", "EMISSIONS_DATABASE": "c"}, {"emissions": "c", "energy": "e"}),
+        ):
+            with mock.patch.dict(os.environ, given, clear=True):
+                self.assertEqual(settings.databases(), expected)
+
+
+def source(pipeline: str, sample: bool = False) -> settings.Source:
+    """Where a pipeline's dashboards read, in these tests."""
+    return settings.Source(pipeline, f"postgresql+psycopg2://r:2@h/{pipeline}", sample)
+
+
+class Digest(unittest.TestCase):
+    """A change of anything that is set up gives another name, and nothing else does."""
+
+    def test_every_file_and_every_setting_counts(self) -> None:
+        shown = [("emissions", "co2_emissions", False)]
+        with tempfile.TemporaryDirectory() as place:
+            folder = Path(place) / "superset"
+            shutil.copytree(digest.FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
+            name = digest.of(shown, folder)
+            self.assertEqual(name, digest.of(list(shown)))
+            self.assertNotEqual(name, digest.of([("emissions", "co2_emissions", True)], folder))
+            (folder / "tests" / "more.py").write_text("")
+            self.assertEqual(name, digest.of(shown, folder))
+            for changed in ("assets/dashboards/countries.yaml", "setting_up/metadata.py", "superset_config.py", "requirements.txt"):
+                before = (folder / changed).read_bytes()
+                (folder / changed).write_bytes(before + b"# changed\n")
+                self.assertNotEqual(name, digest.of(shown, folder), changed)
+                (folder / changed).write_bytes(before)
+            (folder / "assets" / "dashboards" / "countries.yaml").rename(folder / "assets" / "dashboards" / "moved.yaml")
+            self.assertNotEqual(name, digest.of(shown, folder))
 
 
 class Rendering(unittest.TestCase):
     """The files stay as they are; the copy gets what one installation knows."""
 
+    def test_each_pipeline_gets_its_own_address_and_the_others_are_left_out(self) -> None:
+        files = assets.read()
+        for shown in (["emissions"], ["energy"], ["emissions", "energy"]):
+            rendered = assets.render(files, [source(pipeline) for pipeline in shown])
+            addresses = [one["sqlalchemy_uri"] for one in assets.of_kind(rendered, "databases")]
+            self.assertEqual(addresses, [f"postgresql+psycopg2://r:2@h/{pipeline}" for pipeline in shown])
+            expected = {"metadata.yaml"}.union(*(assets.of_pipeline(files, pipeline) for pipeline in shown))
+            self.assertEqual(set(rendered), expected)
+
+    def test_only_a_made_sample_is_called_one(self) -> None:
+        rendered = assets.render(assets.read(), [source("emissions", sample=True), source("energy")])
+        titles = {one["dashboard_title"] for one in assets.of_kind(rendered, "dashboards")}
+        self.assertIn("Energy", titles)
+        self.assertIn("Countries (made sample)", titles)
+
     def test_the_address_goes_into_the_copy(self) -> None:
         files = assets.read()
-        rendered = assets.render(files, "postgresql+psycopg2://r:2@h/co2", sample=False)
-        self.assertEqual([one["sqlalchemy_uri"] for one in assets.of_kind(rendered, "databases")], ["postgresql+psycopg2://r:2@h/co2"])
+        rendered = assets.render(files, [source(pipeline) for pipeline in settings.PIPELINES])
         self.assertNotIn("r:2@h", str(files))
-        self.assertEqual(assets.of_kind(rendered, "dashboards"), assets.of_kind(files, "dashboards"))
+        self.assertCountEqual(assets.of_kind(rendered, "dashboards"), assets.of_kind(files, "dashboards"))
 
     def test_a_made_sample_is_called_one_on_every_dashboard(self) -> None:
-        rendered = assets.render(assets.read(), "postgresql+psycopg2://r@h/co2", sample=True)
+        rendered = assets.render(assets.read(), [source(pipeline, sample=True) for pipeline in settings.PIPELINES])
         for dashboard in assets.of_kind(rendered, "dashboards"):
             position = dashboard["position"]
             self.assertTrue(dashboard["dashboard_title"].endswith("(made sample)"))

@@ -19,7 +19,9 @@ CLOSED = ("/api/v1/dashboard/", "/api/v1/chart/", "/api/v1/dataset/", "/api/v1/d
 def columns(params: dict[str, Any]) -> list[str]:
     """Gives the columns that a chart asks for, whatever its kind calls them."""
     names = [params.get("x_axis"), params.get("entity"), params.get("series")]
-    names += params.get("groupby") or []
+    groups = params.get("groupby") or []
+    # A heatmap has one, the rows of its grid, and it is no list.
+    names += [groups] if isinstance(groups, str) else groups
     if params.get("query_mode") == "raw":
         names += params.get("all_columns") or []
     return [name for name in names if name]

@@ -12,9 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from client import logged_in
+from client import Superset, logged_in
 
-SLUGS = ("cluster-overview", "countries", "runs-and-data-quality")
 WIDTH = 1600
 # Charts outside the window are not drawn, so the window is as high as the longest dashboard could be.
 HEIGHT = 4200
@@ -51,9 +50,14 @@ def chromium() -> str:
     return found or sys.exit("no Chromium was found: install it with `sudo apt-get install chromium`, or name it in CHROMIUM")
 
 
-def log_in(context: Any, url: str) -> None:
+def slugs(superset: Superset) -> list[str]:
+    """Gives the dashboards that are there: those of the pipelines that this installation shows."""
+    return sorted(one["slug"] for one in superset.get("/api/v1/dashboard/?q=(page_size:100)")["result"] if one["slug"])
+
+
+def log_in(context: Any, url: str, superset: Superset) -> None:
     """Gives the browser the cookies of a session that the API has opened."""
-    for cookie in logged_in(url).cookies:
+    for cookie in superset.cookies:
         context.add_cookies([{"name": cookie.name, "value": cookie.value or "", "url": url}])
 
 
@@ -94,12 +98,13 @@ def main() -> None:
 
     url, folder = sys.argv[1].rstrip("/"), Path(sys.argv[2])
     folder.mkdir(parents=True, exist_ok=True)
+    superset = logged_in(url)
     with sync_playwright() as playwright:
         # Chromium's own sandbox refuses to run as root, as in a container.
         browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         context = browser.new_context(locale="en-GB", timezone_id="UTC")
-        log_in(context, url)
-        wrong = [fault for slug in sys.argv[3:] or SLUGS for fault in take(context.new_page(), url, slug, folder)]
+        log_in(context, url, superset)
+        wrong = [fault for slug in sys.argv[3:] or slugs(superset) for fault in take(context.new_page(), url, slug, folder)]
         browser.close()
     if wrong:
         sys.exit("\n".join(wrong))

@@ -48,8 +48,10 @@ impl Tree {
     /// # Errors
     /// As [`Tree::render`].
     pub fn render_with(&self, name: &str, components: &[&str]) -> Result<Rendering> {
-        let mut overlay = String::from("resources: [../base]\ncomponents:\n- ../secrets\n- ../made-by-make-images\n");
+        let mut overlay = String::from("resources: [../base]\ncomponents:\n- ../secrets\n");
         components.iter().try_for_each(|component| writeln!(overlay, "- ../components/{component}"))?;
+        // Last, so that what a component adds gets its tag as well.
+        overlay.push_str("- ../made-by-make-images\n");
         self.render_overlay(name, &overlay)
     }
 

@@ -12,6 +12,21 @@ use crate::{
 /// The label that says which program a pod runs.
 pub const NAME: &str = "app.kubernetes.io/name";
 
+/// The label of the pipeline that a pod belongs to, or of the system.
+pub const INSTANCE: &str = "app.kubernetes.io/instance";
+
+/// The programs that every pipeline has of its own.
+const OF_A_PIPELINE: [&str; 3] = ["producer", "consumer", "migrate"];
+
+/// Who a pod is, by its labels: its program, and before that its pipeline where it belongs to one.
+pub fn identity(labels: &BTreeMap<String, String>) -> Option<String> {
+    let program = labels.get(NAME)?;
+    match labels.get(INSTANCE) {
+        Some(pipeline) if OF_A_PIPELINE.contains(&program.as_str()) => Some(format!("{pipeline}-{program}")),
+        _ => Some(program.clone()),
+    }
+}
+
 /// A Deployment, StatefulSet, DaemonSet or Job.
 #[derive(Clone, Copy, Debug)]
 pub struct Workload<'a> {
@@ -36,6 +51,11 @@ impl<'a> Workload<'a> {
     /// The program that its pods run, by their label.
     pub fn program(&self) -> String {
         self.pod_labels().remove(NAME).unwrap_or_default()
+    }
+
+    /// Who its pods are: see [`identity`].
+    pub fn identity(&self) -> String {
+        identity(&self.pod_labels()).unwrap_or_default()
     }
 
     /// A value of the pod's specification, by a pointer into it.

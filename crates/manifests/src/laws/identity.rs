@@ -6,11 +6,8 @@ use super::unless;
 use crate::{
     object::{self, Object, selects},
     rendering::Rendering,
-    workload::{NAME, Workload},
+    workload::{INSTANCE, NAME, Workload},
 };
-
-/// The label of the pipeline that a part belongs to.
-const INSTANCE: &str = "app.kubernetes.io/instance";
 
 /// What every pod is labelled with.
 const WANTED: [&str; 4] = [NAME, INSTANCE, "app.kubernetes.io/component", "app.kubernetes.io/part-of"];
@@ -41,11 +38,11 @@ fn of_pods(workload: &Workload<'_>) -> Vec<String> {
     missing.map(|label| format!("{workload}: itself or its pods lack {label}, or they differ")).collect()
 }
 
-/// Every selector: exactly name and instance, and of one workload's pods.
+/// Every selector: exactly name and instance, and of one workload's pods. What operators select is their law's.
 fn of_selector(object: &Object, workloads: &[Workload<'_>]) -> Vec<String> {
     let pointer = match object.kind() {
         "Service" => "/spec/selector",
-        "Deployment" | "StatefulSet" | "PodDisruptionBudget" | "PodMonitor" => "/spec/selector/matchLabels",
+        "Deployment" | "StatefulSet" | "PodDisruptionBudget" => "/spec/selector/matchLabels",
         _ => return Vec::new(),
     };
     let selector = object::labels(object.0.pointer(pointer));

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::unless;
 use crate::{
-    object::{Object, list, text},
+    object::{self, Object, list, selects, text},
     rendering::Rendering,
     repository,
     workload::Workload,
@@ -22,14 +22,14 @@ pub fn breaches(rendering: &Rendering) -> Vec<String> {
     let scalers = rendering.of_kind("ScaledObject").flat_map(|scaler| of_scaler(rendering, scaler));
     let topics = rendering.of_kind("KafkaTopic").filter_map(|topic| of_topic(rendering, topic));
     let users = rendering.of_kind("KafkaUser").flat_map(|user| of_user(rendering, user));
-    let monitors = rendering.of_kind("PodMonitor").filter_map(|monitor| of_monitor(rendering, monitor));
+    let monitors = rendering.of_kind("PodMonitor").flat_map(|monitor| of_monitor(rendering, monitor));
     let rules = rendering.of_kind("PrometheusRule").flat_map(of_rules);
     scalers.chain(topics).chain(users).chain(monitors).chain(rules).collect()
 }
 
-/// What a program is told by a variable; empty where it is not there.
-fn told(rendering: &Rendering, program: &str, variable: &str) -> String {
-    let workload = rendering.workloads().into_iter().find(|workload| workload.program() == program);
+/// What a workload is told by a variable; empty where one of them is not there.
+fn told(rendering: &Rendering, name: &str, variable: &str) -> String {
+    let workload = rendering.workloads().into_iter().find(|workload| workload.object.name() == name);
     let all = workload
         .iter()
         .flat_map(Workload::containers)
@@ -40,10 +40,11 @@ fn told(rendering: &Rendering, program: &str, variable: &str) -> String {
 
 fn of_scaler(rendering: &Rendering, scaler: &Object) -> Vec<String> {
     let trigger = scaler.0.pointer("/spec/triggers/0/metadata").cloned().unwrap_or_default();
-    let target = rendering.find("Deployment", scaler.text("/spec/scaleTargetRef/name"));
-    let partitions = told(rendering, "producer", "PARTITIONS").parse().unwrap_or(6);
+    let name = scaler.text("/spec/scaleTargetRef/name");
+    let target = rendering.find("Deployment", name);
+    let partitions = told(rendering, &name.replace("consumer", "producer"), "PARTITIONS").parse().unwrap_or(6);
     let follows = |field: &str, variable: &str| {
-        let wanted = told(rendering, "consumer", variable);
+        let wanted = told(rendering, name, variable);
         !wanted.is_empty() && text(&trigger, field) == wanted
     };
     // Another namespace asks, so it needs whole names.
@@ -68,20 +69,19 @@ fn of_scaler(rendering: &Rendering, scaler: &Object) -> Vec<String> {
 }
 
 fn of_topic(rendering: &Rendering, topic: &Object) -> Option<String> {
-    let wanted = told(rendering, "producer", "TOPIC");
+    let wanted = told(rendering, &format!("{}-producer", topic.name()), "TOPIC");
     let name = if topic.text("/spec/topicName").is_empty() { topic.name() } else { topic.text("/spec/topicName") };
     unless(name == wanted, || format!("{topic}: is {name}, and the producer sends to {wanted}"))
 }
 
 fn of_user(rendering: &Rendering, user: &Object) -> Vec<String> {
-    let program = user.name().rsplit('-').next().unwrap_or_default();
     let allowed: BTreeSet<(&str, &str)> = user
         .list("/spec/authorization/acls")
         .iter()
         .map(|rule| (text(rule, "/resource/type"), text(rule, "/resource/name")))
         .collect();
-    let topic = told(rendering, program, "TOPIC");
-    let group = told(rendering, program, "GROUP_ID");
+    let topic = told(rendering, user.name(), "TOPIC");
+    let group = told(rendering, user.name(), "GROUP_ID");
     let mut breaches = Vec::new();
     breaches.extend(unless(allowed.contains(&("topic", &topic)), || format!("{user}: may not use {topic}")));
     let grouped = group.is_empty() || allowed.contains(&("group", &group));
@@ -89,7 +89,15 @@ fn of_user(rendering: &Rendering, user: &Object) -> Vec<String> {
     breaches
 }
 
-fn of_monitor(rendering: &Rendering, monitor: &Object) -> Option<String> {
+/// A monitor asks every pipeline's consumers, and nobody else, at a port that they name.
+fn of_monitor(rendering: &Rendering, monitor: &Object) -> Vec<String> {
+    let selector = object::labels(monitor.0.pointer("/spec/selector/matchLabels"));
+    let others = rendering.workloads().into_iter().filter(|workload| {
+        let consumer = workload.program() == "consumer";
+        consumer != selects(&selector, &workload.pod_labels())
+    });
+    let mut breaches: Vec<String> =
+        others.map(|workload| format!("{monitor}: {workload} is watched and no consumer, or the reverse")).collect();
     let ports: Vec<&str> =
         monitor.list("/spec/podMetricsEndpoints").iter().map(|endpoint| text(endpoint, "/port")).collect();
     let workloads = rendering.workloads();
@@ -97,7 +105,8 @@ fn of_monitor(rendering: &Rendering, monitor: &Object) -> Option<String> {
     let named: Vec<&str> =
         named.flat_map(|container| container.list("/ports").iter().map(|port| text(port, "/name"))).collect();
     let found = !ports.is_empty() && ports.iter().all(|port| named.contains(port));
-    unless(found, || format!("{monitor}: scrapes {ports:?}, and the consumer names {named:?}"))
+    breaches.extend(unless(found, || format!("{monitor}: scrapes {ports:?}, and the consumer names {named:?}")));
+    breaches
 }
 
 fn of_rules(rules: &Object) -> Vec<String> {

@@ -9,7 +9,7 @@ use super::{End, Road};
 use crate::{
     object::{self, Object, selects},
     rendering::Rendering,
-    workload::{NAME, Workload},
+    workload::{self, Workload},
 };
 
 /// One direction of traffic.
@@ -114,10 +114,10 @@ fn port(policy: &Object, entry: &Value) -> Result<(u16, bool)> {
     Ok((number, entry.get("protocol").is_some_and(|protocol| protocol == "UDP")))
 }
 
-/// The programs whose pods a selector finds.
+/// Whose pods a selector finds.
 fn programs(selector: BTreeMap<String, String>, pods: &Pods) -> BTreeSet<String> {
     let found = pods.iter().filter(|labels| selects(&selector, labels));
-    found.filter_map(|labels| labels.get(NAME).cloned()).collect()
+    found.filter_map(workload::identity).collect()
 }
 
 /// Our own pods, and those that operators will make.

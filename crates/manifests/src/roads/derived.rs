@@ -21,7 +21,7 @@ const SCHEMES: [(&str, u16); 4] = [("https", 443), ("http", 80), ("postgres", 54
 pub fn roads(rendering: &Rendering) -> BTreeSet<Road> {
     let mut roads = BTreeSet::new();
     for workload in rendering.workloads() {
-        let from = End::Program(workload.program());
+        let from = End::Program(workload.identity());
         for container in workload.containers() {
             let settings = container.told(rendering).into_iter().chain(mounted(rendering, &workload));
             for (_, value) in settings.filter(|(name, _)| !OWN.contains(&name.as_str())) {
@@ -99,7 +99,7 @@ fn to_service(rendering: &Rendering, name: &str, port: u16) -> Option<(String, u
     let entry = service.list("/spec/ports").iter().find(|entry| entry["port"] == port)?;
     let target = entry.get("targetPort").unwrap_or(&entry["port"]);
     let target = workload.containers().find_map(|container| container_port(container, target))?;
-    Some((workload.program(), target))
+    Some((workload.identity(), target))
 }
 
 /// The program behind a Service that an operator makes.
@@ -135,7 +135,7 @@ fn of_operators(rendering: &Rendering) -> Vec<Road> {
             let found = ports
                 .clone()
                 .filter_map(move |port| workload.containers().find_map(|container| container_port(container, port)));
-            found.map(move |port| into("monitoring", &workload.program(), port)).collect::<Vec<_>>()
+            found.map(move |port| into("monitoring", &workload.identity(), port)).collect::<Vec<_>>()
         });
         roads.collect::<Vec<_>>()
     });

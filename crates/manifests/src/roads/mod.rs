@@ -22,7 +22,7 @@ pub struct Road {
 /// One end of a road.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum End {
-    /// Our pods, by their program's name.
+    /// Our pods, by their program's name, after that of the pipeline they belong to.
     Program(String),
     /// The cluster's name service.
     Dns,
@@ -34,7 +34,23 @@ pub enum End {
     Outside,
 }
 
+impl Road {
+    /// The road without the name of a pipeline at its ends: the table has what every pipeline needs once.
+    pub fn of(self, pipeline: &str) -> Self {
+        Self { from: self.from.of(pipeline), to: self.to.of(pipeline), ..self }
+    }
+}
+
 impl End {
+    fn of(self, pipeline: &str) -> Self {
+        match self {
+            Self::Program(name) => {
+                Self::Program(name.strip_prefix(&format!("{pipeline}-")).unwrap_or(&name).to_owned())
+            }
+            other => other,
+        }
+    }
+
     /// An end by the name that the table uses.
     pub fn named(name: &str) -> Self {
         match name.strip_prefix("namespace ") {

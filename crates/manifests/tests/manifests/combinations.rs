@@ -6,6 +6,9 @@ pub(crate) const OVERLAYS: [&str; 2] = [".", "sample"];
 /// The ways to get the input: the volume's file, the made sample, an address.
 const INPUTS: [&[&str]; 3] = [&[], &["sample"], &["https-input"]];
 
+/// Which pipelines there are beside `emissions`.
+const PIPELINES: [&[&str]; 2] = [&[], &["energy"]];
+
 /// Whose Kafka, and what KEDA then needs to measure the lag there.
 const KAFKAS: [(&[&str], &[&str]); 3] = [
     (&[], &["autoscaling"]),
@@ -16,18 +19,25 @@ const KAFKAS: [(&[&str], &[&str]); 3] = [
 /// Whose PostgreSQL.
 const DATABASES: [&[&str]; 3] = [&[], &["external-postgres/any"], &["external-postgres/cloudnative-pg"]];
 
+/// Strimzi's objects, a topic and a user for each program, are those of `emissions` only.
+const NOT_CLAIMED: [&str; 2] = ["energy", "external-kafka/strimzi"];
+
 /// Every claimed combination, in the order in which components are listed.
 pub(crate) fn all() -> Vec<Vec<&'static str>> {
     let mut all = Vec::new();
-    for input in INPUTS {
+    for (pipelines, input) in PIPELINES.into_iter().flat_map(|pipelines| INPUTS.map(|input| (pipelines, input))) {
         for (kafka, scaling) in KAFKAS {
             for database in DATABASES {
-                let parts = [input, kafka, database].concat();
+                let parts = [pipelines, input, kafka, database].concat();
                 // Whether it is watched changes nothing for the others, so the two are tried together.
                 all.push([&parts[..], &["monitoring"], scaling].concat());
-                all.push(parts);
+                // What is watched contains what is not: once is enough for two pipelines.
+                if pipelines.is_empty() {
+                    all.push(parts);
+                }
             }
         }
     }
+    all.retain(|parts| !NOT_CLAIMED.iter().all(|part| parts.contains(part)));
     all
 }

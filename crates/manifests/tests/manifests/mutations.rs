@@ -143,18 +143,24 @@ fn roads_that_are_closed_or_idle_are_found() {
     let own =
         json!([{"name": "KAFKA_BROKERS", "value": "kafka:9092"}, {"name": "TOPIC", "value": "https://example.com/x"}]);
     check(vec![
-        (policy, port("egress"), json!(9093), "Egress is closed: consumer → kafka 9092"),
-        (policy, port("egress"), json!(9093), "Egress is open for nobody: consumer → kafka 9093"),
-        ("NetworkPolicy/kafka", port("ingress"), json!(9093), "Ingress is closed: consumer → kafka 9092"),
+        (policy, port("egress"), json!(9093), "Egress is closed: emissions-consumer → kafka 9092"),
+        (policy, port("egress"), json!(9093), "Egress is open for nobody: emissions-consumer → kafka 9093"),
+        (
+            "NetworkPolicy/energy-consumer",
+            port("egress"),
+            json!(9093),
+            "Egress is closed: energy-consumer → kafka 9092",
+        ),
+        ("NetworkPolicy/kafka", port("ingress"), json!(9093), "Ingress is closed: emissions-consumer → kafka 9092"),
         (policy, "/spec/egress/0/to".into(), json!([{"podSelector": {}}]), "has a peer that is everybody"),
         (policy, "/spec/egress/0/ports".into(), json!([]), "opens every port"),
         ("NetworkPolicy/deny-all", "/spec/policyTypes".into(), json!(["Ingress"]), "no policy denies all"),
-        (CONSUMER, format!("{CONTAINER}/env"), own, "Egress is closed: consumer → outside 443"),
+        (CONSUMER, format!("{CONTAINER}/env"), own, "Egress is closed: emissions-consumer → outside 443"),
         (
             "Service/postgres",
             "/spec/ports/0/port".into(),
             json!(5433),
-            "consumer → postgres, which is no Service with that port",
+            "emissions-consumer → postgres, which is no Service with that port",
         ),
     ]);
 }
@@ -164,22 +170,29 @@ fn custom_resources_that_do_not_fit_are_found() {
     let scaler = "ScaledObject/emissions-consumer";
     let trigger = |field: &str| format!("/spec/triggers/0/metadata/{field}");
     let alert = "/spec/groups/0/rules/0/expr".to_owned();
+    let one_pipeline = "/spec/selector/matchLabels/app.kubernetes.io~1instance".to_owned();
     check(vec![
         (scaler, trigger("topic"), json!("other"), "measures another topic"),
         (scaler, trigger("consumerGroup"), json!("other"), "measures another group"),
         (scaler, trigger("bootstrapServers"), json!("kafka:9092"), "in a way that KEDA's pods cannot find"),
         (scaler, "/spec/maxReplicaCount".into(), json!(7), "may start idle replicas"),
         (CONSUMER, "/spec/replicas".into(), json!(2), "is undone by every apply"),
-        ("PodMonitor/emissions-consumer", "/spec/podMetricsEndpoints/0/port".into(), json!("web"), "scrapes [\"web\"]"),
+        ("PodMonitor/consumer", "/spec/podMetricsEndpoints/0/port".into(), json!("web"), "scrapes [\"web\"]"),
+        (
+            "PodMonitor/consumer",
+            one_pipeline,
+            json!("emissions"),
+            "Deployment/energy-consumer is watched and no consumer",
+        ),
         ("PrometheusRule/tributary", alert, json!("tributary_legs > 0"), "tributary_legs, which nobody writes"),
     ]);
 }
 
-/// Each mutation of the rendering with autoscaling and monitoring breaks a law, and says so.
+/// Each mutation of the rendering with both pipelines, autoscaling and monitoring breaks a law, and says so.
 fn check(mutations: Vec<Mutation>) {
     let Some(tree) = crate::tree("the laws, tried on what breaks them") else { return };
     let knowledge = Knowledge::new().unwrap();
-    let whole = tree.render_with("mutated", &["monitoring", "autoscaling"]).unwrap();
+    let whole = tree.render_with("mutated", &["energy", "monitoring", "autoscaling"]).unwrap();
     for (object, pointer, value, expected) in mutations {
         let mut rendering = whole.clone();
         mutate(&mut rendering, object, &pointer, value.clone());

@@ -1,6 +1,6 @@
 //! Every overlay and every claimed combination of components, against every law and its roads.
 
-use std::{collections::BTreeSet, fs, thread};
+use std::{collections::BTreeSet, fs, process::Command, thread};
 
 use manifests::{laws::variables::Knowledge, repository, tree::Tree};
 
@@ -42,19 +42,51 @@ fn tried(tree: &Tree, knowledge: &Knowledge, components: &[&str]) -> Vec<String>
     breaches.into_iter().map(|breach| format!("{components:?}: {breach}")).collect()
 }
 
-/// The overlay that `make up DATA=https://…` writes: it is text in a script until somebody has called that.
+/// The overlays that `make up` writes: they are text in a script until somebody has called that.
 #[test]
-fn the_overlay_of_make_up_keeps_every_law_and_has_the_address() {
-    let Some(tree) = crate::tree("the_overlay_of_make_up_keeps_every_law_and_has_the_address") else { return };
+fn the_overlays_of_make_up_keep_every_law_and_have_what_was_asked_for() {
+    let Some(tree) = crate::tree("the_overlays_of_make_up_keep_every_law_and_have_what_was_asked_for") else { return };
     const ADDRESS: &str = "https://example.com/co2.csv?year=2024&columns=all";
+    let knowledge = Knowledge::new().unwrap();
+    for (data, energy) in [(ADDRESS, ""), (ADDRESS, "power.zip"), ("sample", "power.zip"), ("co2.csv", "power.zip")] {
+        let rendering = tree.render_overlay("made-by-make-up", &written(data, energy)).unwrap();
+        assert_eq!(of(&rendering, &knowledge), Vec::<String>::new(), "{data} {energy}");
+        let address = rendering.find("ConfigMap", "emissions-input").map(|map| map.text("/data/INPUT"));
+        assert_eq!(address, (data == ADDRESS).then_some(ADDRESS), "{data} {energy}");
+        let topic = rendering.find("ConfigMap", "emissions-producer").unwrap().text("/data/TOPIC");
+        assert_eq!(topic == "emissions-sample", data == "sample", "{data} {energy}");
+        let second = rendering.find("Deployment", "energy-consumer").is_some();
+        assert_eq!(second, !energy.is_empty(), "{data} {energy}");
+    }
+}
+
+/// What the script's own function writes.
+fn written(data: &str, energy: &str) -> String {
     let script = fs::read_to_string(repository().join("scripts/up")).unwrap();
-    let texts = script.split("<<END\n").skip(1).filter_map(|rest| rest.split_once("\nEND\n"));
-    let written = texts.map(|(text, _)| text).find(|text| text.contains("components/https-input"));
-    let overlay = written.expect("scripts/up writes an overlay").replace("$data", ADDRESS).replace("\\`", "`");
-    assert!(!overlay.contains('$'), "a variable that this test does not know: {overlay}");
-    let rendering = tree.render_overlay("made-by-make-up", &overlay).unwrap();
-    assert_eq!(of(&rendering, &Knowledge::new().unwrap()), Vec::<String>::new());
-    assert_eq!(rendering.find("ConfigMap", "emissions-input").unwrap().text("/data/INPUT"), ADDRESS);
+    let (_, rest) = script.split_once("write_overlay() {").expect("scripts/up writes an overlay");
+    let (body, _) = rest.split_once("\n}\n").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let call = format!("set -eu\nwrite_overlay() {{{body}\n}}\nwrite_overlay");
+    let variables = [("overlay", folder.path().to_str().unwrap()), ("data", data), ("energy", energy)];
+    let status = Command::new("bash").arg("-c").arg(call).envs(variables).status().unwrap();
+    assert!(status.success(), "{data} {energy}");
+    fs::read_to_string(folder.path().join("kustomization.yaml")).unwrap()
+}
+
+/// Both pipelines run in one namespace: the second one adds objects, and changes none of the first's.
+#[test]
+fn a_second_pipeline_changes_nothing_of_the_first() {
+    let Some(tree) = crate::tree("a_second_pipeline_changes_nothing_of_the_first") else { return };
+    let (alone, both) = (tree.render(".").unwrap(), tree.render_with("both", &["energy"]).unwrap());
+    for object in &alone.objects {
+        let after = both.find(object.kind(), object.name()).unwrap_or_else(|| panic!("{object} is gone"));
+        let told = object.to_string() == "ConfigMap/superset-init";
+        assert!(told || after.0 == object.0, "{object} has changed");
+    }
+    let added = both.objects.iter().filter(|object| alone.find(object.kind(), object.name()).is_none());
+    let names: Vec<String> = added.map(ToString::to_string).collect();
+    assert!(names.len() > 5 && names.iter().all(|name| name.contains("/energy-")), "{names:?}");
+    assert_eq!(both.find("ConfigMap", "superset-init").unwrap().0["data"].as_object().unwrap().len(), 2);
 }
 
 /// Every folder with a kustomization is in some combination, so that none is forgotten.
