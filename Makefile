@@ -17,7 +17,7 @@ superset: ## the dashboards at http://localhost:8088 without a cluster, over wha
 	@cargo build --quiet --release --bin migrate
 	@scripts/superset
 
-up: ## brings everything up on the cluster: images, secrets, DATA (a path, https://… or sample), manifests; says where to look
+up: ## brings everything up on the cluster: images, secrets, DATA (a path, https://… or sample), ENERGY (a path) with the second pipeline
 	@scripts/up
 
 dashboards: ## lets http://localhost:8088 lead to the dashboards in the cluster, until Ctrl-C
@@ -38,8 +38,8 @@ images: ## builds the four images into the cluster (IMAGES=minikube, docker, or 
 secrets: ## makes random passwords for the cluster, once, in kubernetes/secrets/made-by-make-secrets.env
 	@scripts/secrets
 
-data: ## puts FILE (a path or https://…) where the cluster's producer reads it
-	@scripts/data '$(FILE)'
+data: ## puts FILE (a path or https://…) where the cluster's producer reads it; NAME=energy for the second pipeline's
+	@scripts/data '$(FILE)' $(NAME)
 
 e2e: ## brings everything up on an empty cluster with DATA=file, checks it, breaks it, removes it; KEEP=1, ONLY='names'
 	@scripts/e2e

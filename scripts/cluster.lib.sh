@@ -43,8 +43,11 @@ need_namespace() {
   kube get namespace "$namespace" >/dev/null 2>&1 || fail 69 "there is nothing in the cluster: the namespace $namespace does not exist; run \`make up\`"
 }
 
+# The pipeline whose consumer, settings and database are asked for.
+pipeline=emissions
+
 # setting NAME: prints an environment variable of the running consumer, which says what is really in use.
-setting() { kube get deployment emissions-consumer -o "jsonpath={.spec.template.spec.containers[0].env[?(@.name==\"$1\")].value}"; }
+setting() { kube get deployment "$pipeline-consumer" -o "jsonpath={.spec.template.spec.containers[0].env[?(@.name==\"$1\")].value}"; }
 
 # database: prints the name of the database that the consumer writes.
 database() {
