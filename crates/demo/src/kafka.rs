@@ -38,6 +38,22 @@ impl Kafka {
         self.0.stop(Data::Keep)
     }
 
+    /// Ends the broker as a crash would; its data stay.
+    ///
+    /// # Errors
+    /// When it does not run, or does not end.
+    pub fn kill(&self) -> anyhow::Result<()> {
+        self.0.kill()
+    }
+
+    /// Starts the broker again after a kill, at the same address.
+    ///
+    /// # Errors
+    /// When it does not start, or another program has taken its port.
+    pub fn revive(&self) -> anyhow::Result<()> {
+        self.0.revive()
+    }
+
     /// Leaves the broker running; `scripts/kafka down FOLDER` stops it.
     pub fn leave(self) {
         self.0.leave();

@@ -14,7 +14,15 @@ impl Postgres {
     /// # Errors
     /// When there are no server binaries, or it does not start; the error says what to do.
     pub fn start(folder: &Path) -> anyhow::Result<Self> {
-        Server::start("postgres", folder, &[]).map(Self)
+        Self::start_with(folder, &[])
+    }
+
+    /// The same with what `scripts/postgres` reads from its environment.
+    ///
+    /// # Errors
+    /// As [`Postgres::start`].
+    pub fn start_with(folder: &Path, env: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Server::start("postgres", folder, env).map(Self)
     }
 
     /// The superuser's URL, password included: `postgres://postgres:…@127.0.0.1:PORT/postgres`.
@@ -28,6 +36,22 @@ impl Postgres {
     /// When it cannot be stopped.
     pub fn stop(self) -> anyhow::Result<()> {
         self.0.stop(Data::Keep)
+    }
+
+    /// Ends the server as a crash would; its data stay.
+    ///
+    /// # Errors
+    /// When it does not run, or does not end.
+    pub fn kill(&self) -> anyhow::Result<()> {
+        self.0.kill()
+    }
+
+    /// Starts the server again after a kill, at the same address.
+    ///
+    /// # Errors
+    /// When it does not start, or another program has taken its port.
+    pub fn revive(&self) -> anyhow::Result<()> {
+        self.0.revive()
     }
 
     /// Leaves the server running; `scripts/postgres down FOLDER` stops it.

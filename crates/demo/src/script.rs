@@ -27,6 +27,8 @@ pub(crate) struct Server {
     script: &'static str,
     folder: PathBuf,
     address: String,
+    /// What the script is told beside what it finds in our own environment.
+    env: Vec<(String, String)>,
     stop: bool,
 }
 
@@ -39,8 +41,9 @@ impl Server {
     /// running then.
     pub(crate) fn start(script: &'static str, folder: &Path, env: &[(&str, &str)]) -> anyhow::Result<Self> {
         // Made first, so that a start that is interrupted half way is undone as well.
-        let mut server = Self { script, folder: folder.to_path_buf(), address: String::new(), stop: true };
-        let (output, last_words) = listen(server.command("up").envs(env.iter().copied()))?;
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut server = Self { script, folder: folder.to_path_buf(), address: String::new(), env, stop: true };
+        let (output, last_words) = listen(&mut server.command("up"))?;
         if !output.status.success() {
             let silent = || format!("scripts/{script} up {} failed: {}", folder.display(), output.status);
             bail!(last_words.unwrap_or_else(silent));
@@ -63,6 +66,35 @@ impl Server {
         self.down(data)
     }
 
+    /// Ends the server as a crash would; its data stay.
+    ///
+    /// # Errors
+    /// When it does not run, or does not end.
+    pub(crate) fn kill(&self) -> anyhow::Result<()> {
+        self.run("kill")
+    }
+
+    /// Starts the server again after [`Server::kill`], where its clients know it.
+    ///
+    /// # Errors
+    /// When it does not start, or another program has taken its port.
+    pub(crate) fn revive(&self) -> anyhow::Result<()> {
+        let (output, last_words) = listen(&mut self.command("up"))?;
+        let address = String::from_utf8(output.stdout)?;
+        if !output.status.success() || address.trim() != self.address {
+            bail!("{} is not back at {}: {}", self.script, self.address, last_words.unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    fn run(&self, verb: &str) -> anyhow::Result<()> {
+        let output = self.command(verb).output().with_context(|| format!("scripts/{} cannot be run", self.script))?;
+        if !output.status.success() {
+            bail!("scripts/{} {verb} failed: {}", self.script, String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(())
+    }
+
     /// Leaves the server running.
     pub(crate) fn leave(mut self) {
         self.stop = false;
@@ -83,6 +115,7 @@ impl Server {
     fn command(&self, verb: &str) -> Command {
         let mut command = Command::new(repository().join("scripts").join(self.script));
         command.arg(verb).arg(&self.folder).stdin(Stdio::null());
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
 }

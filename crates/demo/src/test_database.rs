@@ -34,13 +34,24 @@ impl TestDatabase {
     /// # Errors
     /// When `TEST_DATABASE_URL` is not set, or that server does not let us make a database.
     pub async fn create() -> anyhow::Result<Self> {
-        let test_database = Self::named_only()?;
-        let mut server = test_database.connect_to_server().await?;
+        Self::named_only()?.make().await
+    }
+
+    /// Makes the database on another server, given by its superuser's URL.
+    ///
+    /// # Errors
+    /// When that server does not let us make a database.
+    pub async fn create_on(server_url: &str) -> anyhow::Result<Self> {
+        Self::named_on(server_url.to_owned()).make().await
+    }
+
+    async fn make(self) -> anyhow::Result<Self> {
+        let mut server = self.connect_to_server().await?;
         drop_abandoned(&mut server).await?;
-        let create = format!("CREATE DATABASE {}", test_database.name);
+        let create = format!("CREATE DATABASE {}", self.name);
         sqlx::query(AssertSqlSafe(create)).execute(&mut server).await.context("cannot make a test database")?;
         server.close().await?;
-        Ok(test_database)
+        Ok(self)
     }
 
     /// Chooses a name and makes nothing, for tests of what makes databases itself.
@@ -48,13 +59,17 @@ impl TestDatabase {
     /// # Errors
     /// When `TEST_DATABASE_URL` is not set.
     pub fn named_only() -> anyhow::Result<Self> {
-        static MADE: AtomicU32 = AtomicU32::new(0);
         let server_url = std::env::var("TEST_DATABASE_URL").context(
             "there is no PostgreSQL to test on: run make test, or set TEST_DATABASE_URL to a superuser's URL",
         )?;
+        Ok(Self::named_on(server_url))
+    }
+
+    fn named_on(server_url: String) -> Self {
+        static MADE: AtomicU32 = AtomicU32::new(0);
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let name = format!("{PREFIX}{}_{}_{number}", now().as_secs(), process::id());
-        Ok(Self { server_url, name })
+        Self { server_url, name }
     }
 
     /// The database's URL, as the server's superuser.
