@@ -41,6 +41,8 @@ pub struct CsvRecords<R> {
     start: usize,
     end: usize,
     ended: bool,
+    /// Whether the rest of the last line is still to be skipped.
+    abandoned: bool,
     line: u64,
     next_line: u64,
     fields: Vec<u8>,
@@ -63,6 +65,7 @@ impl<R: Read> CsvRecords<R> {
             start: 0,
             end: 0,
             ended: false,
+            abandoned: false,
             line: 0,
             next_line: 1,
             fields: vec![0; 1024],
@@ -125,6 +128,9 @@ impl<R: Read> CsvRecords<R> {
         if self.next_line == 1 && self.line == 0 {
             self.skip_bom()?;
         }
+        if std::mem::take(&mut self.abandoned) {
+            self.skip_line()?;
+        }
         if !self.skip_blank_lines()? {
             return Ok(None);
         }
@@ -135,7 +141,7 @@ impl<R: Read> CsvRecords<R> {
             let unread = &self.buffer[self.start + fed..self.end];
             if unread.is_empty() {
                 // The core would take this for the end, and the quote for closed.
-                return self.abandon(UNCLOSED);
+                return Ok(self.abandon(UNCLOSED));
             }
             let (result, n_in, n_out, n_ends) =
                 self.core.read_record(unread, &mut self.fields[written..], &mut self.ends[len..]);
@@ -149,8 +155,8 @@ impl<R: Read> CsvRecords<R> {
                 }
                 ReadRecordResult::OutputFull => self.fields.resize(self.fields.len() * 2, 0),
                 ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
-                ReadRecordResult::InputEmpty if self.ended => return self.abandon(UNCLOSED),
-                ReadRecordResult::InputEmpty if fed > MAX_RECORD => return self.abandon(TOO_LONG),
+                ReadRecordResult::InputEmpty if self.ended => return Ok(self.abandon(UNCLOSED)),
+                ReadRecordResult::InputEmpty if fed > MAX_RECORD => return Ok(self.abandon(TOO_LONG)),
                 ReadRecordResult::InputEmpty => self.fill()?,
             }
         }
@@ -164,19 +170,26 @@ impl<R: Read> CsvRecords<R> {
         }
     }
 
-    /// Gives one line up, and goes on with the one after it.
-    fn abandon(&mut self, why: &'static str) -> io::Result<Option<CsvRecord>> {
+    /// Gives one line up. The rest of it is skipped when the next record is asked for: the first line of what is no
+    /// such file may have no end, and nobody asks for a record after an unreadable header.
+    fn abandon(&mut self, why: &'static str) -> Option<CsvRecord> {
         self.core.reset();
         self.next_line = self.line + 1;
+        self.abandoned = true;
+        Some(CsvRecord::Unreadable(why))
+    }
+
+    /// Goes to the line after one that was given up.
+    fn skip_line(&mut self) -> io::Result<()> {
         loop {
             match self.buffer[self.start..self.end].iter().position(|&byte| byte == b'\n') {
                 Some(newline) => {
                     self.start += newline + 1;
-                    break;
+                    return Ok(());
                 }
                 None if self.ended => {
                     self.start = self.end;
-                    break;
+                    return Ok(());
                 }
                 None => {
                     self.start = self.end;
@@ -184,7 +197,6 @@ impl<R: Read> CsvRecords<R> {
                 }
             }
         }
-        Ok(Some(CsvRecord::Unreadable(why)))
     }
 
     /// Whether anything but blank lines is left.
