@@ -249,7 +249,7 @@ impl<F: Fact> Group<F> {
 
     fn tell(&mut self, fact: &F, stamp: Stamp) -> Told {
         self.spread |= stamp.partition() != self.home;
-        let outcome = match self.find(fact.key()) {
+        let (outcome, first) = match self.find(fact.key()) {
             Ok(at) => {
                 let known = &mut self.facts[at];
                 let outcome = known.told_by(fact, stamp);
@@ -257,15 +257,16 @@ impl<F: Fact> Group<F> {
                     return Told { outcome, stored: false };
                 }
                 *known = Stamped { fact: fact.clone(), stamp };
-                outcome
+                (outcome, false)
             }
             Err(at) => {
                 self.insert(at, Stamped { fact: fact.clone(), stamp });
-                if fact.is_withdrawal() { Outcome::Filtered } else { Outcome::New }
+                (if fact.is_withdrawal() { Outcome::Filtered } else { Outcome::New }, true)
             }
         };
-        // Where stamps decide between partitions, a restart must find them again.
-        let stored = self.spread || matches!(outcome, Outcome::New | Outcome::Corrected);
+        // Where stamps decide between partitions, a restart must find them again; and so it must the first word on a key
+        // even if that takes nothing back: what it takes back may still come, from another partition.
+        let stored = self.spread || first || matches!(outcome, Outcome::New | Outcome::Corrected);
         Told { outcome, stored }
     }
 

@@ -37,7 +37,8 @@ fn outcome<D: Dataset>(before: Option<&D::Known>, now: &D::Known) -> Outcome {
     }
 }
 
-/// Every fact that was new, corrected or withdrawn, and the books, where each key's records come from one partition.
+/// Every fact that was new, corrected or withdrawn, the first word on a key even if it withdraws nothing, and the books;
+/// where each key's records come from one partition.
 pub(crate) fn changes<D: Dataset>(records: &[Held]) -> (Vec<Change<D>>, Counts) {
     let mut known = Facts::<D>::new();
     let (mut changes, mut counts) = (Vec::new(), Counts::default());
@@ -47,7 +48,7 @@ pub(crate) fn changes<D: Dataset>(records: &[Held]) -> (Vec<Change<D>>, Counts) 
             Said::Rejected => Outcome::Rejected,
             Said::Told(key, now) => {
                 let outcome = outcome::<D>(known.get(&key), &now);
-                if let Outcome::New | Outcome::Corrected = outcome {
+                if matches!(outcome, Outcome::New | Outcome::Corrected) || !known.contains_key(&key) {
                     known.insert(key.clone(), now.clone());
                     changes.push((record.partition, record.offset, key, now));
                 }
@@ -89,6 +90,16 @@ pub(crate) fn standing<D: Dataset>(mut words: Facts<D>) -> Facts<D> {
 
 /// How many facts these rows tell, each key once.
 pub(crate) fn facts_in<D: Dataset>(lines: &[D::Line]) -> usize {
+    standing::<D>(words_of::<D>(lines)).len()
+}
+
+/// How many keys these rows have a word on, be it that nothing is known.
+pub(crate) fn keys_in<D: Dataset>(lines: &[D::Line]) -> usize {
+    words_of::<D>(lines).len()
+}
+
+/// The last word on each key, had these rows been sent one after another.
+fn words_of<D: Dataset>(lines: &[D::Line]) -> Facts<D> {
     let held = |(offset, line): (i64, &D::Line)| Held {
         partition: 0,
         offset,
@@ -96,5 +107,5 @@ pub(crate) fn facts_in<D: Dataset>(lines: &[D::Line]) -> usize {
         key: None,
         value: Some(D::message_value(line).into_bytes()),
     };
-    facts::<D>(&(0..).zip(lines).map(held).collect::<Vec<_>>()).len()
+    last_words::<D>(&(0..).zip(lines).map(held).collect::<Vec<_>>())
 }

@@ -140,7 +140,8 @@ pub(crate) fn a_second_producer_run_changes_nothing<D: Dataset>() {
     road.consume(2);
     let (tables, changed, hash) = (written(&road), changed_at(&road), road.hash());
     let facts = i64::try_from(ledger::facts_in::<D>(&lines)).unwrap();
-    assert_eq!(tables[0], facts);
+    // The changelog has the first word on every key.
+    assert_eq!(tables[0], i64::try_from(ledger::keys_in::<D>(&lines)).unwrap());
     road.produce(&lines);
     road.consume(1);
     assert_eq!((written(&road), changed_at(&road), road.hash()), (tables, changed, hash));
