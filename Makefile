@@ -1,6 +1,6 @@
 # `make` alone lists what can be done.
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-road build fmt sample hash clean
+.PHONY: help demo test faults soak bench bench-road build fmt sample hash clean
 .PHONY: superset images secrets data up dashboards status down purge e2e
 
 help: ## lists what can be done
@@ -47,11 +47,17 @@ e2e: ## brings everything up on an empty cluster with DATA=file, checks it, brea
 test: ## formatting, lints, docs and all tests, on a PostgreSQL and a Kafka of its own
 	@scripts/test
 
+faults: ## kills, cuts and fills what the road stands on, and checks every record after; ONLY='part of a name'
+	@scripts/faults
+
+soak: ## the same at random while records flow, for MINUTES (30); SEED=n draws the same faults again
+	@scripts/faults soak
+
 bench: ## measures the parts with criterion, and the whole road on real Kafka and PostgreSQL
 	@scripts/setup run
 	@scripts/bench
 
-bench-road: ## measures the whole road alone, with ROWS made rows (1000000) and DATA=file (docs/BENCHMARKS.md); PIPELINE=energy
+bench-road: ## measures the whole road alone (docs/BENCHMARKS.md): ROWS=1000000, DATA=file, PIPELINE=energy, REPEAT=5, PEERS=1, REPLICAS=3
 	@scripts/setup run
 	@scripts/bench road
 

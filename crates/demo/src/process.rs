@@ -4,7 +4,7 @@ use std::{
     ffi::OsStr,
     fmt,
     io::{BufRead, BufReader, Read},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
@@ -19,11 +19,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// All that a program inherits of its caller's environment: where things are, and nothing that is a setting.
 const INHERITED: [&str; 7] = ["PATH", "HOME", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "LLVM_PROFILE_FILE", "RUST_BACKTRACE"];
 
-/// A binary, its arguments and its environment, which begins empty but for paths; not running yet.
+/// A program, its arguments and its environment, which begins empty but for paths; not running yet.
 #[derive(Debug)]
 pub struct Program {
     name: String,
     command: Command,
+    secrets: Vec<String>,
 }
 
 impl Program {
@@ -32,12 +33,16 @@ impl Program {
     /// # Errors
     /// When it is not built.
     pub fn new(name: &str) -> anyhow::Result<Self> {
-        let path = built(name)?;
+        Ok(Self::at(name, &built(name)?))
+    }
+
+    /// Any other program, under a name for those who read of it.
+    pub fn at(name: &str, path: &Path) -> Self {
         let mut command = Command::new(path);
         let inherited = INHERITED.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
         command.env_clear().envs(inherited);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Ok(Self { name: name.to_owned(), command })
+        Self { name: name.to_owned(), command, secrets: Vec::new() }
     }
 
     /// Adds arguments.
@@ -52,6 +57,23 @@ impl Program {
     pub fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(key, value);
         self
+    }
+
+    /// Adds a word that the program must never say: it is an error if a line of its contains it.
+    #[must_use]
+    pub fn secret(mut self, secret: &str) -> Self {
+        self.secrets.push(secret.to_owned());
+        self
+    }
+
+    /// Has another program run it, such as `unshare`, with the arguments that come before the binary's name.
+    #[must_use]
+    pub fn under(self, runner: &str, args: &[&str]) -> Self {
+        let mut command = Command::new(runner);
+        command.args(args).arg(self.command.get_program()).args(self.command.get_args());
+        command.env_clear().envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self { name: format!("{runner} {}", self.name), command, ..self }
     }
 
     /// Gives the program a file as its stdin.
@@ -70,7 +92,7 @@ impl Program {
         let mut child = self.command.spawn().with_context(|| format!("{} cannot be started", self.name))?;
         let stdout = Lines::read(child.stdout.take().context("stdout is piped")?);
         let stderr = Lines::read(child.stderr.take().context("stderr is piped")?);
-        Ok(Running { name: self.name, child, started, stdout, stderr })
+        Ok(Running { name: self.name, secrets: self.secrets, child, started, stdout, stderr })
     }
 
     /// Starts it, and waits for its end.
@@ -86,6 +108,7 @@ impl Program {
 #[derive(Debug)]
 pub struct Running {
     name: String,
+    secrets: Vec<String>,
     child: Child,
     started: Instant,
     stdout: Lines,
@@ -106,11 +129,14 @@ impl Running {
     /// Its end, if it has ended; never waits.
     ///
     /// # Errors
-    /// When the system cannot say.
+    /// When the system cannot say, or the program has said a secret.
     pub fn poll(&mut self) -> anyhow::Result<Option<Ended>> {
         let Some(status) = self.child.try_wait()? else { return Ok(None) };
         let took = self.started.elapsed();
         let (stdout, stderr) = (self.stdout.finish(), self.stderr.finish());
+        let mut lines = stdout.iter().chain(&stderr);
+        let told = lines.any(|line| self.secrets.iter().any(|secret| line.contains(secret)));
+        ensure!(!told, "{} said a secret of its own", self.name);
         Ok(Some(Ended { name: self.name.clone(), status, took, stdout, stderr }))
     }
 
@@ -265,8 +291,14 @@ impl Lines {
     }
 }
 
-/// The path of a built binary: beside this program, or one folder up from a test's `deps/`.
+/// The path of a built binary: in the folder that `PROGRAMS` names; else beside this program, or one folder up from a
+/// test's `deps/`.
 fn built(name: &str) -> anyhow::Result<PathBuf> {
+    if let Some(folder) = std::env::var_os("PROGRAMS").filter(|folder| !folder.is_empty()) {
+        let path = PathBuf::from(folder).join(name);
+        ensure!(path.is_file(), "there is no {}: run cargo build --release --bins, or unset PROGRAMS", path.display());
+        return Ok(path);
+    }
     let own = std::env::current_exe().context("this program's own path is unknown")?;
     let mut folders = own.ancestors().skip(1).take(2);
     let path = folders.find_map(|folder| Some(folder.join(name)).filter(|path| path.is_file()));
@@ -282,7 +314,7 @@ mod tests {
     fn shell(script: &str) -> Running {
         let mut command = Command::new("sh");
         command.args(["-c", script]).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Program { name: "sh".to_owned(), command }.start().unwrap()
+        Program { name: "sh".to_owned(), command, secrets: vec!["xyzzy".to_owned()] }.start().unwrap()
     }
 
     #[test]
@@ -311,6 +343,20 @@ mod tests {
         running.wait_for_line("ready", LIMIT).unwrap();
         assert_eq!(running.stop(LIMIT).unwrap().code(), Some(3));
         assert_eq!(shell("exec sleep 60").kill().unwrap().code(), None);
+    }
+
+    #[test]
+    fn a_secret_that_was_said_is_an_error() {
+        let error = shell("echo my word is xyzzy >&2").wait(LIMIT).unwrap_err().to_string();
+        assert_eq!(error, "sh said a secret of its own");
+    }
+
+    #[test]
+    fn another_program_may_run_it() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo $WORD"]).env("WORD", "plugh");
+        let program = Program { name: "sh".to_owned(), command, secrets: Vec::new() };
+        assert_eq!(program.under("env", &["-u", "HOME"]).run(LIMIT).unwrap().stdout, ["plugh"]);
     }
 
     #[test]

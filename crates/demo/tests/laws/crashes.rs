@@ -5,6 +5,7 @@ use std::{thread, time::Duration};
 use demo::process::Running;
 
 use crate::{
+    databases::BLOCKED,
     datasets::Dataset,
     kafka::{self, Brokers},
     orders::{reference, sendings},
@@ -57,11 +58,9 @@ pub(crate) fn killed_at_random_moments_on_a_real_kafka<D: Dataset>() {
 
 pub(crate) fn killed_before_the_commit<D: Dataset>() {
     let road = filled::<D>(crate::embedded(), 2);
-    let blocked =
-        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
     road.while_locked(&lock("ingest_accounting"), || {
         let running = begin(&road, 0, "20ms");
-        road.wait_for(blocked, 1);
+        road.wait_for(BLOCKED, 1);
         running.kill().unwrap();
     });
     assert_eq!(road.rows(D::CHANGELOG), 0);
@@ -78,5 +77,19 @@ pub(crate) fn killed_after_the_commit_and_before_the_publication<D: Dataset>() {
     });
     assert_eq!(road.rows(D::GROUPS), 0);
     // Published by the next one, though no record comes.
+    check_the_end(&road);
+}
+
+pub(crate) fn killed_in_mid_publication<D: Dataset>() {
+    let road = filled::<D>(crate::embedded(), 2);
+    // The groups are written, and what comes after them is not.
+    let last = D::DERIVED[0];
+    road.while_locked(&lock(last), || {
+        let running = begin(&road, 0, "1h");
+        road.wait_for(BLOCKED, 1);
+        assert_eq!(road.rows(D::GROUPS), 0, "nobody sees half a publication");
+        running.kill().unwrap();
+    });
+    assert_eq!(road.rows(D::GROUPS), 0);
     check_the_end(&road);
 }

@@ -4,17 +4,30 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
 
+mod brokers;
+mod clocks;
 mod crashes;
+mod databases;
 mod datasets;
+mod disturbed;
 mod endings;
+mod files;
 mod kafka;
 mod ledger;
+mod models;
+mod networks;
 mod orders;
 mod poison;
 mod probes;
+mod producers;
+mod proxy;
 mod random;
 mod replicas;
+mod report;
 mod road;
+mod secrets;
+mod servers;
+mod soak;
 mod topics;
 mod zombies;
 
@@ -27,42 +40,107 @@ fn embedded() -> Brokers {
     Brokers::Embedded(EmbeddedBroker::start().unwrap())
 }
 
-/// Makes a test of each law.
+/// Makes a test of each law, by the file it stands in. Those after `slow` run where ignored tests do: with `make faults`.
 macro_rules! tests {
-    ($dataset:ty; $($file:ident: $($law:ident)+;)+) => {
-        $($(#[test] fn $law() { crate::$file::$law::<$dataset>(); })+)+
+    ($pipeline:literal, $dataset:tt; $($file:ident: $($law:ident)* $(, slow $($slow:ident)+)?;)+) => {
+        $($(#[test] fn $law() { report::tried($pipeline, stringify!($law), law!($file $law $dataset)); })*
+        $($(#[test] #[ignore = "slow: make faults"] fn $slow() {
+            report::tried($pipeline, stringify!($slow), law!($file $slow $dataset));
+        })+)?)+
     };
 }
 
-/// Tries every law on a pipeline.
+/// A law as a function without arguments: on a pipeline's data, or on none.
+macro_rules! law {
+    ($file:ident $law:ident ()) => {
+        crate::$file::$law
+    };
+    ($file:ident $law:ident ($dataset:ty)) => {
+        crate::$file::$law::<$dataset>
+    };
+}
+
+/// Tries every law that is not of one pipeline on a pipeline.
 macro_rules! laws_of {
-    ($pipeline:ident: $dataset:ty) => {
+    ($pipeline:ident, $name:literal: $dataset:ty) => {
         mod $pipeline {
-            tests! { $dataset;
+            use crate::report;
+
+            tests! { $name, ($dataset);
+                brokers:
+                    , slow kafka_is_killed_and_comes_back
+                        kafka_is_killed_while_consumers_come_and_go;
+                clocks:
+                    clocks_that_differ_by_days_change_nothing;
                 crashes:
                     killed_at_random_moments
                     killed_at_random_moments_on_a_real_kafka
                     killed_before_the_commit
-                    killed_after_the_commit_and_before_the_publication;
+                    killed_after_the_commit_and_before_the_publication
+                    killed_in_mid_publication;
+                databases:
+                    postgres_stops_in_mid_transaction
+                    sessions_are_ended_at_random_moments
+                    sessions_are_ended_in_mid_copy
+                    sessions_are_ended_at_commit
+                    the_answer_to_commit_is_lost
+                    postgres_refuses_for_some_seconds
+                    serialization_failures_and_deadlocks_are_tried_again
+                    a_full_disk_is_named_and_waited_for
+                    a_tablespace_fills_up_and_is_emptied,
+                    slow postgres_refuses_for_a_minute
+                        a_lock_in_the_way_of_a_batch_is_named
+                        a_lock_in_the_way_of_a_publication_is_named;
                 endings:
                     a_topic_that_stays_missing_is_69
                     an_empty_topic_is_done_at_once
                     a_kafka_that_is_not_there_is_69;
+                files:
+                    a_file_in_another_dress_says_the_same
+                    a_file_that_breaks_off_is_65_and_the_whole_one_mends_it
+                    what_is_no_such_file_is_65_and_named
+                    latin_1_costs_its_own_rows
+                    a_device_without_end_ends,
+                    slow a_line_of_100_mb_costs_itself_alone_and_no_memory;
+                networks:
+                    the_way_to_postgres_is_cut,
+                    slow the_way_to_kafka_is_cut
+                        the_way_to_postgres_is_slow
+                        the_way_to_postgres_is_half_open
+                        the_way_to_kafka_is_slow
+                        the_way_to_kafka_is_half_open;
                 orders:
                     every_way_leads_to_the_same_tables
                     every_way_leads_to_the_same_tables_on_a_real_kafka
                     a_second_producer_run_changes_nothing
                     a_correction_computes_only_its_group_again;
                 poison:
-                    poison_is_kept_with_its_reason_and_harms_nobody;
+                    poison_is_kept_with_its_reason_and_harms_nobody
+                    a_large_value_is_kept_too;
                 probes:
                     started_with_the_schema_and_ready_in_the_group;
+                producers:
+                    a_producer_is_killed_at_half_and_run_again
+                    two_producers_at_once
+                    kafka_is_not_there_yet_when_a_producer_starts
+                    kafka_is_away_while_a_producer_sends
+                    a_record_that_is_too_large_is_named_and_costs_no_other
+                    a_fatal_error_of_kafkas_ends_a_producer,
+                    slow kafka_is_away_for_half_a_minute_while_a_producer_sends;
                 replicas:
                     from_one_to_three_and_back_in_mid_run
                     a_stop_in_mid_run_saves_what_is_in_hand
                     a_stop_publishes_what_was_only_repeated
                     joined_in_mid_load
-                    joined_in_mid_publication;
+                    joined_in_mid_publication
+                    an_unkeyed_topic_with_three_replicas_is_stopped_by_name_and_never_wrong
+                    the_first_process_of_a_namespace_stops_when_asked,
+                    slow stopped_in_mid_rebalance;
+                secrets:
+                    a_wrong_password_is_a_setting_to_mend
+                    a_password_that_has_expired_is_a_setting_to_mend;
+                soak:
+                    , slow soak;
                 topics:
                     a_topic_made_again_is_refused_unless_accepted
                     a_longer_topic_of_the_same_name_is_refused_too
@@ -78,5 +156,20 @@ macro_rules! laws_of {
     };
 }
 
-laws_of!(emissions: crate::datasets::emissions::Emissions);
-laws_of!(energy: crate::datasets::energy::Energy);
+laws_of!(emissions, "emissions": crate::datasets::emissions::Emissions);
+laws_of!(energy, "energy": crate::datasets::energy::Energy);
+
+/// The laws of one pipeline's own.
+mod model {
+    use crate::report;
+
+    tests! { "emissions", ();
+        models:
+            fewer_countries_than_clusters_leave_a_note
+            equal_countries_leave_a_note
+            a_constant_feature_says_nothing_and_harms_nothing
+            ties_are_broken_the_same_way_every_time
+            an_extreme_outlier_is_a_cluster_of_its_own,
+            slow a_hundred_thousand_countries_are_published;
+    }
+}

@@ -2,7 +2,7 @@
 
 use crate::{
     datasets::{Dataset, Expected, Facts, Poison, Said},
-    kafka::Outgoing,
+    kafka::{self, Outgoing},
     ledger,
     road::Road,
 };
@@ -73,4 +73,21 @@ fn check_the_facts<D: Dataset>(road: &Road<D>, poisoned: &[(i64, Expected)], lef
     let mut expected = ledger::facts::<D>(&held);
     expected.extend(left.clone());
     assert_eq!(road.facts(), expected);
+}
+
+/// Two megabytes, where a topic takes them.
+pub(crate) fn a_large_value_is_kept_too<D: Dataset>() {
+    let Some(brokers) = kafka::real::<D>("a large value is kept too") else { return };
+    let road = Road::<D>::without_topic(brokers);
+    road.brokers.create_topic(&road.topic, 1, &[("max.message.bytes", "4000000")]);
+    let good = D::world(3);
+    road.produce(&good);
+    let large = vec![b'x'; 2_000_000];
+    let record = Outgoing { value: Some(large.clone()), timestamp_ms: 1_700_000_000_000, ..Outgoing::default() };
+    kafka::send(kafka::client(road.brokers.bootstrap()).set("message.max.bytes", "4000000"), &road.topic, &[record]);
+    road.produce(&good);
+    road.consume(1);
+    let kept: Vec<(Vec<u8>,)> = road.query("SELECT value FROM rejects WHERE length(value) > 1000000");
+    assert_eq!(kept, [(large,)]);
+    road.check_changelog();
 }

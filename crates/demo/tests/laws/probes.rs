@@ -7,13 +7,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use demo::process::Running;
+
 use crate::{
     datasets::Dataset,
     road::{LIMIT, Road},
 };
 
 /// The body of an answer, `Err` where the status is not 200.
-fn ask(address: SocketAddr, path: &str) -> Result<String, String> {
+pub(crate) fn ask(address: SocketAddr, path: &str) -> Result<String, String> {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
@@ -23,12 +25,30 @@ fn ask(address: SocketAddr, path: &str) -> Result<String, String> {
     if head.starts_with("HTTP/1.1 200 ") { Ok(body) } else { Err(body) }
 }
 
-fn wait_until_ok(address: SocketAddr, path: &str) {
+pub(crate) fn wait_until_ok(address: SocketAddr, path: &str) {
     let deadline = Instant::now() + LIMIT;
     while let Err(why) = ask(address, path) {
         assert!(Instant::now() < deadline, "{path}: {why}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Waits until an answer is not 200, and gives its body.
+pub(crate) fn wait_until_not_ok(address: SocketAddr, path: &str) -> String {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        match ask(address, path) {
+            Err(why) => return why,
+            Ok(_) => assert!(Instant::now() < deadline, "{path} stays 200"),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Where a consumer that was told to `--listen` answers.
+pub(crate) fn address(consumer: &mut Running) -> SocketAddr {
+    let line = consumer.wait_for_line("answering /startupz", LIMIT).unwrap();
+    line.split_once("address=").unwrap().1.split_whitespace().next().unwrap().parse().unwrap()
 }
 
 /// The metrics of a scrape that have a help text and a type, each with its type.
@@ -49,8 +69,7 @@ pub(crate) fn started_with_the_schema_and_ready_in_the_group<D: Dataset>() {
     let road = Road::<D>::bare(crate::embedded());
     let consumer = road.consumer(&["--listen", "127.0.0.1:0"]).env("LOG_LEVEL", "service=debug,info");
     let mut consumer = consumer.start().unwrap();
-    let line = consumer.wait_for_line("answering /startupz", LIMIT).unwrap();
-    let address = line.split_once("address=").unwrap().1.split_whitespace().next().unwrap().parse().unwrap();
+    let address = address(&mut consumer);
 
     consumer.wait_for_line("waiting for postgres and the schema", LIMIT).unwrap();
     assert!(ask(address, "/startupz").is_err() && ask(address, "/readyz").is_err());

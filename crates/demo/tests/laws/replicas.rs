@@ -1,16 +1,19 @@
 //! Consumers come and go while records arrive.
 
-use std::{thread, time::Duration};
-
-use crate::{
-    datasets::Dataset,
-    kafka,
-    orders::{reference, sendings},
-    road::{LIMIT, PUBLISHED, READ, Road, lock},
+use std::{
+    thread,
+    time::{Duration, Instant},
 };
 
-/// A stop takes no longer.
-const STOP: Duration = Duration::from_secs(20);
+use crate::{
+    databases::BLOCKED,
+    datasets::Dataset,
+    disturbed::{STOP, check_the_end},
+    kafka::{self, Brokers, Outgoing},
+    orders::{reference, sendings},
+    report::{self, saw, seconds},
+    road::{LIMIT, PUBLISHED, READ, Road, lock},
+};
 
 pub(crate) fn from_one_to_three_and_back_in_mid_run<D: Dataset>() {
     let road = Road::<D>::on(kafka::best(), 6);
@@ -74,11 +77,9 @@ fn joined_while<D: Dataset>(locked: &str) {
     road.consume(1);
     road.produce(&sendings[1]);
     road.produce(&sendings[2]);
-    let blocked = "SELECT count(*) FROM pg_stat_activity
-                   WHERE wait_event_type = 'Lock' AND datname = current_database()";
     let (first, mut second) = road.while_locked(&lock(locked), || {
         let first = road.follow(&["--batch-size", "20"]);
-        road.wait_for(blocked, 1);
+        road.wait_for(BLOCKED, 1);
         let second = road.follow(&["--batch-size", "20"]);
         thread::sleep(Duration::from_secs(6));
         (first, second)
@@ -100,4 +101,88 @@ pub(crate) fn joined_in_mid_load<D: Dataset>() {
 
 pub(crate) fn joined_in_mid_publication<D: Dataset>() {
     joined_while::<D>(D::GROUPS);
+}
+
+pub(crate) fn stopped_in_mid_rebalance<D: Dataset>() {
+    let road = Road::<D>::on(kafka::best(), 6);
+    let lines = sendings::<D>(82).concat();
+    let producer = road.producer(&lines, &["--rate", "150"]).start().unwrap();
+    let first = road.follow(&["--batch-size", "7"]);
+    road.wait_for("SELECT count(*) FROM ingest_accounting", 1);
+    let mut slowest = Duration::ZERO;
+    for life in 0..4 {
+        // One that is stopped while it joins, before or after it got its partitions.
+        let mut other = road.follow(&["--batch-size", "7"]);
+        other.wait_for_line("consumer", LIMIT).unwrap();
+        thread::sleep(Duration::from_millis(400 * life));
+        let began = Instant::now();
+        other.stop(STOP).unwrap().expect_code(0).unwrap();
+        slowest = slowest.max(began.elapsed());
+    }
+    producer.wait(LIMIT).unwrap().expect_code(0).unwrap();
+    road.wait_for_or_say(READ, i64::try_from(lines.len()).unwrap(), &first);
+    first.stop(STOP).unwrap().expect_code(0).unwrap();
+    if let Brokers::Real(brokers) = &road.brokers {
+        assert_eq!(kafka::members(brokers, &road.topic), 0, "all have left the group");
+    }
+    check_the_end(&road);
+    saw(format!("the slowest of 4 stops took {}", seconds(slowest)));
+}
+
+/// Records without keys, in any partition.
+fn unkeyed<D: Dataset>(lines: &[D::Line]) -> Vec<Outgoing> {
+    let record = |(timestamp_ms, line): (i64, &D::Line)| Outgoing {
+        value: Some(D::message_value(line).into_bytes()),
+        timestamp_ms,
+        ..Outgoing::default()
+    };
+    (1_700_000_000_000..).zip(lines).map(record).collect()
+}
+
+pub(crate) fn an_unkeyed_topic_with_three_replicas_is_stopped_by_name_and_never_wrong<D: Dataset>() {
+    let road = Road::<D>::on(kafka::best(), 6);
+    let mut running: Vec<_> = (0..3).map(|_| road.follow(&["--batch-size", "50"])).collect();
+    for one in &mut running {
+        one.wait_for_line("claimed and loaded", LIMIT).unwrap();
+    }
+    // Each group's records are in every partition, and so with every consumer.
+    road.send(&unkeyed::<D>(&sendings::<D>(83).concat()));
+    let deadline = Instant::now() + LIMIT;
+    let named = |line: &String| line.contains("which another consumer owns") && line.contains("consumer rehome");
+    while !running.iter().any(|one| one.stderr().iter().any(named)) {
+        assert!(Instant::now() < deadline, "nobody says that a group's records come from several partitions");
+        thread::sleep(Duration::from_millis(50));
+    }
+    for one in running {
+        one.stop(STOP).unwrap().expect_code(0).unwrap();
+    }
+    // What one alone makes of it is right.
+    road.consume(1);
+    road.check_books();
+    assert_eq!(road.hash(), reference::<D>());
+    saw("three stand still and name the group; one alone is right");
+}
+
+pub(crate) fn the_first_process_of_a_namespace_stops_when_asked<D: Dataset>() {
+    let unshare = ["--pid", "--fork", "--kill-child", "--mount-proc"];
+    let tried = std::process::Command::new("unshare").args(unshare).arg("true").output();
+    if !tried.is_ok_and(|output| output.status.success()) {
+        return report::skip(D::PIPELINE, "the first process of a namespace", "no namespace can be made: not root");
+    }
+    let road = Road::<D>::embedded(3);
+    road.produce(&D::world(1));
+    let program = road.consumer(&["--publish-every", "10ms"]).under("unshare", &unshare);
+    let running = program.start().unwrap();
+    road.wait_for(PUBLISHED, 1);
+    // PID 1 has no default handlers: a program that does not ask for SIGTERM would not hear of it.
+    let child = format!("/proc/{0}/task/{0}/children", running.id());
+    let child = std::fs::read_to_string(child).unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.trim())).unwrap();
+    assert!(status.lines().any(|line| line.starts_with("NSpid:") && line.ends_with("\t1")), "{status}");
+    let kill = std::process::Command::new("kill").args(["-s", "TERM", child.trim()]).status().unwrap();
+    assert!(kill.success());
+    let ended = running.wait(STOP).unwrap().expect_code(0).unwrap();
+    assert!(ended.said("stopped"), "{ended}");
+    road.consume(1);
+    road.check_changelog();
 }

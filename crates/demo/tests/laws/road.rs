@@ -3,7 +3,9 @@
 use std::{
     collections::BTreeMap,
     marker::PhantomData,
-    path::PathBuf,
+    net::{SocketAddr, ToSocketAddrs as _},
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
@@ -31,7 +33,7 @@ pub(crate) const READ: &str = "SELECT coalesce(sum(read), 0)::bigint FROM ingest
 /// The number of records published so far.
 pub(crate) const PUBLISHED: &str = "SELECT coalesce(sum(published_through), 0)::bigint FROM stream_offsets";
 
-const PASSWORD: &str = "made-for-tests";
+pub(crate) const PASSWORD: &str = "made-for-tests";
 
 /// What keeps everybody else out of a table.
 pub(crate) fn lock(table: &str) -> String {
@@ -42,6 +44,8 @@ pub(crate) fn lock(table: &str) -> String {
 pub(crate) struct Road<D> {
     pub(crate) brokers: Brokers,
     pub(crate) topic: String,
+    /// How our programs reach Kafka, where it is not straight.
+    way: Option<String>,
     database: TestDatabase,
     runtime: Runtime,
     dataset: PhantomData<D>,
@@ -66,12 +70,24 @@ impl<D: Dataset> Road<D> {
         road
     }
 
+    /// On another PostgreSQL, given by its superuser's URL.
+    pub(crate) fn at(brokers: Brokers, server_url: &str, partitions: i32) -> Self {
+        let road = Self::over(brokers, TestDatabase::create_on(server_url));
+        road.migrate();
+        road.brokers.create_topic(&road.topic, partitions, &[]);
+        road
+    }
+
     /// With neither topic nor schema.
     pub(crate) fn bare(brokers: Brokers) -> Self {
+        Self::over(brokers, TestDatabase::create())
+    }
+
+    fn over(brokers: Brokers, database: impl Future<Output = anyhow::Result<TestDatabase>>) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let database = runtime.block_on(TestDatabase::create()).unwrap();
+        let database = runtime.block_on(database).unwrap();
         let topic = database.name().replace("tributary_test", "laws");
-        Self { brokers, topic, database, runtime, dataset: PhantomData }
+        Self { brokers, topic, way: None, database, runtime, dataset: PhantomData }
     }
 
     /// Makes the schema and the roles.
@@ -83,15 +99,30 @@ impl<D: Dataset> Road<D> {
 
     /// One of the binaries, told which pipeline it is to serve.
     fn program(name: &str) -> Program {
-        Program::new(name).unwrap().args(["--pipeline", D::PIPELINE])
+        Program::new(name).unwrap().args(["--pipeline", D::PIPELINE]).secret(PASSWORD)
     }
 
     /// The URL of the role the consumer has in the field.
     fn writer_url(&self) -> String {
+        self.writer_url_at(self.postgres_address())
+    }
+
+    /// The same, by another way to the server.
+    pub(crate) fn writer_url_at(&self, address: SocketAddr) -> String {
+        format!("postgres://laws_writer:{PASSWORD}@{address}/{}", self.database.name())
+    }
+
+    /// The same, with another password.
+    pub(crate) fn writer_url_with(&self, password: &str) -> String {
+        self.writer_url().replace(PASSWORD, password)
+    }
+
+    /// Where the PostgreSQL listens.
+    pub(crate) fn postgres_address(&self) -> SocketAddr {
         let url = self.database.url();
-        let (scheme, rest) = url.split_once("://").unwrap();
-        let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-        format!("{scheme}://laws_writer:{PASSWORD}@{host}")
+        let (_, rest) = url.split_once("://").unwrap();
+        let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host).split('/').next().unwrap();
+        host.to_socket_addrs().unwrap().next().unwrap()
     }
 
     /// Carries rows into the topic with the producer.
@@ -101,12 +132,32 @@ impl<D: Dataset> Road<D> {
 
     /// The producer, with a file of its own.
     pub(crate) fn producer(&self, lines: &[D::Line], args: &[&str]) -> Program {
+        self.producer_of(D::file(lines).as_bytes(), "csv", args)
+    }
+
+    /// The producer, with a file of these bytes.
+    pub(crate) fn producer_of(&self, bytes: &[u8], extension: &str, args: &[&str]) -> Program {
         static FILES: AtomicU32 = AtomicU32::new(0);
-        let name = format!("{}_{}.csv", self.topic, FILES.fetch_add(1, Ordering::Relaxed));
+        let name = format!("{}_{}.{extension}", self.topic, FILES.fetch_add(1, Ordering::Relaxed));
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-        std::fs::write(&path, D::file(lines)).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        self.producer_from(&path).args(args)
+    }
+
+    /// The producer, with somebody else's file.
+    pub(crate) fn producer_from(&self, path: &Path) -> Program {
         let program = Self::program("producer").args(["--topic", &self.topic, "--input"]).args([path]);
-        program.args(args).env("KAFKA_BROKERS", self.brokers.bootstrap())
+        program.env("KAFKA_BROKERS", self.bootstrap())
+    }
+
+    /// Where our programs reach Kafka.
+    fn bootstrap(&self) -> &str {
+        self.way.as_deref().unwrap_or_else(|| self.brokers.bootstrap())
+    }
+
+    /// Has our programs reach Kafka by another way than the tests do.
+    pub(crate) fn by_way_of(self, address: SocketAddr) -> Self {
+        Self { way: Some(address.to_string()), ..self }
     }
 
     /// Sends records as any other client may.
@@ -122,7 +173,7 @@ impl<D: Dataset> Road<D> {
     /// The consumer in a group of another name.
     pub(crate) fn consumer_in(&self, group: &str, args: &[&str]) -> Program {
         let program = Self::program("consumer").args(["--topic", &self.topic, "--group-id", group]);
-        let program = program.env("KAFKA_BROKERS", self.brokers.bootstrap()).env("DATABASE_URL", self.writer_url());
+        let program = program.env("KAFKA_BROKERS", self.bootstrap()).env("DATABASE_URL", self.writer_url());
         program.args(args)
     }
 
@@ -158,10 +209,15 @@ impl<D: Dataset> Road<D> {
 
     /// Has the database do something, as its superuser.
     pub(crate) fn execute(&self, sql: &str) {
+        self.try_execute(sql).unwrap();
+    }
+
+    /// The same, where it may fail.
+    pub(crate) fn try_execute(&self, sql: &str) -> Result<(), sqlx::Error> {
         self.runtime.block_on(async {
             let mut connection = self.connect().await;
-            sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
-        });
+            sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.map(drop)
+        })
     }
 
     /// The single number a query gives.
@@ -178,14 +234,33 @@ impl<D: Dataset> Road<D> {
         }
     }
 
+    /// The same for a number that a program is to bring about; what it has said last is told when it does not.
+    pub(crate) fn wait_for_or_say(&self, sql: &str, least: i64, running: &Running) {
+        let deadline = Instant::now() + LIMIT;
+        while self.number(sql) < least {
+            let said = running.stderr();
+            let last = said[said.len().saturating_sub(30)..].join("\n");
+            assert!(Instant::now() < deadline, "{sql} stays at {} below {least}; it said\n{last}", self.number(sql));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Runs statements while `work` is done, and rolls them back after it.
     pub(crate) fn while_locked<T>(&self, statement: &str, work: impl FnOnce() -> T) -> T {
         let mut connection = self.runtime.block_on(self.connect());
         self.runtime.block_on(sqlx::raw_sql("BEGIN").execute(&mut connection)).unwrap();
         self.runtime.block_on(sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut connection)).unwrap();
         let done = work();
-        self.runtime.block_on(sqlx::raw_sql("ROLLBACK").execute(&mut connection)).unwrap();
+        // The work may have been to end the server, and the transaction with it.
+        drop(self.runtime.block_on(sqlx::raw_sql("ROLLBACK").execute(&mut connection)));
         done
+    }
+
+    /// Gives a folder to whomever the server runs as.
+    pub(crate) fn own_by_server(&self, folder: &Path) {
+        let data: Vec<(String,)> = self.query("SELECT current_setting('data_directory')");
+        let owner = std::fs::metadata(&data[0].0).unwrap();
+        std::os::unix::fs::chown(folder, Some(owner.uid()), Some(owner.gid())).unwrap();
     }
 
     async fn connect(&self) -> PgConnection {

@@ -49,6 +49,12 @@ pub(crate) trait Dataset: Sized + 'static {
     /// The rows as the file that the producer reads.
     fn file(lines: &[Self::Line]) -> String;
 
+    /// A row of the file that makes a message of more than so many bytes, packed or not.
+    fn large_row(bytes: usize) -> String;
+
+    /// What separates the file's fields.
+    const DELIMITER: char;
+
     /// A row's message key, as our producer gives it.
     fn message_key(line: &Self::Line) -> String;
 

@@ -7,9 +7,9 @@ use std::{collections::BTreeMap, sync::OnceLock};
 
 use serde_json::Value;
 
-use self::world::Line;
+pub(crate) use self::world::Line;
 use super::{Change, Dataset, Facts, Poison, Said};
-use crate::road::Road;
+use crate::{random::Random, road::Road};
 
 /// The emissions pipeline.
 pub(crate) struct Emissions;
@@ -57,6 +57,15 @@ impl Dataset for Emissions {
     fn file(lines: &[Line]) -> String {
         world::csv(lines)
     }
+
+    /// A name may have 200 characters, of up to four bytes each: any of CJK's second extension.
+    fn large_row(bytes: usize) -> String {
+        let mut random = Random::new(1);
+        let name = (0..bytes / 4).map(|_| char::from_u32(0x20000 + random.small(0xA6DF)).unwrap());
+        format!("{},2000,XAA,1,1,1,1\n", name.collect::<String>())
+    }
+
+    const DELIMITER: char = ',';
 
     fn message_key(line: &Line) -> String {
         line.key().to_owned()

@@ -1,0 +1,57 @@
+//! Kafka dies, and comes back.
+
+use std::{thread, time::Duration};
+
+use crate::{
+    datasets::Dataset,
+    disturbed::{self, STOP, check_the_end},
+    kafka::{self, Brokers},
+    orders::sendings,
+    report::saw,
+    road::{LIMIT, READ, Road},
+    servers,
+};
+
+/// Long enough for everybody to notice.
+const AWAY: Duration = Duration::from_secs(5);
+
+pub(crate) fn kafka_is_killed_and_comes_back<D: Dataset>() {
+    if kafka::real::<D>("kafka is killed and comes back").is_none() {
+        return;
+    }
+    let road = Road::<D>::on(Brokers::Own(servers::kafka()), 3);
+    disturbed::run(&road, road.consumer(&["--publish-every", "10ms"]), |consumer| {
+        road.brokers.own().kill().unwrap();
+        consumer.wait_for_line("kafka does not answer", LIMIT).unwrap();
+        thread::sleep(AWAY);
+        road.brokers.own().revive().unwrap();
+        consumer.wait_for_line("kafka answers again", LIMIT).unwrap();
+    });
+    saw("the consumer says when Kafka is gone and when it is back; the producer waits");
+}
+
+pub(crate) fn kafka_is_killed_while_consumers_come_and_go<D: Dataset>() {
+    if kafka::real::<D>("kafka is killed while consumers come and go").is_none() {
+        return;
+    }
+    let road = Road::<D>::on(Brokers::Own(servers::kafka()), 6);
+    let lines = sendings::<D>(91).concat();
+    let producer = road.producer(&lines, &["--rate", "40"]).start().unwrap();
+    let mut running = vec![road.follow(&["--batch-size", "7"])];
+    road.wait_for("SELECT count(*) FROM ingest_accounting", 1);
+    for life in 0..3 {
+        // One comes, and in the midst of its coming Kafka goes.
+        running.push(road.follow(&["--batch-size", "7"]));
+        thread::sleep(Duration::from_millis(300 * life));
+        road.brokers.own().kill().unwrap();
+        thread::sleep(Duration::from_secs(1));
+        road.brokers.own().revive().unwrap();
+        // One leaves.
+        running.remove(0).stop(STOP).unwrap().expect_code(0).unwrap();
+    }
+    producer.wait(2 * LIMIT).unwrap().expect_code(0).unwrap();
+    road.wait_for_or_say(READ, i64::try_from(lines.len()).unwrap(), &running[0]);
+    running.into_iter().for_each(|running| drop(running.stop(STOP).unwrap().expect_code(0).unwrap()));
+    check_the_end(&road);
+    saw("Kafka killed three times in mid-rebalance");
+}

@@ -1,0 +1,52 @@
+//! The clocks of the programs differ by days, and nothing else does.
+
+use std::{path::PathBuf, process::Command, sync::OnceLock};
+
+use demo::process::Program;
+
+use crate::{
+    datasets::Dataset,
+    disturbed::check_the_end,
+    orders::sendings,
+    report::saw,
+    road::{LIMIT, Road},
+    servers,
+};
+
+const DAY: i64 = 86_400;
+
+/// A library that gives a program another time, compiled from the file beside this one.
+fn library() -> &'static PathBuf {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let library = servers::folder("clock").with_extension("so");
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/laws/clock.c");
+        let compiled =
+            Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([library.as_os_str()]).arg(source).output();
+        let compiled = compiled.expect("there is a C compiler, which the workspace was built with");
+        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+        library
+    })
+}
+
+/// The program with a clock that is off.
+fn off(program: Program, seconds: i64) -> Program {
+    program.env("LD_PRELOAD", library()).env("CLOCK_OFF", seconds.to_string())
+}
+
+pub(crate) fn clocks_that_differ_by_days_change_nothing<D: Dataset>() {
+    let road = Road::<D>::embedded(3);
+    // What is sent later has the earlier time.
+    for (lines, seconds) in sendings::<D>(93).iter().zip([DAY, -DAY, 0, -DAY]) {
+        off(road.producer(lines, &[]), seconds).run(LIMIT).unwrap().expect_code(0).unwrap();
+    }
+    let times = || road.held().into_iter().map(|record| record.timestamp_ms);
+    let apart = (times().max().unwrap() - times().min().unwrap()) / 1000;
+    assert!((2 * DAY - 600..2 * DAY + 600).contains(&apart), "the clocks were not off by two days: {apart} s");
+    let consumers = [-DAY, DAY].map(|seconds| off(road.consumer(&["--until-end"]), seconds).start().unwrap());
+    for running in consumers {
+        running.wait(LIMIT).unwrap().expect_code(0).unwrap();
+    }
+    check_the_end(&road);
+    saw("producers and consumers up to 2 days apart");
+}

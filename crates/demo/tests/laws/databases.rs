@@ -1,0 +1,265 @@
+//! PostgreSQL dies, refuses, cuts us off, or answers with an error, and comes back.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use demo::process::Program;
+
+use crate::{
+    datasets::Dataset,
+    disturbed, kafka, probes,
+    proxy::{Proxy, Weather},
+    random::Random,
+    report::{saw, seconds},
+    road::{LIMIT, Road, lock},
+    servers,
+};
+
+/// A consumer that publishes as often as it can, in batches small enough for many commits.
+fn busy<D: Dataset>(road: &Road<D>) -> Program {
+    road.consumer(&["--publish-every", "10ms", "--batch-size", "10"])
+}
+
+pub(crate) fn postgres_stops_in_mid_transaction<D: Dataset>() {
+    let postgres = servers::postgres();
+    let road = Road::<D>::at(crate::embedded(), postgres.url(), 3);
+    disturbed::run(&road, busy(&road), |consumer| {
+        for _ in 0..3 {
+            // A transaction that cannot end: the statement waits for us.
+            road.while_locked(&lock(D::CHANGELOG), || {
+                road.wait_for(BLOCKED, 1);
+                postgres.kill().unwrap();
+            });
+            thread::sleep(Duration::from_secs(1));
+            postgres.revive().unwrap();
+        }
+        consumer.wait_for_line("failed and will be retried", LIMIT).unwrap();
+    });
+    saw("3 immediate shutdowns in mid-transaction");
+}
+
+/// How many of our statements wait for somebody's lock.
+pub(crate) const BLOCKED: &str =
+    "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+
+/// Ends the sessions of the programs that do something now.
+fn terminate(which: &str) -> String {
+    format!(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name = 'tributary' AND {which}"
+    )
+}
+
+pub(crate) fn sessions_are_ended_at_random_moments<D: Dataset>() {
+    let road = Road::<D>::embedded(3);
+    let mut random = Random::new(5);
+    disturbed::run(&road, busy(&road), |_| {
+        let mut ended = 0;
+        for _ in 0..10 {
+            thread::sleep(Duration::from_millis(random.below(400) as u64));
+            ended += road.number(&terminate("true"));
+        }
+        assert!(ended > 0, "nobody was there to be ended");
+        saw(format!("{ended} sessions ended by pg_terminate_backend"));
+    });
+}
+
+pub(crate) fn sessions_are_ended_in_mid_copy<D: Dataset>() {
+    let road = Road::<D>::embedded(3);
+    disturbed::run(&road, busy(&road), |_| {
+        for _ in 0..3 {
+            road.while_locked(&lock(D::CHANGELOG), || {
+                let copying = "state = 'active' AND query LIKE 'COPY %' AND wait_event_type = 'Lock'";
+                road.wait_for(&format!("SELECT count(*) FROM pg_stat_activity WHERE {copying}"), 1);
+                assert!(road.number(&terminate(copying)) > 0);
+            });
+        }
+    });
+    saw("3 sessions ended in mid-COPY");
+}
+
+/// Has the first commits take half a second, within the COMMIT itself.
+const SLOW_COMMIT: &str = "
+    CREATE SEQUENCE slow_commits; GRANT USAGE ON SEQUENCE slow_commits TO PUBLIC;
+    CREATE FUNCTION slow_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF nextval('slow_commits') <= 12 THEN PERFORM pg_sleep(0.5); END IF;
+        RETURN NULL;
+    END $$;
+    CREATE CONSTRAINT TRIGGER slow_commit AFTER INSERT ON ingest_accounting
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slow_commit()";
+
+pub(crate) fn sessions_are_ended_at_commit<D: Dataset>() {
+    let road = Road::<D>::embedded(3);
+    road.execute(SLOW_COMMIT);
+    disturbed::run(&road, busy(&road), |_| {
+        for _ in 0..3 {
+            let committing = "state = 'active' AND query = 'COMMIT' AND wait_event = 'PgSleep'";
+            road.wait_for(&format!("SELECT count(*) FROM pg_stat_activity WHERE {committing}"), 1);
+            assert!(road.number(&terminate(committing)) > 0);
+        }
+    });
+    saw("3 sessions ended within COMMIT");
+}
+
+pub(crate) fn the_answer_to_commit_is_lost<D: Dataset>() {
+    let road = Road::<D>::embedded(3);
+    let proxy = Proxy::to(road.postgres_address());
+    let consumer = busy(&road).env("DATABASE_URL", road.writer_url_at(proxy.address()));
+    disturbed::run(&road, consumer, |_| {
+        proxy.lose_commits(5);
+        let deadline = Instant::now() + LIMIT;
+        while proxy.commits_to_lose() > 0 {
+            assert!(Instant::now() < deadline, "no commit passed by");
+            thread::sleep(Duration::from_millis(20));
+        }
+    });
+    saw("5 commits that Postgres had done and the consumer never heard of");
+}
+
+/// Postgres refuses connections for a time; the consumer is unready and lives.
+fn refused<D: Dataset>(away: Duration) {
+    let road = Road::<D>::embedded(3);
+    let proxy = Proxy::to(road.postgres_address());
+    let consumer = busy(&road).args(["--listen", "127.0.0.1:0"]).env("LOG_LEVEL", "service=debug,info");
+    let consumer = consumer.env("DATABASE_URL", road.writer_url_at(proxy.address()));
+    disturbed::run(&road, consumer, |consumer| {
+        let address = probes::address(consumer);
+        probes::wait_until_ok(address, "/readyz");
+        proxy.set(Weather::Refused);
+        let began = Instant::now();
+        let unready = probes::wait_until_not_ok(address, "/readyz");
+        assert!(unready.contains("postgres is away"), "{unready}");
+        while began.elapsed() < away {
+            probes::ask(address, "/livez").unwrap();
+            assert!(probes::ask(address, "/readyz").is_err());
+            thread::sleep(Duration::from_millis(250));
+        }
+        proxy.set(Weather::Fair);
+        let back = Instant::now();
+        probes::wait_until_ok(address, "/readyz");
+        saw(format!("unready and alive for {}, ready {} after", seconds(away), seconds(back.elapsed())));
+    });
+}
+
+pub(crate) fn postgres_refuses_for_some_seconds<D: Dataset>() {
+    refused::<D>(Duration::from_secs(4));
+}
+
+pub(crate) fn postgres_refuses_for_a_minute<D: Dataset>() {
+    refused::<D>(Duration::from_secs(60));
+}
+
+/// Has statements fail: every third write of a batch and of a publication, until it has been enough, with one of these
+/// codes in turn.
+fn failing(tables: &[&str], codes: &[&str]) -> String {
+    let codes = codes.iter().map(|code| format!("'{code}'")).collect::<Vec<_>>().join(", ");
+    let mut sql = format!(
+        "CREATE SEQUENCE failures; GRANT USAGE ON SEQUENCE failures TO PUBLIC;
+         CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
+         DECLARE n bigint := nextval('failures'); codes text[] := ARRAY[{codes}];
+         BEGIN
+             IF n % 3 = 0 AND n <= 24 THEN
+                 RAISE EXCEPTION 'injected' USING ERRCODE = codes[1 + (n / 3) % cardinality(codes)];
+             END IF;
+             RETURN NULL;
+         END $$;"
+    );
+    for table in tables {
+        sql += &format!("CREATE TRIGGER fail BEFORE INSERT ON {table} FOR EACH STATEMENT EXECUTE FUNCTION fail();");
+    }
+    sql
+}
+
+fn fails_and_is_tried_again<D: Dataset>(codes: &[&str]) {
+    let road = Road::<D>::embedded(3);
+    road.execute(&failing(&["ingest_accounting", D::GROUPS], codes));
+    disturbed::run(&road, busy(&road), |consumer| {
+        consumer.wait_for_line("injected", LIMIT).unwrap();
+        road.wait_for("SELECT last_value FROM failures", 24);
+    });
+    saw(format!("8 statements failed with {}", codes.join(" and ")));
+}
+
+pub(crate) fn serialization_failures_and_deadlocks_are_tried_again<D: Dataset>() {
+    fails_and_is_tried_again::<D>(&["40001", "40P01"]);
+}
+
+pub(crate) fn a_full_disk_is_named_and_waited_for<D: Dataset>() {
+    fails_and_is_tried_again::<D>(&["53100"]);
+}
+
+/// What somebody else's transaction does not let happen is named when it has lasted.
+fn locked<D: Dataset>(table: &str) {
+    let road = Road::<D>::embedded(3);
+    disturbed::run(&road, busy(&road), |consumer| {
+        let line = road.while_locked(&lock(table), || consumer.wait_for_line("lock timeout", LIMIT).unwrap());
+        assert!(line.contains("will be retried"), "{line}");
+        saw(format!("named: {}", line.split_once("error=").map_or(&*line, |(_, error)| error)));
+    });
+}
+
+pub(crate) fn a_lock_in_the_way_of_a_batch_is_named<D: Dataset>() {
+    locked::<D>(D::CHANGELOG);
+}
+
+pub(crate) fn a_lock_in_the_way_of_a_publication_is_named<D: Dataset>() {
+    locked::<D>(D::GROUPS);
+}
+
+/// A tablespace on a file system of its own, which holds little; gone when dropped.
+struct Small(std::path::PathBuf);
+
+impl Small {
+    /// `None` where no file system can be mounted.
+    fn mount() -> Option<Self> {
+        // Not in target/: the server runs as another user, who may have no way in there.
+        let folder = std::env::temp_dir().join(servers::folder("tributary-small").file_name()?);
+        std::fs::create_dir_all(&folder).ok()?;
+        let small = Self(folder);
+        let options = ["-t", "tmpfs", "-o", "size=4m,mode=0777", "tmpfs"];
+        let mounted = std::process::Command::new("mount").args(options).arg(&small.0).output();
+        mounted.is_ok_and(|output| output.status.success()).then_some(small)
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        // Lazily: the server may still have a file open.
+        drop(std::process::Command::new("umount").arg("--lazy").arg(&self.0).output());
+        drop(std::fs::remove_dir(&self.0));
+    }
+}
+
+pub(crate) fn a_tablespace_fills_up_and_is_emptied<D: Dataset>() {
+    let Some(small) = Small::mount() else {
+        return crate::report::skip(D::PIPELINE, "a tablespace fills up", "no file system can be mounted: not root");
+    };
+    let road = Road::<D>::on(kafka::best(), 3);
+    let inside = small.0.join("data");
+    std::fs::create_dir(&inside).unwrap();
+    road.own_by_server(&inside);
+    let name = format!("small_{}", road.topic);
+    road.execute(&format!("CREATE TABLESPACE {name} LOCATION '{}'", inside.display()));
+    road.execute(&format!("ALTER TABLE {} SET TABLESPACE {name}", D::CHANGELOG));
+    disturbed::run(&road, busy(&road), |consumer| {
+        fill(&road, &name);
+        let line = consumer.wait_for_line("No space left on device", LIMIT).unwrap();
+        assert!(line.contains("will be retried"), "{line}");
+        road.execute("DROP TABLE filler");
+        saw("53100 named while the disk is full, and gone on when it is not");
+    });
+    road.execute(&format!("ALTER TABLE {} SET TABLESPACE pg_default", D::CHANGELOG));
+    road.execute(&format!("DROP TABLESPACE {name}"));
+}
+
+/// Fills a tablespace to its last page.
+fn fill<D: Dataset>(road: &Road<D>, tablespace: &str) {
+    road.execute(&format!("CREATE UNLOGGED TABLE filler (bytes text) TABLESPACE {tablespace}"));
+    road.execute("ALTER TABLE filler ALTER bytes SET STORAGE PLAIN");
+    let one = "INSERT INTO filler SELECT repeat('x', 7000) FROM generate_series(1, ";
+    for rows in [64, 8, 1] {
+        while road.try_execute(&format!("{one}{rows})")).is_ok() {}
+    }
+}

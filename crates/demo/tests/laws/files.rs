@@ -1,0 +1,177 @@
+//! Files as people have them: in another dress, broken, or no files at all.
+
+use std::{
+    io::Write as _,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use demo::process::Running;
+use flate2::{Compression, write::GzEncoder};
+
+use crate::{
+    datasets::Dataset,
+    disturbed::check_the_end,
+    orders::{SEED, reference, sendings},
+    report::saw,
+    road::{LIMIT, Road},
+};
+
+/// The file's columns from last to first, with one more in their midst that nobody knows.
+fn reordered(file: &str, delimiter: char) -> String {
+    let line = |line: &str| {
+        let mut fields: Vec<&str> = line.split(delimiter).rev().collect();
+        fields.insert(2, "unknown");
+        fields.join(&delimiter.to_string())
+    };
+    file.lines().map(|text| line(text.trim_end_matches('\r')) + "\n").collect()
+}
+
+/// Every field in quotes.
+fn quoted(file: &str, delimiter: char) -> String {
+    let line = |line: &str| line.split(delimiter).map(|field| format!("\"{field}\"")).collect::<Vec<_>>();
+    let separator = delimiter.to_string();
+    file.lines().map(|text| line(text.trim_end_matches('\r')).join(&separator) + "\r\n").collect()
+}
+
+fn gzipped(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Files that say the same.
+fn dresses<D: Dataset>(file: &str) -> [(&'static str, Vec<u8>); 7] {
+    let unix = file.replace("\r\n", "\n");
+    [
+        ("LF", unix.clone().into_bytes()),
+        ("CRLF and blank lines", unix.replace('\n', "\r\n\r\n").into_bytes()),
+        ("a byte order mark", format!("\u{feff}{file}").into_bytes()),
+        ("no end of line at the end", unix.trim_end().as_bytes().to_vec()),
+        ("other columns in another order", reordered(file, D::DELIMITER).into_bytes()),
+        ("everything quoted", quoted(file, D::DELIMITER).into_bytes()),
+        ("gzip in two members", {
+            let half = file.len() / 2;
+            [gzipped(&file.as_bytes()[..half]), gzipped(&file.as_bytes()[half..])].concat()
+        }),
+    ]
+}
+
+pub(crate) fn a_file_in_another_dress_says_the_same<D: Dataset>() {
+    let all = sendings::<D>(94).concat();
+    let plain = Road::<D>::embedded(2);
+    plain.produce(&all);
+    let said = |road: &Road<D>| {
+        let record = |held: crate::kafka::Held| (held.partition, held.offset, held.key, held.value);
+        road.held().into_iter().map(record).collect::<Vec<_>>()
+    };
+    let expected = said(&plain);
+    for (dress, bytes) in dresses::<D>(&D::file(&all)) {
+        let road = Road::<D>::embedded(2);
+        road.producer_of(&bytes, "csv", &[]).run(LIMIT).unwrap().expect_code(0).unwrap();
+        assert_eq!(said(&road), expected, "{dress}");
+        saw(dress);
+    }
+    check_the_end(&plain);
+}
+
+pub(crate) fn a_file_that_breaks_off_is_65_and_the_whole_one_mends_it<D: Dataset>() {
+    let road = Road::<D>::embedded(2);
+    let file = D::file(&sendings::<D>(95).concat());
+    let packed = gzipped(file.as_bytes());
+    let ended = road.producer_of(&packed[..packed.len() / 2], "csv.gz", &[]).run(LIMIT).unwrap();
+    let ended = ended.expect_code(65).unwrap();
+    assert!(ended.said("the input is damaged"), "{ended}");
+    saw(format!("exit 65 after {} records: the input is damaged", road.held().len()));
+    road.consume(1);
+    road.check_changelog();
+    road.producer_of(&packed, "csv.gz", &[]).run(LIMIT).unwrap().expect_code(0).unwrap();
+    check_the_end(&road);
+}
+
+pub(crate) fn what_is_no_such_file_is_65_and_named<D: Dataset>() {
+    let road = Road::<D>::embedded(1);
+    let file = D::file(&D::world(SEED));
+    let header = file.lines().next().unwrap();
+    let (first, rest) = header.split_once(D::DELIMITER).unwrap();
+    let doubled = format!("{header}{}{first}\n", D::DELIMITER);
+    let utf_16: Vec<u8> = [0xFF, 0xFE].into_iter().chain(file.encode_utf16().flat_map(u16::to_le_bytes)).collect();
+    for (bytes, why) in [
+        (Vec::new(), "the input is empty"),
+        (rest.as_bytes().to_vec(), "missing from the header"),
+        (doubled.into_bytes(), "in the header twice"),
+        (utf_16, "UTF-16"),
+        (vec![0; 100_000], "missing from the header"),
+        (vec![b'x'; 2_000_000], "longer than 1 MiB"),
+    ] {
+        let ended = road.producer_of(&bytes, "csv", &[]).run(LIMIT).unwrap().expect_code(65).unwrap();
+        assert!(ended.said(why), "{why}: {ended}");
+    }
+    for (path, why) in [("/", "is a directory"), ("/not/there.csv", "No such file")] {
+        let ended = road.producer_from(Path::new(path)).run(LIMIT).unwrap().expect_code(65).unwrap();
+        assert!(ended.said(why) && ended.said(path), "{why}: {ended}");
+    }
+    assert!(road.held().is_empty());
+    road.producer_of(header.as_bytes(), "csv", &[]).run(LIMIT).unwrap().expect_code(0).unwrap();
+    road.consume(1);
+    road.check_changelog();
+}
+
+/// The most memory a program has used so far, MiB.
+fn peak_mib(running: &Running) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.id())).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? / 1024)
+}
+
+/// Runs it to its end, and gives the most memory it was seen to use.
+fn watched(mut running: Running) -> (demo::process::Ended, u64) {
+    let deadline = Instant::now() + LIMIT;
+    let mut peak = 0;
+    loop {
+        peak = peak.max(peak_mib(&running).unwrap_or(0));
+        if let Some(ended) = running.poll().unwrap() {
+            return (ended, peak);
+        }
+        assert!(Instant::now() < deadline, "it has not ended");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+pub(crate) fn a_line_of_100_mb_costs_itself_alone_and_no_memory<D: Dataset>() {
+    let road = Road::<D>::embedded(2);
+    let lines = sendings::<D>(96).concat();
+    let mut bytes = D::file(&lines[..100]).into_bytes();
+    bytes.extend(D::large_row(100_000_000).into_bytes());
+    let rest = D::file(&lines[100..]);
+    bytes.extend(rest.split_once('\n').unwrap().1.as_bytes());
+    let (ended, peak) = watched(road.producer_of(&bytes, "csv", &[]).start().unwrap());
+    let ended = ended.expect_code(0).unwrap();
+    assert!(ended.said("line 102 cannot be read and is not sent"), "{ended}");
+    assert!(peak < 64, "{peak} MiB for a line that is thrown away");
+    saw(format!("line 102 named, {peak} MiB of memory at most"));
+    check_the_end(&road);
+}
+
+/// `/dev/zero` has no end, and no line.
+pub(crate) fn a_device_without_end_ends<D: Dataset>() {
+    let road = Road::<D>::embedded(1);
+    let (ended, peak) = watched(road.producer_from(Path::new("/dev/zero")).start().unwrap());
+    ended.expect_code(65).unwrap();
+    assert!(peak < 64, "{peak} MiB of nothing");
+}
+
+/// Latin-1 where UTF-8 is expected: what cannot be read is named, and nothing of it is guessed.
+pub(crate) fn latin_1_costs_its_own_rows<D: Dataset>() {
+    let road = Road::<D>::embedded(2);
+    let lines = sendings::<D>(97).concat();
+    let mut bytes = D::file(&lines).into_bytes();
+    // A row of some kind, its first byte an é.
+    let mut row = D::large_row(4).into_bytes();
+    row[0] = 0xE9;
+    bytes.extend(row);
+    let ended = road.producer_of(&bytes, "csv", &[]).run(LIMIT).unwrap().expect_code(0).unwrap();
+    saw(ended.stderr.iter().find(|line| line.contains("cannot be read")).cloned().unwrap_or_default());
+    check_the_end(&road);
+    assert_eq!(road.hash(), reference::<D>());
+}

@@ -1,0 +1,103 @@
+//! Worlds that a model has trouble with: too few countries, equal ones, ties, an outlier, a hundred thousand.
+
+use crate::{
+    datasets::emissions::{Emissions, Line},
+    kafka,
+    random::{Random, shuffled},
+    report::{saw, seconds},
+    road::{LIMIT, Road},
+};
+
+/// As many years as a country must have to be clustered.
+const YEARS: std::ops::RangeInclusive<i32> = 2001..=2010;
+
+/// A country with the same figures in each of its years.
+fn country(number: usize, gdp: f64, co2: f64, per_capita: f64) -> Vec<Line> {
+    // Codes of three letters, and of more where there are more countries than those can name.
+    let letter = |place: u32| char::from(b'A' + u8::try_from(number / 26_usize.pow(place) % 26).unwrap());
+    let code: String = std::iter::once('X').chain((0..4).map(letter)).collect();
+    let line = |year| Line {
+        country: format!("Land {code}"),
+        iso_code: Some(code.clone()),
+        year,
+        figures: [Some(1e6), Some(gdp), Some(co2), Some(per_capita)],
+    };
+    YEARS.map(line).collect()
+}
+
+/// Some countries, each of its own size.
+fn varied(countries: usize) -> Vec<Line> {
+    let mut random = Random::new(11);
+    let mut figure = move || f64::from(random.small(1_000_000)) / 8.0;
+    (0..countries).flat_map(|number| country(number, figure(), figure(), figure())).collect()
+}
+
+/// Carries a world twice, in two orders, and asserts that both lead to the same tables; gives the note of the model's run,
+/// and the countries that have a cluster.
+fn model(lines: &[Line]) -> (Option<String>, i64) {
+    let hashes = [1, 2].map(|seed| {
+        let road = Road::<Emissions>::embedded(3);
+        road.produce(&shuffled(lines, seed));
+        road.consume(1);
+        road.check_books();
+        let run: Vec<(Option<String>,)> = road.query("SELECT note FROM cluster_runs ORDER BY batch_id DESC LIMIT 1");
+        (road.hash(), (run[0].0.clone(), road.rows("co2_clusters")))
+    });
+    let [first, second] = hashes;
+    assert_eq!(first, second);
+    first.1
+}
+
+pub(crate) fn fewer_countries_than_clusters_leave_a_note() {
+    for countries in [1, 2] {
+        let (note, clustered) = model(&varied(countries));
+        assert!(note.as_ref().is_some_and(|note| note.starts_with("too few countries")), "{note:?}");
+        assert_eq!(clustered, 0);
+        saw(note.unwrap());
+    }
+}
+
+pub(crate) fn equal_countries_leave_a_note() {
+    let equal: Vec<Line> = (0..20).flat_map(|number| country(number, 5e9, 7.0, 2.0)).collect();
+    let (note, clustered) = model(&equal);
+    assert!(note.as_ref().is_some_and(|note| note.contains("1 of them differ")), "{note:?}");
+    assert_eq!(clustered, 0);
+    saw(note.unwrap());
+}
+
+pub(crate) fn a_constant_feature_says_nothing_and_harms_nothing() {
+    let mut lines = varied(40);
+    lines.iter_mut().for_each(|line| line.figures[1] = Some(5e9));
+    assert_eq!(model(&lines), (None, 40));
+}
+
+pub(crate) fn ties_are_broken_the_same_way_every_time() {
+    // Countries on the corners of a cube, several on each: many partitions are equally good.
+    let corner = |number: usize, bit: usize| if number >> bit & 1 == 1 { 2.0 } else { 1.0 };
+    let lines: Vec<Line> =
+        (0..64).flat_map(|n| country(n, corner(n, 0) * 1e9, corner(n, 1) * 10.0, corner(n, 2))).collect();
+    assert_eq!(model(&lines), (None, 64));
+}
+
+pub(crate) fn an_extreme_outlier_is_a_cluster_of_its_own() {
+    let mut lines = varied(40);
+    lines.extend(country(40, 9e14, 9e9, 9e9));
+    assert_eq!(model(&lines), (None, 41));
+}
+
+pub(crate) fn a_hundred_thousand_countries_are_published() {
+    let Some(brokers) = kafka::real::<Emissions>("a hundred thousand countries") else { return };
+    let countries = 100_000;
+    let road = Road::<Emissions>::on(brokers, 6);
+    road.produce(&varied(countries));
+    let consume = || road.consumer(&["--until-end"]).run(4 * LIMIT).unwrap().expect_code(0).unwrap();
+    let all = consume().took;
+    for table in ["country_aggregates", "co2_clusters"] {
+        assert_eq!(road.rows(table), i64::try_from(countries).unwrap(), "{table}");
+    }
+    // One country more: what it costs when everything is there.
+    road.produce(&country(countries, 5.0, 6.0, 7.0));
+    let one = consume().took;
+    assert_eq!(road.rows("co2_clusters"), i64::try_from(countries + 1).unwrap());
+    saw(format!("a million records of them in {}, one country more in {}", seconds(all), seconds(one)));
+}

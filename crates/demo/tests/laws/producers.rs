@@ -1,0 +1,133 @@
+//! A producer dies, runs twice, or loses Kafka; in the end each record counts once.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use demo::broker::ends;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+use crate::{
+    datasets::Dataset,
+    disturbed::check_the_end,
+    kafka,
+    orders::sendings,
+    report::saw,
+    road::{LIMIT, Road},
+};
+
+/// The number of records a topic has.
+fn sent<D: Dataset>(road: &Road<D>) -> i64 {
+    ends(road.brokers.bootstrap(), &road.topic).unwrap().into_iter().map(|(_, end)| end).sum()
+}
+
+fn wait_for_sent<D: Dataset>(road: &Road<D>, least: usize) {
+    let deadline = Instant::now() + LIMIT;
+    while sent(road) < i64::try_from(least).unwrap() {
+        assert!(Instant::now() < deadline, "the topic stays below {least} records");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The reference's rows, as one file.
+fn whole<D: Dataset>() -> Vec<D::Line> {
+    sendings::<D>(92).concat()
+}
+
+pub(crate) fn a_producer_is_killed_at_half_and_run_again<D: Dataset>() {
+    let road = Road::<D>::on(kafka::best(), 3);
+    let lines = whole::<D>();
+    let first = road.producer(&lines, &["--rate", "200"]).start().unwrap();
+    wait_for_sent(&road, lines.len() / 2);
+    first.kill().unwrap();
+    let left = sent(&road);
+    road.produce(&lines);
+    check_the_end(&road);
+    saw(format!("killed after {left} of {} records, and run again", lines.len()));
+}
+
+pub(crate) fn two_producers_at_once<D: Dataset>() {
+    let road = Road::<D>::on(kafka::best(), 3);
+    let sendings = sendings::<D>(92);
+    let at_once = |lines: &[D::Line]| {
+        let start = |_| road.producer(lines, &["--rate", "400"]).start().unwrap();
+        for running in [0, 1].map(start) {
+            running.wait(LIMIT).unwrap().expect_code(0).unwrap();
+        }
+    };
+    // Two that send different versions of one fact at once would race; what they agree on must not.
+    at_once(&sendings[0]);
+    at_once(&sendings[2]);
+    check_the_end(&road);
+}
+
+pub(crate) fn kafka_is_not_there_yet_when_a_producer_starts<D: Dataset>() {
+    let road = Road::<D>::embedded(3);
+    road.brokers.embedded().pause().unwrap();
+    let lines = whole::<D>();
+    let producer = road.producer(&lines, &[]).start().unwrap();
+    thread::sleep(Duration::from_secs(2));
+    road.brokers.embedded().resume().unwrap();
+    producer.wait(LIMIT).unwrap().expect_code(0).unwrap();
+    check_the_end(&road);
+}
+
+fn kafka_is_away<D: Dataset>(away: Duration) {
+    let road = Road::<D>::embedded(3);
+    let lines = whole::<D>();
+    let producer = road.producer(&lines, &["--rate", "200"]).start().unwrap();
+    wait_for_sent(&road, lines.len() / 3);
+    road.brokers.embedded().pause().unwrap();
+    thread::sleep(away);
+    road.brokers.embedded().resume().unwrap();
+    let ended = producer.wait(2 * LIMIT).unwrap().expect_code(0).unwrap();
+    saw(format!("{} records acknowledged all the same", sent(&road)));
+    assert!(ended.took > away);
+    check_the_end(&road);
+}
+
+pub(crate) fn kafka_is_away_while_a_producer_sends<D: Dataset>() {
+    kafka_is_away::<D>(Duration::from_secs(3));
+}
+
+pub(crate) fn kafka_is_away_for_half_a_minute_while_a_producer_sends<D: Dataset>() {
+    kafka_is_away::<D>(Duration::from_secs(30));
+}
+
+pub(crate) fn a_record_that_is_too_large_is_named_and_costs_no_other<D: Dataset>() {
+    let Some(brokers) = kafka::real::<D>("a record that is too large is named") else { return };
+    let road = Road::<D>::without_topic(brokers);
+    road.brokers.create_topic(&road.topic, 3, &[("max.message.bytes", "600")]);
+    let lines = whole::<D>();
+    let place = lines.len() / 2;
+    let mut file = D::file(&lines[..place]).into_bytes();
+    let after = D::file(&lines[place..]).into_bytes();
+    let header = after.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    // The header is a line too.
+    let line = place + 2;
+    file.extend(D::large_row(800).into_bytes());
+    file.extend(&after[header..]);
+    let ended = road.producer_of(&file, "csv", &[]).run(LIMIT).unwrap();
+    assert!(ended.said(&format!("line {line}")), "line {line}: {ended}");
+    saw(format!("exit {}: line {line} named", ended.code().unwrap_or(-1)));
+    ended.expect_code(65).unwrap();
+    road.produce(&lines);
+    check_the_end(&road);
+}
+
+pub(crate) fn a_fatal_error_of_kafkas_ends_a_producer<D: Dataset>() {
+    let road = Road::<D>::embedded(1);
+    let fenced = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+    let inject = move |cluster: &demo::broker::Cluster| cluster.request_errors(RDKafkaApiKey::Produce, &[fenced; 20]);
+    road.brokers.embedded().with(inject).unwrap();
+    let lines = whole::<D>();
+    let ended = road.producer(&lines, &[]).run(LIMIT).unwrap();
+    saw(format!("exit {:?}", ended.code()));
+    assert!(ended.code().is_some_and(|code| code != 0), "{ended}");
+    assert!(ended.said("kafka"), "{ended}");
+    // What it could not send, the next run sends.
+    road.brokers.embedded().with(|cluster| cluster.clear_request_errors(RDKafkaApiKey::Produce)).unwrap();
+    road.produce(&lines);
+    check_the_end(&road);
+}

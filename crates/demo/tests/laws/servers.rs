@@ -1,0 +1,35 @@
+//! Servers of a test's own, which it may kill.
+
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use demo::{kafka::Kafka, postgres::Postgres};
+
+/// A new folder for a server's data.
+pub(crate) fn folder(name: &str) -> PathBuf {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    let number = MADE.fetch_add(1, Ordering::Relaxed);
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}-{number}", std::process::id()))
+}
+
+/// A Kafka of a test's own.
+pub(crate) fn kafka() -> Kafka {
+    kafka_with(&[])
+}
+
+/// The same, told what `scripts/kafka` reads from its environment.
+pub(crate) fn kafka_with(env: &[(&str, &str)]) -> Kafka {
+    Kafka::start_with(&folder("kafka"), env).unwrap()
+}
+
+/// A PostgreSQL of a test's own, which lets everybody in.
+pub(crate) fn postgres() -> Postgres {
+    Postgres::start_with(&folder("postgres"), &[("PGFAST", "1")]).unwrap()
+}
+
+/// A PostgreSQL of a test's own, which asks for passwords.
+pub(crate) fn strict_postgres() -> Postgres {
+    Postgres::start_with(&folder("postgres"), &[("PGFAST", "")]).unwrap()
+}

@@ -1,0 +1,233 @@
+//! The soak: records flow, and one fault after another befalls what they flow through, drawn from a seed.
+
+use std::{
+    collections::BTreeMap,
+    thread,
+    time::{Duration, Instant},
+};
+
+use demo::{postgres::Postgres, process::Running};
+
+use crate::{
+    datasets::Dataset,
+    disturbed::{STOP, check_the_end},
+    kafka::Brokers,
+    orders::sendings,
+    proxy::{Proxy, Weather},
+    random::Random,
+    report::{saw, seconds},
+    road::{LIMIT, READ, Road},
+    servers,
+};
+
+/// Records a second.
+const RATE: &str = "200";
+/// Time between the end of a fault and the next one.
+const PAUSE_MS: usize = 8_000;
+/// How much more memory consumers may use in the last third of the time than in the first, MiB: what an allocator keeps.
+const GROWTH_MIB: u64 = 8;
+
+/// What can befall the road.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Fault {
+    ConsumerKilled,
+    ConsumerStopped,
+    ConsumerAsleep,
+    ProducerKilled,
+    KafkaKilled,
+    PostgresKilled,
+    SessionsEnded,
+    NetworkCut,
+    NetworkSilent,
+    NetworkSlow,
+}
+
+const FAULTS: [Fault; 10] = [
+    Fault::ConsumerKilled,
+    Fault::ConsumerStopped,
+    Fault::ConsumerAsleep,
+    Fault::ProducerKilled,
+    Fault::KafkaKilled,
+    Fault::PostgresKilled,
+    Fault::SessionsEnded,
+    Fault::NetworkCut,
+    Fault::NetworkSilent,
+    Fault::NetworkSlow,
+];
+
+/// A number from the environment.
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+pub(crate) fn soak<D: Dataset>() {
+    let minutes = setting("SOAK_MINUTES").expect("make soak says how long");
+    let seed = setting("SOAK_SEED").expect("make soak says which faults");
+    // The pipelines soak side by side, each on servers of its own.
+    Soak::<D>::start(seed).run(Duration::from_secs(60 * minutes));
+}
+
+/// What is under the faults.
+struct Soak<D: Dataset> {
+    road: Road<D>,
+    postgres: Postgres,
+    proxy: Proxy,
+    producer: Option<Running>,
+    /// How often the world has been told and corrected.
+    rounds: u64,
+    consumers: Vec<Running>,
+    random: Random,
+    befell: BTreeMap<Fault, u32>,
+    /// The memory of all consumers, MiB, and when it was looked at.
+    memory: Vec<(Duration, u64)>,
+    began: Instant,
+}
+
+impl<D: Dataset> Soak<D> {
+    fn start(seed: u64) -> Self {
+        let postgres = servers::postgres();
+        let road = Road::<D>::at(Brokers::Own(servers::kafka()), postgres.url(), 6);
+        let proxy = Proxy::to(road.postgres_address());
+        let mut soak = Self {
+            road,
+            postgres,
+            proxy,
+            producer: None,
+            rounds: 0,
+            consumers: Vec::new(),
+            random: Random::new(seed),
+            befell: BTreeMap::new(),
+            memory: Vec::new(),
+            began: Instant::now(),
+        };
+        soak.consumers = vec![soak.consumer(), soak.consumer()];
+        soak
+    }
+
+    /// A consumer whose way to Postgres leads through the proxy.
+    fn consumer(&self) -> Running {
+        let url = self.road.writer_url_at(self.proxy.address());
+        let program = self.road.consumer(&["--publish-every", "100ms", "--batch-size", "50"]);
+        program.env("DATABASE_URL", url).start().unwrap()
+    }
+
+    /// A producer that tells the world and its corrections in another order than the round before.
+    fn producer(&self) -> Running {
+        let lines = sendings::<D>(1_000 + 10 * self.rounds).concat();
+        self.road.producer(&lines, &["--rate", RATE]).start().unwrap()
+    }
+
+    fn run(mut self, time: Duration) {
+        while self.began.elapsed() < time {
+            let pause = Duration::from_millis(self.random.below(PAUSE_MS) as u64);
+            let until = Instant::now() + pause;
+            while Instant::now() < until {
+                self.keep_going();
+                thread::sleep(Duration::from_millis(100));
+            }
+            let fault = FAULTS[self.random.below(FAULTS.len())];
+            self.befall(fault);
+            *self.befell.entry(fault).or_default() += 1;
+        }
+        self.finish();
+    }
+
+    /// Sees to it that somebody sends, and that whoever consumes lives and does not grow.
+    fn keep_going(&mut self) {
+        if let Some(ended) = self.producer.as_mut().and_then(|producer| producer.poll().unwrap()) {
+            ended.expect_code(0).unwrap();
+            self.rounds += 1;
+            self.producer = None;
+        }
+        if self.producer.is_none() {
+            self.producer = Some(self.producer());
+        }
+        for consumer in &mut self.consumers {
+            if let Some(ended) = consumer.poll().unwrap() {
+                panic!("nobody asked it to end: {ended}");
+            }
+        }
+        let memory = self.consumers.iter().filter_map(resident_mib).sum();
+        self.memory.push((self.began.elapsed(), memory));
+    }
+
+    fn befall(&mut self, fault: Fault) {
+        let moment = Duration::from_millis(500 + self.random.below(5_000) as u64);
+        eprintln!("{:>8}  {}  {fault:?}", seconds(self.began.elapsed()), D::PIPELINE);
+        match fault {
+            Fault::ConsumerKilled => {
+                self.consumers.remove(0).kill().unwrap();
+                self.consumers.push(self.consumer());
+            }
+            Fault::ConsumerStopped => {
+                self.consumers.push(self.consumer());
+                self.consumers.remove(0).stop(STOP).unwrap().expect_code(0).unwrap();
+            }
+            Fault::ConsumerAsleep => {
+                self.consumers[0].signal("STOP").unwrap();
+                // Longer than its session with Kafka.
+                thread::sleep(Duration::from_secs(12) + moment);
+                self.consumers[0].signal("CONT").unwrap();
+            }
+            Fault::ProducerKilled => drop(self.producer.take().map(Running::kill)),
+            Fault::KafkaKilled => {
+                self.road.brokers.own().kill().unwrap();
+                thread::sleep(moment);
+                self.road.brokers.own().revive().unwrap();
+            }
+            Fault::PostgresKilled => {
+                self.postgres.kill().unwrap();
+                thread::sleep(moment);
+                self.postgres.revive().unwrap();
+            }
+            Fault::SessionsEnded => self
+                .road
+                .execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tributary'"),
+            Fault::NetworkCut => self.proxy.cut(),
+            Fault::NetworkSilent => self.weather(Weather::Silent, moment),
+            Fault::NetworkSlow => self.weather(Weather::Slow(moment / 20), moment),
+        }
+    }
+
+    fn weather(&self, weather: Weather, moment: Duration) {
+        self.proxy.set(weather);
+        thread::sleep(moment);
+        self.proxy.set(Weather::Fair);
+    }
+
+    fn finish(mut self) {
+        if let Some(producer) = self.producer.take() {
+            producer.wait(2 * LIMIT).unwrap().expect_code(0).unwrap();
+        }
+        // The last word is a whole round's, whatever was killed before.
+        self.producer().wait(2 * LIMIT).unwrap().expect_code(0).unwrap();
+        let ends = demo::broker::ends(self.road.brokers.bootstrap(), &self.road.topic).unwrap();
+        let (sent, began) = (ends.into_iter().map(|(_, end)| end).sum(), Instant::now());
+        self.road.wait_for_or_say(READ, sent, &self.consumers[0]);
+        saw(format!("{} rounds of {:?}; lag 0 after {}", self.rounds, self.befell, seconds(began.elapsed())));
+        for consumer in std::mem::take(&mut self.consumers) {
+            consumer.stop(STOP).unwrap().expect_code(0).unwrap();
+        }
+        self.check_memory();
+        check_the_end(&self.road);
+    }
+
+    /// Asserts that memory is flat: a leak would show between the first third and the last.
+    fn check_memory(&self) {
+        let time = self.began.elapsed();
+        let most = |from: Duration, to: Duration| {
+            let within = self.memory.iter().filter(|(at, _)| (from..to).contains(at)).map(|(_, mib)| *mib);
+            within.max().unwrap_or_default()
+        };
+        let (first, last) = (most(Duration::ZERO, time / 3), most(2 * time / 3, time));
+        saw(format!("{first} MiB of memory in the first third, {last} in the last"));
+        assert!(last <= first + GROWTH_MIB, "memory grew from {first} to {last} MiB");
+    }
+}
+
+/// The memory a program uses now, MiB.
+fn resident_mib(running: &Running) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.id())).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? / 1024)
+}
