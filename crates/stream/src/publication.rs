@@ -1,6 +1,9 @@
 //! One Postgres transaction a publication: the state tables, and how far they go.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use sqlx::{Connection, PgConnection};
 
@@ -42,6 +45,8 @@ pub enum Outcome {
         report: Published,
         /// How far all partitions go.
         coverage: Coverage,
+        /// How long the changed groups took; the rest is what needs all groups, and the commit.
+        groups_took: Duration,
     },
     /// It is not there, and must not be.
     Refused(Standing),
@@ -69,12 +74,14 @@ pub async fn publish<P: Pipeline>(
         tx.rollback().await?;
         return Ok(Outcome::Refused(refused));
     }
+    let began = Instant::now();
     let rows_written = pipeline.upsert(&mut tx, &publication.rows).await?;
+    let groups_took = began.elapsed();
     mark(&mut tx, feed, &publication.through).await?;
     let coverage = coverage(&claims::survey(&mut tx, feed).await?, &publication.ends);
     let report = pipeline.conclude(&mut tx, &coverage).await?;
     tx.commit().await?;
-    Ok(Outcome::Published { report: Published { rows_written, ..report }, coverage })
+    Ok(Outcome::Published { report: Published { rows_written, ..report }, coverage, groups_took })
 }
 
 /// Says why a publication must not be; the offsets must be exactly those its facts go to. Pure.

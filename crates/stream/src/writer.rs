@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, mpsc},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use metrics::{counter, gauge, histogram};
@@ -200,8 +200,8 @@ impl<P: Pipeline> Writer<P> {
         };
         retry.over();
         Ok(match outcome {
-            Outcome::Published { report, coverage } => {
-                report_publication(&report, began);
+            Outcome::Published { report, coverage, groups_took } => {
+                report_publication(&report, groups_took, began);
                 Event::Published { through: publication.through.clone(), complete: coverage.complete }
             }
             Outcome::Refused(standing) => Event::Refused { term, standing },
@@ -318,22 +318,25 @@ fn report_batch(batch: &Batch, began: Instant) {
     );
 }
 
-fn report_publication(report: &crate::Published, began: Instant) {
+fn report_publication(report: &crate::Published, groups_took: Duration, began: Instant) {
     let ms = millis(began.elapsed());
     histogram!(measures::PUBLISH).record(began.elapsed().as_secs_f64());
     gauge!(measures::LAST_PUBLICATION).set(measures::unix_time());
-    let rows_written = report.rows_written;
+    let (rows_written, groups_ms) = (report.rows_written, millis(groups_took));
     match report.batch_id {
         Some(batch_id) => {
             gauge!(measures::LAST_BATCH_ID).set(f64::from(batch_id));
             tracing::info!(
                 batch_id,
                 rows_written,
+                groups_ms,
                 publish_ms = ms,
                 "published batch_id {batch_id} in {ms} ms: {}",
                 report.summary
             );
         }
-        None => tracing::info!(rows_written, publish_ms = ms, "nothing new to publish: {}", report.summary),
+        None => {
+            tracing::info!(rows_written, groups_ms, publish_ms = ms, "nothing new to publish: {}", report.summary);
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! What the emissions pipeline writes when it publishes; runs inside the publication's transaction.
 
+use std::time::Instant;
+
 use sqlx::{FromRow, PgConnection, Row, postgres::PgRow};
 use stream::{Coverage, Published};
 
@@ -81,13 +83,15 @@ pub async fn conclude(
         let summary = format!("same facts and settings as batch_id {}", last.batch_id);
         return Ok(Published { summary, ..Published::default() });
     }
+    let began = Instant::now();
     let modelled = model(&countries, &settings.model);
+    let model_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     explain(tx, &countries, &settings.model).await?;
     let batch_id = run_tables::next_batch_id(tx).await?;
     let run = run_tables::Run { batch_id, settings: &settings.model, fingerprint, coverage };
     let summary = match &modelled {
         Modelled::Clusters(model) => {
-            tracing::info!("{} clusters for {} countries", model.k, model.countries.len());
+            tracing::info!(model_ms, "{} clusters for {} countries", model.k, model.countries.len());
             run_tables::record_clusters(tx, &run, (model, &countries)).await?;
             model.to_string()
         }

@@ -1,9 +1,12 @@
 //! What Kafka and PostgreSQL reach without our programs, measured in the same run.
 
+use std::path::Path;
+
 use crate::{
     copy::{self, CopyRates},
     kafka_tools::{self, ConsumerRates, Setting},
     road::SORTED,
+    scan::{self, ScanRates},
     servers::{Servers, folder},
     subject::Subject,
 };
@@ -11,6 +14,8 @@ use crate::{
 /// Records or rows a second.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ceilings {
+    /// The sorted file, read and thrown away.
+    pub(crate) scan: ScanRates,
     /// Kafka's producer tool as it ships.
     pub(crate) producer: f64,
     /// The same, tuned.
@@ -25,12 +30,18 @@ pub(crate) struct Ceilings {
 ///
 /// # Errors
 /// When a tool fails.
-pub(crate) async fn measure(subject: &Subject, records: u32, servers: &Servers) -> anyhow::Result<Ceilings> {
+pub(crate) async fn measure(
+    subject: &Subject,
+    (file, records): (&Path, u32),
+    servers: &Servers,
+) -> anyhow::Result<Ceilings> {
+    let path = file.to_path_buf();
+    let scan = tokio::task::spawn_blocking(move || scan::measure(&path)).await??;
     let payloads = folder().join("payloads.json");
     kafka_tools::sample(servers, SORTED, &payloads).await?;
     let producer = kafka_tools::produce(servers, Setting::Untuned, (records, &payloads)).await?;
     let producer_tuned = kafka_tools::produce(servers, Setting::Tuned, (records, &payloads)).await?;
     let consumer = kafka_tools::consume(servers, SORTED, records).await?;
     let copy = copy::measure(servers, (SORTED, subject.changelog), &folder().join("copy")).await?;
-    Ok(Ceilings { producer, producer_tuned, consumer, copy })
+    Ok(Ceilings { scan, producer, producer_tuned, consumer, copy })
 }

@@ -15,7 +15,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(1800);
 /// Linux reports processor time in ticks of this length, on every common architecture (`USER_HZ`).
 const TICK_S: f64 = 0.01;
 /// What the consumer says once it is a member, has loaded, and reads.
-const READY: &str = "ready since_start_ms=";
+pub(crate) const READY: &str = "ready since_start_ms=";
 
 /// What a program's run cost, and what it said.
 #[derive(Clone, Debug)]
@@ -38,9 +38,22 @@ impl Cost {
         let value = line.split(' ').find_map(|word| word.strip_prefix(key)?.strip_prefix('='))?;
         value.parse().ok()
     }
+
+    /// The numbers before a word in all lines that hold a text.
+    pub(crate) fn numbers_before(&self, text_and_word: (&str, &str)) -> impl Iterator<Item = f64> {
+        numbers_before(&self.log, text_and_word)
+    }
 }
 
-/// Runs a program to its end, which must be a good one; its log goes to `log`.
+/// The numbers before a word in all lines that hold a text.
+pub(crate) fn numbers_before(log: &[String], (text, word): (&str, &str)) -> impl Iterator<Item = f64> {
+    log.iter().filter(move |line| line.contains(text)).filter_map(move |line| {
+        let words: Vec<&str> = line.split(' ').collect();
+        words.windows(2).find(|pair| pair[1] == word)?[0].parse().ok()
+    })
+}
+
+/// Runs a program to its end, which must be a good one; what it says goes to `log`.
 ///
 /// # Errors
 /// When it cannot be started, fails, or takes longer than [`LIMIT`]; and where there is no `/proc`.
@@ -73,13 +86,14 @@ pub(crate) async fn run(program: Program, log: &Path) -> anyhow::Result<Cost> {
     })
 }
 
-fn keep_log(path: &Path, ended: &Ended) -> anyhow::Result<()> {
-    let text: String = ended.stderr.iter().flat_map(|line| [line, "\n"]).collect();
+/// Keeps what an ended program said.
+pub(crate) fn keep_log(path: &Path, ended: &Ended) -> anyhow::Result<()> {
+    let text: String = ended.stderr.iter().chain(&ended.stdout).flat_map(|line| [line, "\n"]).collect();
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// The high-water mark of a process's own memory, KiB. Unlike `maxrss` it holds nothing of the process that started it.
-fn resident_peak_kib(id: u32) -> Option<f64> {
+pub(crate) fn resident_peak_kib(id: u32) -> Option<f64> {
     peak_of(&std::fs::read_to_string(format!("/proc/{id}/status")).ok()?)
 }
 
@@ -117,10 +131,16 @@ mod tests {
 
     #[test]
     fn a_field_of_a_line_is_found() {
-        let log = ["INFO assigned", "INFO claimed and loaded partitions=6 facts=0 load_ms=11"].map(str::to_owned);
+        let log = [
+            "INFO assigned",
+            "INFO claimed and loaded partitions=6 facts=0 load_ms=11",
+            "INFO 3 clusters for 164 countries model_ms=19",
+        ]
+        .map(str::to_owned);
         let cost = Cost { took: Duration::ZERO, ready: None, peak_mib: 0.0, cpu_s: (0.0, 0.0), log: log.into() };
         assert_eq!(cost.field("claimed and loaded", "load_ms"), Some(11.0));
         assert_eq!(cost.field("claimed and loaded", "took_ms"), None);
         assert_eq!(cost.field("joined the group", "joined_in_ms"), None);
+        assert_eq!(cost.numbers_before(("clusters for", "countries")).collect::<Vec<_>>(), [164.0]);
     }
 }

@@ -16,6 +16,9 @@ const SAMPLE: &str = "10000";
 /// The producer tool's settings that make it fast, near those of our producer.
 const TUNED: [&str; 3] = ["linger.ms=20", "batch.size=1000000", "compression.type=lz4"];
 
+/// A pattern of every topic made here; Kafka's own begin otherwise.
+const TOPICS: &str = "(bench|perf)_.*";
+
 /// How the producer tool is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Setting {
@@ -52,8 +55,7 @@ pub(crate) async fn produce(
 ) -> anyhow::Result<f64> {
     let topic = format!("perf_{setting:?}").to_lowercase();
     eprintln!("▸ kafka perf-producer, {topic}");
-    let partitions = PARTITIONS.to_string();
-    tool(servers, &["topics", "--create", "--if-not-exists", "--topic", &topic, "--partitions", &partitions]).await?;
+    make_topic(servers, (&topic, PARTITIONS)).await?;
     let (records, payloads) = (records.to_string(), payloads.to_string_lossy());
     let mut args = vec!["perf-producer", "--topic", &topic, "--num-records", &records, "--throughput", "-1"];
     args.extend(["--payload-file", &payloads, "--producer-props", "acks=all"]);
@@ -70,6 +72,25 @@ pub(crate) async fn consume(servers: &Servers, topic: &str, records: u32) -> any
     eprintln!("▸ kafka perf-consumer, {topic}");
     let said = tool(servers, &["perf-consumer", "--topic", topic, "--messages", &records.to_string()]).await?;
     consumed(&said).with_context(|| format!("kafka's consumer tool said\n{said}"))
+}
+
+/// Makes a topic, unless it is there.
+///
+/// # Errors
+/// When the tool fails.
+pub(crate) async fn make_topic(servers: &Servers, (topic, partitions): (&str, u32)) -> anyhow::Result<()> {
+    let partitions = partitions.to_string();
+    tool(servers, &["topics", "--create", "--if-not-exists", "--topic", topic, "--partitions", &partitions]).await?;
+    Ok(())
+}
+
+/// Deletes all topics that a round has made, the tools' own too.
+///
+/// # Errors
+/// When the tool fails.
+pub(crate) async fn delete_topics(servers: &Servers) -> anyhow::Result<()> {
+    tool(servers, &["topics", "--delete", "--if-exists", "--topic", TOPICS]).await?;
+    Ok(())
 }
 
 /// The tool's summary is its last line: `1000000 records sent, 943396.2 records/sec (…)`.

@@ -8,15 +8,25 @@ mod energy;
 mod files;
 mod host;
 mod kafka_tools;
+mod machine;
+mod peers;
+mod place;
+mod programs;
+mod publications;
 mod rating;
+mod replicas;
 mod report;
 mod road;
+mod rounds;
+mod scan;
 mod servers;
 mod settings;
+mod spread;
 mod subject;
 mod table;
+mod writes;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
@@ -49,6 +59,7 @@ async fn main() -> ExitCode {
 }
 
 async fn measure(settings: &Settings) -> anyhow::Result<()> {
+    settings.check()?;
     let folder = servers::folder();
     std::fs::create_dir_all(&folder)?;
     let subject = settings.pipeline.subject();
@@ -56,15 +67,32 @@ async fn measure(settings: &Settings) -> anyhow::Result<()> {
     let input = tokio::task::spawn_blocking(move || (subject.files)(&into, &chosen)).await??;
     let servers = servers::start().await?;
     let host = host::describe(&servers).await?;
-    let road = road::travel(subject, &input, &servers).await?;
-    let ceilings = ceilings::measure(subject, road.sorted.producer.records, &servers).await?;
-    let report =
-        report::write(&report::Measured { subject, input: &input, host: &host, road: &road, ceilings: &ceilings });
-    let path = folder.join("result.md");
-    std::fs::write(&path, &report)?;
+    let rounds = rounds::travel(subject, &input, (&servers, settings.repeat)).await?;
+    let mut report = report::write(&report::Measured { subject, input: &input, host: &host, rounds: &rounds });
+    // Kept at each step, so that a failure in what follows does not cost what is known.
+    keep(&report)?;
+    if let Some(python) = settings.peers() {
+        let contests = peers::compare(&input, &servers, &peers::Peers { python, repeat: settings.repeat }).await?;
+        report.push_str(&peers::section(&contests, settings.rows));
+        keep(&report)?;
+        kafka_tools::delete_topics(&servers).await?;
+    }
+    if let Some(most) = settings.replicas {
+        let replicas = replicas::Replicas { most, repeat: settings.repeat };
+        report.push_str(&replicas::section(&replicas::compare(subject, (&input.sorted, &servers), replicas).await?));
+        keep(&report)?;
+    }
     println!("{report}");
-    eprintln!("written to {}", path.display());
+    eprintln!("written to {}", result().display());
     Ok(())
+}
+
+fn keep(report: &str) -> anyhow::Result<()> {
+    Ok(std::fs::write(result(), report)?)
+}
+
+fn result() -> PathBuf {
+    servers::folder().join("result.md")
 }
 
 /// Waits for Ctrl-C or SIGTERM.

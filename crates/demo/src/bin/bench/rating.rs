@@ -1,6 +1,6 @@
 //! What was hoped for, beside what was measured; a miss is said as plainly as a hit.
 
-use crate::{road::Run, table::grouped};
+use crate::{place::Run, spread::Spread, table::grouped};
 
 /// What the producer's queue takes when it is full, which that of a small file never is: 32 MiB of records, and some
 /// 200 bytes beside each of 150,000. Memory that grows with the file is beyond it.
@@ -51,6 +51,13 @@ impl Rating {
     }
 }
 
+/// The targets of several rounds, each measured by the median.
+pub(crate) fn middle(rounds: &[Vec<Rating>]) -> Vec<Rating> {
+    let Some(first) = rounds.first() else { return Vec::new() };
+    let measured = |place: usize| Spread::of(rounds.iter().filter_map(|round| Some(round.get(place)?.measured))).median;
+    first.iter().enumerate().map(|(place, rating)| Rating { measured: measured(place), ..rating.clone() }).collect()
+}
+
 /// Records a second, from the program's start to its end.
 pub(crate) fn records_per_s(run: &Run) -> f64 {
     f64::from(run.records) / run.cost.took.as_secs_f64()
@@ -85,6 +92,8 @@ mod tests {
         let check = |rating: Rating, expected: [&str; 4]| assert_eq!(rating.cells(), expected);
         check(Rating::at_most("time", 0.8, 0.81, "s"), ["time", "≤ 0.80 s", "0.81 s", "MISSED"]);
         check(Rating::at_least("rate", 5e5, 5e5, "/s"), ["rate", "≥ 500,000 /s", "500,000 /s", "met"]);
+        let rounds = [3.0, 1.0, 2.0].map(|measured| vec![Rating::at_most("time", 2.0, measured, "s")]);
+        check(middle(&rounds).remove(0), ["time", "≤ 2.00 s", "2.00 s", "met"]);
         // What could not be measured was not met.
         assert!(!Rating::at_most("ready", 200.0, f64::NAN, "ms").is_met());
     }

@@ -1,12 +1,13 @@
 //! The road: the real binaries on each input, one after another, and what each run cost.
 
-use anyhow::{Context, ensure};
-use demo::process::Program;
+use anyhow::ensure;
 
 use crate::{
-    child::{self, Cost},
+    child::Cost,
+    place::{Place, Run, Trip},
     servers::{Servers, folder},
-    subject::{File, Input, Subject},
+    subject::{Input, Subject},
+    writes::Writes,
 };
 
 /// The large input in order: its topic and database; the ceilings are measured on them too.
@@ -17,24 +18,6 @@ const SHUFFLED: &str = "bench_shuffled";
 /// The producer's own default.
 pub(crate) const PARTITIONS: u32 = 6;
 
-/// One program's run.
-#[derive(Clone, Debug)]
-pub(crate) struct Run {
-    /// Records it sent or read.
-    pub(crate) records: u32,
-    /// Facts in the changelog afterwards.
-    pub(crate) facts: u32,
-    /// What it cost.
-    pub(crate) cost: Cost,
-}
-
-/// A file sent and stored.
-#[derive(Clone, Debug)]
-pub(crate) struct Trip {
-    pub(crate) producer: Run,
-    pub(crate) consumer: Run,
-}
-
 /// All runs, in their order.
 #[derive(Clone, Debug)]
 pub(crate) struct Road {
@@ -44,8 +27,12 @@ pub(crate) struct Road {
     pub(crate) sorted: Trip,
     /// The same file a second time: every record is read, and tells nothing new.
     pub(crate) again: Trip,
+    /// The rows that storing it again wrote, by table.
+    pub(crate) writes: Writes,
     /// The consumer once more, with nothing to read: it claims, loads and ends.
     pub(crate) restart: Run,
+    /// Corrections of so many groups each, stored by a consumer that had published everything before.
+    pub(crate) changes: Vec<(u32, Trip)>,
     pub(crate) shuffled: Option<Trip>,
 }
 
@@ -64,97 +51,42 @@ impl Road {
 /// When a program fails, or the tables do not hold what was sent.
 pub(crate) async fn travel(subject: &Subject, input: &Input, servers: &Servers) -> anyhow::Result<Road> {
     std::fs::create_dir_all(folder().join("logs"))?;
+    let place = |name| Place { name, subject, servers, partitions: PARTITIONS };
     let mut small = Vec::new();
     for name in SMALL {
-        let place = Place { name, subject, servers };
-        place.migrate().await?;
-        small.push(place.trip(&input.small, "first").await?);
+        place(name).migrate().await?;
+        small.push(place(name).trip(&input.small, "first").await?);
     }
-    let place = Place { name: SORTED, subject, servers };
-    let migrate = place.migrate().await?;
-    let sorted = place.trip(&input.sorted, "first").await?;
-    let again = place.trip(&input.sorted, "again").await?;
-    let restart = place.consume("restart").await?;
+    let sorted_place = place(SORTED);
+    let migrate = sorted_place.migrate().await?;
+    let sorted = sorted_place.trip(&input.sorted, "first").await?;
+    let before = Writes::so_far(sorted_place).await?;
+    let again = sorted_place.trip(&input.sorted, "again").await?;
+    let writes = Writes::so_far(sorted_place).await?.since(&before);
+    let restart = sorted_place.consume("restart").await?;
     let (records, facts) = (sorted.consumer.records, sorted.consumer.facts);
     ensure!(again.consumer.facts == facts, "the same file again grew the changelog to {}", again.consumer.facts);
     ensure!(again.consumer.records == records && restart.records == 0, "records were read twice or not at all");
+    let mut changes = Vec::new();
+    for change in &input.changes {
+        let trip = sorted_place.trip(&change.file, &format!("{}-changed", change.groups)).await?;
+        changes.push((change.groups, trip));
+    }
     let mut shuffled = None;
     if let Some(file) = &input.shuffled {
-        let place = Place { name: SHUFFLED, subject, servers };
-        place.migrate().await?;
-        shuffled = Some(place.trip(file, "first").await?);
+        place(SHUFFLED).migrate().await?;
+        shuffled = Some(place(SHUFFLED).trip(file, "first").await?);
     }
-    Ok(Road { small, migrate, sorted, again, restart, shuffled })
+    Ok(Road { small, migrate, sorted, again, writes, restart, changes, shuffled })
 }
 
-/// A topic and a database, both of one name.
-#[derive(Clone, Copy)]
-struct Place<'a> {
-    name: &'static str,
-    subject: &'a Subject,
-    servers: &'a Servers,
-}
-
-impl Place<'_> {
-    async fn migrate(self) -> anyhow::Result<Cost> {
-        let program = Program::new("migrate")?
-            .args(["--pipeline", self.subject.pipeline, "up"])
-            .env("DATABASE_URL", self.servers.database(self.name))
-            .env("WRITER_PASSWORD", self.servers.password());
-        self.run("migrate", program).await
+/// Drops the databases, so that another round finds none; its topics go with those of the tools.
+///
+/// # Errors
+/// When PostgreSQL does not answer.
+pub(crate) async fn clear(servers: &Servers) -> anyhow::Result<()> {
+    for name in SMALL.into_iter().chain([SORTED, SHUFFLED]) {
+        servers.drop_database(name).await?;
     }
-
-    async fn trip(self, file: &File, when: &str) -> anyhow::Result<Trip> {
-        let producer = self.produce(file, when).await?;
-        let consumer = self.consume(when).await?;
-        ensure!(
-            consumer.records == producer.records,
-            "{} records were sent and {} read",
-            producer.records,
-            consumer.records
-        );
-        if let Some(expected) = file.facts {
-            let (path, facts) = (file.path.display(), consumer.facts);
-            ensure!(facts == expected, "{path} tells {expected} facts, and {facts} were stored");
-        }
-        Ok(Trip { producer, consumer })
-    }
-
-    async fn produce(self, file: &File, when: &str) -> anyhow::Result<Run> {
-        let program = Program::new("producer")?
-            .args(["--pipeline", self.subject.pipeline, "--topic", self.name])
-            .args(["--partitions", &PARTITIONS.to_string(), "--input"])
-            .args([&file.path])
-            .env("KAFKA_BROKERS", self.servers.brokers());
-        let cost = self.run(&format!("producer-{when}"), program).await?;
-        let summary = cost.field("records/s", "acknowledged").context("the producer gave no summary")?;
-        Ok(Run { records: whole(summary)?, facts: 0, cost })
-    }
-
-    async fn consume(self, when: &str) -> anyhow::Result<Run> {
-        let read_before = self.read().await?;
-        self.servers.settle().await?;
-        let program = Program::new("consumer")?
-            .args(["--pipeline", self.subject.pipeline, "--until-end", "--topic", self.name])
-            .env("DATABASE_URL", self.servers.writer(self.name))
-            .env("KAFKA_BROKERS", self.servers.brokers());
-        let cost = self.run(&format!("consumer-{when}"), program).await?;
-        let count = format!("SELECT count(*) FROM {}", self.subject.changelog);
-        let facts = self.servers.count(self.name, &count).await?;
-        Ok(Run { records: self.read().await? - read_before, facts, cost })
-    }
-
-    async fn read(self) -> anyhow::Result<u32> {
-        self.servers.count(self.name, "SELECT coalesce(sum(read), 0)::bigint FROM ingest_accounting").await
-    }
-
-    async fn run(self, step: &str, program: Program) -> anyhow::Result<Cost> {
-        eprintln!("▸ {} {step}", self.name);
-        child::run(program, &folder().join(format!("logs/{}-{step}.log", self.name))).await
-    }
-}
-
-/// A count that was read as a number from a log line.
-fn whole(number: f64) -> anyhow::Result<u32> {
-    Ok(format!("{number:.0}").parse()?)
+    Ok(())
 }

@@ -87,8 +87,22 @@ impl Servers {
 
     /// Has PostgreSQL write out what earlier steps left, so that a step pays for its own writes only.
     pub(crate) async fn settle(&self) -> anyhow::Result<()> {
+        self.execute("CHECKPOINT".to_owned()).await
+    }
+
+    /// Makes an empty database.
+    pub(crate) async fn make_database(&self, name: &str) -> anyhow::Result<()> {
+        self.execute(format!("CREATE DATABASE {name}")).await
+    }
+
+    /// Drops a database, whoever is still on it; that it is not there is as good.
+    pub(crate) async fn drop_database(&self, name: &str) -> anyhow::Result<()> {
+        self.execute(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await
+    }
+
+    async fn execute(&self, statement: String) -> anyhow::Result<()> {
         let mut connection = connect(self.postgres.url()).await?;
-        sqlx::query("CHECKPOINT").execute(&mut connection).await?;
+        sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await?;
         Ok(connection.close().await?)
     }
 

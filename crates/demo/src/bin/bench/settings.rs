@@ -2,9 +2,10 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
+use anyhow::ensure;
 use clap::{Parser, ValueEnum as _};
 
-use crate::subject::Choice;
+use crate::{replicas::PARTITIONS, subject::Choice};
 
 /// Measures producer and consumer on a private Kafka and PostgreSQL, beside the ceilings of both.
 #[derive(Clone, Debug, Parser)]
@@ -22,13 +23,42 @@ pub(crate) struct Settings {
     /// plain or packed.
     #[arg(long, env = "DATA", value_name = "FILE")]
     data: Option<OsString>,
+    /// The Python of the peers' environment, as `scripts/peers` prints it; without one, no peer is run.
+    #[arg(long, env = "PEERS_PYTHON", value_name = "FILE")]
+    peers: Option<OsString>,
+    /// How often everything is measured; the median is what counts. Once is a look.
+    #[arg(long, env = "REPEAT", default_value = "1", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=99))]
+    pub(crate) repeat: u32,
+    /// The most consumers at once that share a topic of 12 partitions; every smaller number is tried too.
+    #[arg(long, env = "REPLICAS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(PARTITIONS)))]
+    pub(crate) replicas: Option<u32>,
 }
 
 impl Settings {
+    /// Whether what was asked for goes together.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        let reads_it = self.pipeline == Choice::Emissions;
+        ensure!(self.peers().is_none() || reads_it, "the peers read emissions only: leave out PEERS, or PIPELINE");
+        Ok(())
+    }
+
     /// The file of the person who calls, if they name one.
     pub(crate) fn data(&self) -> Option<PathBuf> {
-        self.data.as_ref().filter(|path| !path.is_empty()).map(PathBuf::from)
+        path(self.data.as_ref())
     }
+
+    /// What the peers are run with, if they are.
+    pub(crate) fn peers(&self) -> Option<PathBuf> {
+        path(self.peers.as_ref())
+    }
+}
+
+/// A path that was given; an empty variable gives none.
+fn path(given: Option<&OsString>) -> Option<PathBuf> {
+    given.filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 /// The pipeline of that name; an empty variable names none.
@@ -42,7 +72,16 @@ mod tests {
 
     #[test]
     fn an_empty_variable_names_no_file() {
-        let settings = Settings::parse_from(["bench", "--data", "", "--pipeline", ""]);
-        assert_eq!((settings.data(), settings.rows, settings.pipeline), (None, 1_000_000, Choice::Emissions));
+        let settings = Settings::parse_from(["bench", "--data", "", "--pipeline", "", "--peers", ""]);
+        assert_eq!((settings.data(), settings.peers()), (None, None));
+        assert_eq!((settings.rows, settings.repeat, settings.pipeline), (1_000_000, 1, Choice::Emissions));
+    }
+
+    #[test]
+    fn the_peers_read_one_pipeline() {
+        let allowed = |pipeline: &str| {
+            Settings::parse_from(["bench", "--peers", "python3", "--pipeline", pipeline]).check().is_ok()
+        };
+        assert_eq!([allowed("emissions"), allowed("energy")], [true, false]);
     }
 }

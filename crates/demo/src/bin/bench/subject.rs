@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
-use crate::{emissions, energy, rating::Rating, road::Road, settings::Settings};
+use crate::{emissions, energy, rating::Rating, road::Road, rounds::Round, settings::Settings};
 
 /// The pipelines that can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -37,7 +37,7 @@ pub(crate) struct Subject {
     /// What was sent, in words.
     pub(crate) in_words: fn(&Input, &Road) -> String,
     /// All targets that this input can tell of.
-    pub(crate) ratings: fn(&Road) -> Vec<Rating>,
+    pub(crate) ratings: fn(&Round) -> Vec<Rating>,
 }
 
 /// The files that are sent.
@@ -47,8 +47,18 @@ pub(crate) struct Input {
     pub(crate) small: File,
     /// The large one, in its natural order.
     pub(crate) sorted: File,
+    /// Corrections of rows of the sorted one, to be sent after it in this order.
+    pub(crate) changes: Vec<Change>,
     /// The same rows in another order, where that is measured.
     pub(crate) shuffled: Option<File>,
+}
+
+/// One corrected row for each of so many groups.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    pub(crate) groups: u32,
+    /// Its facts are those that the changelog has after it.
+    pub(crate) file: File,
 }
 
 /// A file, plain.

@@ -25,7 +25,13 @@ pub(crate) fn countries(rows: u32) -> u32 {
 /// Writes a header, and the rows of those places.
 pub(crate) fn write(file: &mut impl Write, places: impl IntoIterator<Item = u32>) -> std::io::Result<()> {
     writeln!(file, "{HEADER}")?;
-    places.into_iter().try_for_each(|place| write_row(file, place))
+    places.into_iter().try_for_each(|place| write_row(file, place, 0))
+}
+
+/// Writes a header, and the first year of so many countries with other emissions: a million tonnes more a revision.
+pub(crate) fn write_corrections(file: &mut impl Write, (countries, revision): (u32, u32)) -> std::io::Result<()> {
+    writeln!(file, "{HEADER}")?;
+    (0..countries).try_for_each(|country| write_row(file, country * YEARS, revision))
 }
 
 /// All places, in an order that is always the same and has no rule (Fisher and Yates).
@@ -41,7 +47,7 @@ pub(crate) fn shuffled(rows: u32) -> Vec<u32> {
 }
 
 /// One row: sizes spread over some orders of magnitude, as those of countries do, and what old years lack is missing.
-fn write_row(file: &mut impl Write, place: u32) -> std::io::Result<()> {
+fn write_row(file: &mut impl Write, place: u32, revision: u32) -> std::io::Result<()> {
     let (country, year) = (place / YEARS, FIRST_YEAR + place % YEARS);
     let mut of_country = Random::seeded(u64::from(country) << 32);
     let size = of_country.between(10.5, 19.0).exp();
@@ -50,7 +56,7 @@ fn write_row(file: &mut impl Write, place: u32) -> std::io::Result<()> {
     let growth = 1.0 + f64::from(year - FIRST_YEAR) / 60.0;
     let population = size * growth * of_year.between(0.99, 1.01);
     let gdp = population * income * growth * of_year.between(0.95, 1.05);
-    let co2 = gdp * intensity * of_year.between(0.9, 1.1) / 1e9;
+    let co2 = gdp * intensity * of_year.between(0.9, 1.1) / 1e9 + f64::from(revision);
     write!(file, "Made country {country:06},{year},M{country:06},{population:.0}.0,")?;
     if year >= 1950 {
         write!(file, "{gdp:.0}.0")?;
@@ -79,8 +85,12 @@ mod tests {
     use super::*;
 
     fn row(place: u32) -> String {
+        revised(place, 0)
+    }
+
+    fn revised(place: u32, revision: u32) -> String {
         let mut row = Vec::new();
-        write_row(&mut row, place).unwrap();
+        write_row(&mut row, place, revision).unwrap();
         String::from_utf8(row).unwrap()
     }
 
@@ -91,6 +101,13 @@ mod tests {
         assert!(row(122).starts_with("Made country 000000,2022,M000000,"));
         assert!(row(123).starts_with("Made country 000001,1900,M000001,"));
         assert_eq!([row(49), row(50)].map(|row| row.split(',').filter(|field| field.is_empty()).count()), [1, 0]);
+    }
+
+    #[test]
+    fn a_correction_is_of_the_same_year_and_differs() {
+        let (was, is) = (row(123), revised(123, 2));
+        assert_eq!(was.split(',').take(4).collect::<Vec<_>>(), is.split(',').take(4).collect::<Vec<_>>());
+        assert!(was != is && is != revised(123, 1));
     }
 
     #[test]

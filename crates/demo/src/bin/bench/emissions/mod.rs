@@ -5,11 +5,13 @@ mod rating;
 
 use std::path::Path;
 
+pub(crate) use self::rating::LARGE;
+
 use crate::{
     files,
     road::Road,
     settings::Settings,
-    subject::{File, Input, Subject},
+    subject::{Change, File, Input, Subject},
     table::grouped,
 };
 
@@ -25,6 +27,9 @@ pub(crate) static SUBJECT: Subject = Subject {
 /// Rows of the small made file: as many as the reduced real file has.
 const SMALL: u32 = 31_076;
 
+/// Countries that a daily correction may be of.
+const SOME: u32 = 100;
+
 fn input(folder: &Path, settings: &Settings) -> anyhow::Result<Input> {
     let rows = settings.rows;
     let make = |rows: u32| -> anyhow::Result<File> {
@@ -32,9 +37,22 @@ fn input(folder: &Path, settings: &Settings) -> anyhow::Result<Input> {
         Ok(File { path, facts: Some(rows) })
     };
     let small = settings.data().map_or_else(|| make(SMALL), |path| Ok(File { path, facts: None }))?;
-    let shuffled =
+    let path =
         files::made(folder.join(format!("made-{rows}-shuffled.csv")), |file| made::write(file, made::shuffled(rows)))?;
-    Ok(Input { small, sorted: make(rows)?, shuffled: Some(File { path: shuffled, facts: Some(rows) }) })
+    let shuffled = Some(File { path, facts: Some(rows) });
+    Ok(Input { small, sorted: make(rows)?, changes: changes(folder, rows)?, shuffled })
+}
+
+/// Corrections of one country, of some, and of all: each another one, so that each is new.
+fn changes(folder: &Path, rows: u32) -> anyhow::Result<Vec<Change>> {
+    let (mut changes, mut facts) = (Vec::new(), rows);
+    for (groups, revision) in [1, SOME, made::countries(rows)].into_iter().zip(1..) {
+        let path = folder.join(format!("made-{rows}-changed-{groups}.csv"));
+        let path = files::made(path, |file| made::write_corrections(file, (groups, revision)))?;
+        facts += groups;
+        changes.push(Change { groups, file: File { path, facts: Some(facts) } });
+    }
+    Ok(changes)
 }
 
 fn in_words(input: &Input, road: &Road) -> String {

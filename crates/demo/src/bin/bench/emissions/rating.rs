@@ -1,15 +1,17 @@
 //! What was hoped for.
 
 use crate::{
+    place::{Run, Trip},
     rating::{QUEUE_MIB, Rating, bytes_a_fact, join_s, load_s, ready_without_join_ms, records_per_s},
-    road::{Road, Trip},
+    rounds::Round,
 };
 
 /// Rows from which on the targets of a large input hold.
-const LARGE: u32 = 5_000_000;
+pub(crate) const LARGE: u32 = 5_000_000;
 
 /// All targets that this input can tell of.
-pub(crate) fn ratings(road: &Road) -> Vec<Rating> {
+pub(crate) fn ratings(round: &Round) -> Vec<Rating> {
+    let road = &round.road;
     let rows = road.sorted.producer.records;
     let Trip { producer: small_producer, consumer: small } = road.typical_small();
     let sorted = &road.sorted.consumer;
@@ -39,9 +41,23 @@ pub(crate) fn ratings(road: &Road) -> Vec<Rating> {
             ratings.push(Rating::at_most("shuffled: consumer's peak memory", 500.0, consumer.cost.peak_mib, "MiB"));
         }
     }
+    ratings.extend(beside(round));
     if rows >= LARGE {
         ratings.push(Rating::at_most("sorted: consumer's peak memory", 500.0, sorted.cost.peak_mib, "MiB"));
         ratings.push(Rating::at_most("all facts loaded at assignment", 10.0, load_s(&road.restart), "s"));
+    }
+    ratings
+}
+
+/// What is asked for beside the ceilings.
+fn beside(Round { road, ceilings }: &Round) -> Vec<Rating> {
+    let percent = |run: &Run, ceiling: f64| 100.0 * records_per_s(run) / ceiling;
+    let (producer, consumer) = (&road.sorted.producer, &road.sorted.consumer);
+    let tuned = percent(producer, ceilings.producer_tuned);
+    let mut ratings = vec![Rating::at_least("sorted: producer, of Kafka's tuned tool", 80.0, tuned, "%")];
+    if consumer.records >= LARGE {
+        let copy = percent(consumer, ceilings.copy.whole);
+        ratings.push(Rating::at_least("sorted: consumer, of a COPY in one transaction", 50.0, copy, "%"));
     }
     ratings
 }

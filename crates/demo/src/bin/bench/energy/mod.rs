@@ -32,7 +32,7 @@ fn input(folder: &Path, settings: &Settings) -> anyhow::Result<Input> {
         Some(data) => File { path: plain(&data, folder)?, facts: None },
         None => make(settings.rows)?,
     };
-    Ok(Input { small: make(SMALL)?, sorted, shuffled: None })
+    Ok(Input { small: make(SMALL)?, sorted, changes: Vec::new(), shuffled: None })
 }
 
 /// The file unpacked into the folder, since the producer is measured without the unpacking.

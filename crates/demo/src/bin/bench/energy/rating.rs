@@ -1,12 +1,13 @@
 //! What was hoped for.
 
 use crate::{
+    place::Trip,
     rating::{QUEUE_MIB, Rating, load_s, records_per_s},
-    road::{Road, Trip},
+    rounds::Round,
 };
 
 /// All targets, which are of the real file's two million rows.
-pub(crate) fn ratings(road: &Road) -> Vec<Rating> {
+pub(crate) fn ratings(Round { road, .. }: &Round) -> Vec<Rating> {
     let Trip { producer, consumer } = &road.sorted;
     let small = road.typical_small();
     let whole_road_s = [&road.migrate, &producer.cost, &consumer.cost].map(|cost| cost.took.as_secs_f64());

@@ -1,0 +1,85 @@
+//! The result's section about the three binaries: what each run of them cost, start to end.
+
+use crate::{
+    place::Run,
+    rating::{bytes_a_fact, join_s, load_s, ready_without_join_ms, records_per_s},
+    road::Road,
+    rounds::{Round, spread},
+    spread::Spread,
+    table::{grouped, table},
+};
+
+const HEADER: [&str; 9] =
+    ["run", "records", "wall s", "records/s", "peak MiB", "cpu s user + sys", "ready ms", "join ms", "load ms"];
+
+/// Writes the section.
+pub(crate) fn section(rounds: &[Round]) -> String {
+    let roads = || rounds.iter().map(|round| &round.road);
+    let (small, shuffled) =
+        (|| roads().flat_map(|road| &road.small), || roads().filter_map(|road| road.shuffled.as_ref()));
+    let (sorted, again) = (|| roads().map(|road| &road.sorted), || roads().map(|road| &road.again));
+    let mut rows = vec![
+        row("small: producer", small().map(|trip| &trip.producer)),
+        row("small: consumer", small().map(|trip| &trip.consumer)),
+        row("sorted: producer", sorted().map(|trip| &trip.producer)),
+        row("sorted: consumer", sorted().map(|trip| &trip.consumer)),
+        row("sorted again: producer", again().map(|trip| &trip.producer)),
+        row("sorted again: consumer, nothing new", again().map(|trip| &trip.consumer)),
+        row("restart: consumer, nothing to read", roads().map(|road| &road.restart)),
+    ];
+    if shuffled().next().is_some() {
+        rows.push(row("shuffled: producer", shuffled().map(|trip| &trip.producer)));
+        rows.push(row("shuffled: consumer", shuffled().map(|trip| &trip.consumer)));
+    }
+    [table(HEADER, &rows), format!("\n{}\n{}\n\n", legend(rounds), memory(rounds))].concat()
+}
+
+fn row<'a>(name: &str, runs: impl Iterator<Item = &'a Run>) -> [String; 9] {
+    let runs: Vec<&Run> = runs.collect();
+    let of = |figure: fn(&Run) -> f64| Spread::of(runs.iter().map(|run| figure(run)));
+    let consumer_only = |figure: fn(&Run) -> f64| match runs.iter().any(|run| run.cost.ready.is_some()) {
+        true => of(figure).told(|ms| format!("{ms:.0}")),
+        false => String::new(),
+    };
+    let records = of(|run| run.records.into()).median;
+    let (user, system) = (of(|run| run.cost.cpu_s.0).median, of(|run| run.cost.cpu_s.1).median);
+    let cpu = of(|run| run.cost.cpu_s.0 + run.cost.cpu_s.1).around(|seconds| format!("{seconds:.2}"));
+    [
+        name.to_owned(),
+        grouped(records),
+        format!("{:.2}", of(|run| run.cost.took.as_secs_f64()).median),
+        if records > 0.0 { of(records_per_s).told(grouped) } else { String::new() },
+        of(|run| run.cost.peak_mib).told(|mib| format!("{mib:.1}")),
+        format!("{user:.2} + {system:.2}{cpu}"),
+        consumer_only(|run| ready_without_join_ms(run).unwrap_or(f64::NAN)),
+        consumer_only(|run| join_s(run) * 1e3),
+        consumer_only(|run| load_s(run) * 1e3),
+    ]
+}
+
+fn legend(rounds: &[Round]) -> String {
+    format!(
+        "Rounds: {}, and the small file three times in each. Every figure is the median, with the least and the most in \
+         brackets where there are several; those of cpu are of user and sys together. `ready` is from the process's start \
+         until it says so, without the group join, which stands beside it, and with the load.",
+        rounds.len()
+    )
+}
+
+fn memory(rounds: &[Round]) -> String {
+    let figure = |run: fn(&Road) -> Option<&Run>| {
+        let bytes = |road: &Road| run(road).map(|run| bytes_a_fact(run, &road.typical_small().consumer));
+        spread(rounds, |round| bytes(&round.road).unwrap_or(f64::NAN)).told(|bytes| format!("{bytes:.0}"))
+    };
+    let shuffled = match rounds.iter().any(|round| round.road.shuffled.is_some()) {
+        true => format!("shuffled {} B, ", figure(|road| Some(&road.shuffled.as_ref()?.consumer))),
+        false => String::new(),
+    };
+    format!(
+        "Memory a fact (peak above that of the small run of median time, by facts above its): sorted {} B, {shuffled}\
+         loaded at a restart {} B; sorted, sent and stored again {} B.",
+        figure(|road| Some(&road.sorted.consumer)),
+        figure(|road| Some(&road.restart)),
+        figure(|road| Some(&road.again.consumer)),
+    )
+}

@@ -1,0 +1,50 @@
+//! What several runs say together.
+
+/// The middle of some figures, and how far they lie apart.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Spread {
+    pub(crate) median: f64,
+    pub(crate) least: f64,
+    pub(crate) most: f64,
+    /// How many figures there are.
+    count: usize,
+}
+
+impl Spread {
+    /// Of some figures; of none, no number at all.
+    pub(crate) fn of(figures: impl IntoIterator<Item = f64>) -> Self {
+        let mut figures: Vec<f64> = figures.into_iter().collect();
+        figures.sort_by(f64::total_cmp);
+        let at = |place: usize| figures.get(place).copied().unwrap_or(f64::NAN);
+        let last = figures.len().saturating_sub(1);
+        // Of an even number of figures the two in the middle are both as good; half way between them is the custom.
+        let median = f64::midpoint(at(last / 2), at(last.div_ceil(2)));
+        Self { median, least: at(0), most: at(last), count: figures.len() }
+    }
+
+    /// The middle as a person reads it, and behind it the least and the most, where there is more than one figure.
+    pub(crate) fn told(self, figure: impl Fn(f64) -> String) -> String {
+        format!("{}{}", figure(self.median), self.around(figure))
+    }
+
+    /// The least and the most, in brackets; nothing of one figure.
+    pub(crate) fn around(self, figure: impl Fn(f64) -> String) -> String {
+        if self.count > 1 { format!(" ({} – {})", figure(self.least), figure(self.most)) } else { String::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_middle_is_found_whatever_the_order() {
+        let check = |figures: &[f64], expected: &str| {
+            assert_eq!(Spread::of(figures.iter().copied()).told(|figure| format!("{figure:.1}")), expected);
+        };
+        check(&[3.0], "3.0");
+        check(&[9.0, 1.0, 2.0], "2.0 (1.0 – 9.0)");
+        check(&[4.0, 1.0, 2.0, 9.0], "3.0 (1.0 – 9.0)");
+        assert!(Spread::of([]).median.is_nan());
+    }
+}

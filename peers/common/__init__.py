@@ -1,0 +1,1 @@
+"""What both peers are made of."""

@@ -1,0 +1,1 @@
+"""What `make test` holds the files of this folder to."""
