@@ -1,6 +1,6 @@
 # `make` alone lists what can be done.
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults soak bench bench-road build fmt sample hash clean
+.PHONY: help demo test faults soak fuzz bench bench-road build fmt sample hash clean
 .PHONY: superset images secrets data up dashboards status down purge e2e
 
 help: ## lists what can be done
@@ -52,6 +52,10 @@ faults: ## kills, cuts and fills what the road stands on, and checks every recor
 
 soak: ## the same at random while records flow, for MINUTES (30); SEED=n draws the same faults again
 	@scripts/faults soak
+
+fuzz: ## tries a million mutated inputs (CASES=number) on each law of the decoders, the CSV reader, the sources, the settings
+	@scripts/setup build
+	@PROPTEST_CASES=$(or $(CASES),1000000) cargo test --release --package fuzz
 
 bench: ## measures the parts with criterion, and the whole road on real Kafka and PostgreSQL
 	@scripts/setup run

@@ -69,6 +69,7 @@ pub(crate) struct AdminSettings {
         env = "DATABASE_URL",
         hide_env_values = true,
         hide_default_value = true,
+        allow_hyphen_values = true,
         default_value = "postgres://postgres@localhost:5432",
         value_name = "URL"
     )]
@@ -76,21 +77,22 @@ pub(crate) struct AdminSettings {
 }
 
 /// The roles' passwords. A role without one keeps the password it has, or has none.
+// They may begin with a hyphen; taken for options, they would be quoted as ones that nobody knows.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Roles")]
 pub(crate) struct RoleSettings {
     /// The password of tributary_owner, who owns the tables.
-    #[arg(long, global = true, env = "OWNER_PASSWORD", hide_env_values = true, value_parser = secret, value_name = "PASSWORD")]
+    #[arg(long, global = true, env = "OWNER_PASSWORD", hide_env_values = true, allow_hyphen_values = true, value_parser = secret, value_name = "PASSWORD")]
     pub(crate) owner_password: Option<SecretString>,
     /// The password of tributary_writer, as whom the consumer writes.
-    #[arg(long, global = true, env = "WRITER_PASSWORD", hide_env_values = true, value_parser = secret, value_name = "PASSWORD")]
+    #[arg(long, global = true, env = "WRITER_PASSWORD", hide_env_values = true, allow_hyphen_values = true, value_parser = secret, value_name = "PASSWORD")]
     pub(crate) writer_password: Option<SecretString>,
     /// The password of tributary_reader, as whom dashboards read.
-    #[arg(long, global = true, env = "READER_PASSWORD", hide_env_values = true, value_parser = secret, value_name = "PASSWORD")]
+    #[arg(long, global = true, env = "READER_PASSWORD", hide_env_values = true, allow_hyphen_values = true, value_parser = secret, value_name = "PASSWORD")]
     pub(crate) reader_password: Option<SecretString>,
     /// The password of tributary_superset, as whom Superset keeps its own metadata; when given, `up` makes that role
     /// and its database.
-    #[arg(long, global = true, env = "SUPERSET_PASSWORD", hide_env_values = true, value_parser = secret, value_name = "PASSWORD")]
+    #[arg(long, global = true, env = "SUPERSET_PASSWORD", hide_env_values = true, allow_hyphen_values = true, value_parser = secret, value_name = "PASSWORD")]
     pub(crate) superset_password: Option<SecretString>,
     /// The database of Superset's metadata.
     #[arg(long, global = true, env = "SUPERSET_DATABASE", default_value = "superset", value_parser = NonEmptyStringValueParser::new(), value_name = "NAME")]
@@ -172,9 +174,10 @@ mod tests {
 
     #[test]
     fn passwords_are_never_printed() {
-        let arguments = ["migrate", "--writer-password", "s3cret", "status"];
-        let settings = Settings::try_parse_from(arguments).unwrap();
-        assert!(!format!("{settings:?}").contains("s3cret"));
+        for password in ["s3cret", "--s3cret"] {
+            let settings = Settings::try_parse_from(["migrate", "--writer-password", password, "status"]).unwrap();
+            assert!(!format!("{settings:?}").contains("s3cret"));
+        }
         assert!(Settings::try_parse_from(["migrate", "--writer-password", "", "status"]).is_err());
     }
 }

@@ -43,6 +43,8 @@ pub struct CsvRecords<R> {
     ended: bool,
     /// Whether the rest of the last line is still to be skipped.
     abandoned: bool,
+    /// How far from `start` it is known that a quote which is open at a line's end stays open.
+    open_for: usize,
     line: u64,
     next_line: u64,
     fields: Vec<u8>,
@@ -58,14 +60,17 @@ impl<R: Read> CsvRecords<R> {
 
     /// Starts reading fields separated by `delimiter`; nothing is read yet.
     pub fn with_delimiter(input: R, delimiter: u8) -> Self {
+        let mut core = ReaderBuilder::new().delimiter(delimiter).terminator(Terminator::Any(b'\n')).build();
+        leave_boms_alone(&mut core);
         Self {
             input,
-            core: ReaderBuilder::new().delimiter(delimiter).terminator(Terminator::Any(b'\n')).build(),
+            core,
             buffer: vec![0; CHUNK],
             start: 0,
             end: 0,
             ended: false,
             abandoned: false,
+            open_for: 0,
             line: 0,
             next_line: 1,
             fields: vec![0; 1024],
@@ -136,30 +141,55 @@ impl<R: Read> CsvRecords<R> {
         }
         self.line = self.next_line;
         let (mut fed, mut written, mut len) = (0, 0, 0);
+        let alone = self.line_that_stands_alone();
         loop {
             let line_before = self.core.line();
-            let unread = &self.buffer[self.start + fed..self.end];
+            let unread = &self.buffer[self.start + fed..alone.map_or(self.end, |line| self.start + line)];
             if unread.is_empty() {
                 // The core would take this for the end, and the quote for closed.
-                return Ok(self.abandon(UNCLOSED));
+                return Ok(self.abandon_open(usize::MAX, UNCLOSED));
             }
             let (result, n_in, n_out, n_ends) =
                 self.core.read_record(unread, &mut self.fields[written..], &mut self.ends[len..]);
             self.next_line += self.core.line() - line_before;
             (fed, written, len) = (fed + n_in, written + n_out, len + n_ends);
             match result {
+                // Not only where more is read: whether that is needed depends on how the input comes.
+                _ if fed > MAX_RECORD => return Ok(self.abandon_open(MAX_RECORD, TOO_LONG)),
                 ReadRecordResult::Record | ReadRecordResult::End => {
-                    self.start += fed;
+                    self.advance(fed);
                     self.finish(len);
                     return Ok(Some(CsvRecord::Read));
                 }
                 ReadRecordResult::OutputFull => self.fields.resize(self.fields.len() * 2, 0),
                 ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
-                ReadRecordResult::InputEmpty if self.ended => return Ok(self.abandon(UNCLOSED)),
-                ReadRecordResult::InputEmpty if fed > MAX_RECORD => return Ok(self.abandon(TOO_LONG)),
+                ReadRecordResult::InputEmpty if alone.is_some() => return Ok(self.abandon(UNCLOSED)),
+                ReadRecordResult::InputEmpty if self.ended => return Ok(self.abandon_open(usize::MAX, UNCLOSED)),
                 ReadRecordResult::InputEmpty => self.fill()?,
             }
         }
+    }
+
+    /// The length of the next line, where a record that does not end with it is known to have no end.
+    ///
+    /// A record was read from an earlier line on and did not end up to there. Whatever the line it began at, it was inside
+    /// quotes at every line's end, as is this one if it does not end: what follows is the same. To read all of it
+    /// again for each line would make a file of such lines cost its square.
+    fn line_that_stands_alone(&self) -> Option<usize> {
+        let known = &self.buffer[self.start..self.end.min(self.start.saturating_add(self.open_for))];
+        known.iter().position(|&byte| byte == b'\n').map(|newline| newline + 1)
+    }
+
+    /// Goes on by so many bytes.
+    fn advance(&mut self, bytes: usize) {
+        self.start += bytes;
+        self.open_for = self.open_for.saturating_sub(bytes);
+    }
+
+    /// Gives one line up, knowing that from its beginning on so many bytes hold no end of its record.
+    fn abandon_open(&mut self, bytes: usize, why: &'static str) -> Option<CsvRecord> {
+        self.open_for = bytes;
+        self.abandon(why)
     }
 
     /// Takes the CR of a CRLF off the last field.
@@ -174,6 +204,7 @@ impl<R: Read> CsvRecords<R> {
     /// such file may have no end, and nobody asks for a record after an unreadable header.
     fn abandon(&mut self, why: &'static str) -> Option<CsvRecord> {
         self.core.reset();
+        leave_boms_alone(&mut self.core);
         self.next_line = self.line + 1;
         self.abandoned = true;
         Some(CsvRecord::Unreadable(why))
@@ -184,15 +215,14 @@ impl<R: Read> CsvRecords<R> {
         loop {
             match self.buffer[self.start..self.end].iter().position(|&byte| byte == b'\n') {
                 Some(newline) => {
-                    self.start += newline + 1;
-                    return Ok(());
-                }
-                None if self.ended => {
-                    self.start = self.end;
+                    self.advance(newline + 1);
                     return Ok(());
                 }
                 None => {
-                    self.start = self.end;
+                    self.advance(self.end - self.start);
+                    if self.ended {
+                        return Ok(());
+                    }
                     self.fill()?;
                 }
             }
@@ -204,11 +234,11 @@ impl<R: Read> CsvRecords<R> {
         loop {
             match &self.buffer[self.start..self.end] {
                 [b'\n', ..] => {
-                    self.start += 1;
+                    self.advance(1);
                     self.next_line += 1;
                 }
                 [b'\r', b'\n', ..] => {
-                    self.start += 2;
+                    self.advance(2);
                     self.next_line += 1;
                 }
                 [] if self.ended => return Ok(false),
@@ -260,6 +290,14 @@ impl<R: Read> CsvRecords<R> {
     }
 }
 
+/// Gives a new core a blank line, which is no record.
+///
+/// What it is given first it would search for a byte order mark, also behind ours and behind an abandoned line, but only
+/// where the mark comes as a whole.
+fn leave_boms_alone(core: &mut csv_core::Reader) {
+    core.read_record(b"\n", &mut [0], &mut [0]);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -304,6 +342,7 @@ mod tests {
         check(b"a,b\n1,2\n", &["1: a|b", "2: 1|2"]);
         check(b"a,b\r\n1,2\r\n\r\n3,4", &["1: a|b", "2: 1|2", "4: 3|4"]);
         check(b"\xEF\xBB\xBFa,b\n", &["1: a|b"]);
+        check(b"\xEF\xBB\xBF\xEF\xBB\xBFa\n\xEF\xBB\xBFb", &["1: \u{feff}a", "2: \u{feff}b"]);
         check(b"\n\na\n", &["3: a"]);
         check(b"a\r\n\"b\"\r\nc\r", &["1: a", "2: b", "3: c"]);
         check(b",\n,,", &["1: |", "2: ||"]);
@@ -314,6 +353,7 @@ mod tests {
     fn an_unclosed_quote_costs_its_own_line() {
         check(b"a\nb,\"c\nd\ne\n", &["1: a", "2: ! a quote is opened and never closed", "3: d", "4: e"]);
         check(b"\"", &["1: ! a quote is opened and never closed"]);
+        check(b"a,\"\n\xEF\xBB\xBFb\n", &["1: ! a quote is opened and never closed", "2: \u{feff}b"]);
     }
 
     #[test]
@@ -329,6 +369,16 @@ mod tests {
     }
 
     #[test]
+    fn how_the_input_comes_does_not_decide_what_is_too_long() {
+        for (len, expected) in [(MAX_RECORD - 1, "1: x"), (MAX_RECORD, "1: ! longer than 1 MiB")] {
+            let input = [&b"x".repeat(len)[..], b"\nb\n"].concat();
+            for lines in [lines(&input[..]), lines(Trickle(&input))] {
+                assert!(lines[0].starts_with(expected) && lines[1] == "2: b", "{len}");
+            }
+        }
+    }
+
+    #[test]
     fn an_unclosed_quote_costs_its_own_line_in_a_long_file_too() {
         let rest = b"b,c\n".repeat(MAX_RECORD);
         let mut records = CsvRecords::new(b"\"a,b\n".chain(&rest[..]));
@@ -338,6 +388,18 @@ mod tests {
             read += 1;
         }
         assert_eq!((read, records.line()), (MAX_RECORD, MAX_RECORD as u64 + 1));
+    }
+
+    #[test]
+    fn lines_that_all_leave_a_quote_open_cost_no_more_than_others() {
+        let lines = 200_000;
+        let input = [&b"a\"b,\"c\n".repeat(lines)[..], b"d\n"].concat();
+        let mut records = CsvRecords::new(&input[..]);
+        for line in 1..=lines as u64 {
+            assert!(matches!(records.read().unwrap(), Some(CsvRecord::Unreadable(_))));
+            assert_eq!(records.line(), line);
+        }
+        assert_eq!((records.read().unwrap(), records.field(0)), (Some(CsvRecord::Read), Some(&b"d"[..])));
     }
 
     #[test]

@@ -16,7 +16,8 @@ pub fn pipeline(args: &[OsString], variable: Option<OsString>) -> String {
     let given = args.iter().enumerate().skip(1).take_while(|(_, arg)| *arg != "--").find_map(|(at, arg)| {
         let arg = arg.to_str()?;
         match arg.strip_prefix("--pipeline")? {
-            "" => args.get(at + 1).cloned(),
+            // An option is no value, neither to clap; as a wrong name it would be quoted, password and all.
+            "" => args.get(at + 1).filter(|value| !value.as_encoded_bytes().starts_with(b"-")).cloned(),
             value => value.strip_prefix('=').map(OsString::from),
         }
     });
@@ -76,5 +77,6 @@ mod tests {
         check("producer --pipelines taxi", None, "emissions");
         check("producer -- --pipeline taxi", None, "emissions");
         check("producer --pipeline", None, "emissions");
+        check("producer --pipeline --kafka-sasl-password=s3cret", None, "emissions");
     }
 }

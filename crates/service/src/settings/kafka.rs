@@ -130,7 +130,15 @@ struct Options {
           value_parser = NonEmptyStringValueParser::new())]
     kafka_sasl_username: Option<String>,
     /// The user's password.
-    #[arg(long, global = true, env = "KAFKA_SASL_PASSWORD", hide_env_values = true, value_name = "PASSWORD")]
+    // It may begin with a hyphen; taken for an option, it would be quoted as one that nobody knows.
+    #[arg(
+        long,
+        global = true,
+        env = "KAFKA_SASL_PASSWORD",
+        hide_env_values = true,
+        allow_hyphen_values = true,
+        value_name = "PASSWORD"
+    )]
     kafka_sasl_password: Option<SecretString>,
 }
 
@@ -277,6 +285,12 @@ mod tests {
         check(
             "--kafka-security-protocol ssl --kafka-ssl-key-location not-there",
             "`not-there` cannot be read: No such",
+        );
+        check("--kafka-sasl-password --s3cret", "go with --kafka-security-protocol sasl_plaintext or sasl_ssl only");
+        check("--kafka-security-protocol ssl --kafka-ssl-ca-location /dev/zero", "`/dev/zero` is not a PEM file");
+        check(
+            "--kafka-security-protocol ssl --kafka-ssl-key-location=-----BEGIN_s3cret",
+            "--kafka-ssl-key-location holds what a PEM file would, and wants the file's name",
         );
         check("--kafka-security-protocol tls", "[possible values: plaintext, ssl, sasl_plaintext, sasl_ssl]");
     }

@@ -3,30 +3,66 @@
 mod kafka;
 mod postgres;
 
-use std::time::Duration;
+use std::{fs::File, io::Read, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 pub use kafka::{Identity, KafkaSettings, Login, Mechanism, Tls};
 pub use postgres::{PostgresSettings, SecretUrl};
 
+/// The longest text of a span, in bytes, and the most digits in a row.
+///
+/// The parser panics where parts add up to just more than a `Duration` holds, and so many numbers of such a length cannot.
+/// Spans of use are far shorter: nine digits of seconds are thirty years.
+const SPAN_LENGTH: usize = 64;
+const SPAN_DIGITS: usize = 9;
+
 /// Parses a span of time such as `5s`, `300ms` or `2m`.
 ///
 /// # Errors
-/// When the text is not a span of time.
+/// When the text is not a span of time, or is one of ages.
 pub fn span(text: &str) -> anyhow::Result<Duration> {
-    humantime::parse_duration(text).with_context(|| format!("`{text}` is not a span of time such as 5s, 300ms or 2m"))
+    let wrong = || format!("`{text}` is not a span of time such as 5s, 300ms or 2m");
+    let digits = text.split(|c: char| !c.is_ascii_digit()).map(str::len).max();
+    ensure!(text.len() <= SPAN_LENGTH && digits <= Some(SPAN_DIGITS), wrong());
+    humantime::parse_duration(text).with_context(wrong)
 }
+
+/// How much of a file is searched for PEM: authorities come with comments in front, but a device would never end.
+const PEM_BEGINS_WITHIN: u64 = 1 << 20;
 
 /// Sees to it that a file named by a setting holds PEM, before anyone connects with it.
 ///
 /// The libraries that read it later name neither the file nor the setting.
 fn check_pem(setting: &str, path: &std::path::Path) -> Result<(), String> {
-    let file = path.display();
-    let bytes = std::fs::read(path).map_err(|error| format!("{setting} `{file}` cannot be read: {error}"))?;
-    let begins = b"-----BEGIN ";
+    let (file, begins) = (path.display(), b"-----BEGIN ");
+    // A key in place of its file's name must not be quoted.
+    if path.as_os_str().as_encoded_bytes().trim_ascii_start().starts_with(begins.trim_ascii_end()) {
+        return Err(format!("{setting} holds what a PEM file would, and wants the file's name"));
+    }
+    let mut bytes = vec![];
+    let read = File::open(path).and_then(|open| open.take(PEM_BEGINS_WITHIN).read_to_end(&mut bytes));
+    read.map_err(|error| format!("{setting} `{file}` cannot be read: {error}"))?;
     match bytes.windows(begins.len()).any(|window| window == begins) {
         true => Ok(()),
         false => Err(format!("{setting} `{file}` is not a PEM file")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_has_units() {
+        for (text, millis) in
+            [("5s", 5_000), ("300ms", 300), ("1m 30s", 90_000), ("0s", 0), ("999999999s", 999_999_999_000)]
+        {
+            assert_eq!(span(text).unwrap(), Duration::from_millis(millis), "{text}");
+        }
+        for text in ["", "5", "-5s", "soon", "18446744073709551615s 1000ms", "0000000000s", &"1s ".repeat(30)] {
+            let error = span(text).unwrap_err().to_string();
+            assert_eq!(error, format!("`{text}` is not a span of time such as 5s, 300ms or 2m"));
+        }
     }
 }

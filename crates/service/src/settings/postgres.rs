@@ -13,6 +13,7 @@ use super::check_pem;
 
 /// What [`PgConnectOptions`] puts before the path of a certificate when it shows it.
 const FILE: &str = "file: ";
+const NOT_A_URL: &str = "not a Postgres URL (postgres://user:password@host:port/database)";
 
 /// Where Postgres is. The database itself is the pipeline's, unless the URL names another.
 #[derive(Args, Clone, Debug)]
@@ -26,6 +27,7 @@ pub struct PostgresSettings {
         env = "DATABASE_URL",
         hide_env_values = true,
         hide_default_value = true,
+        allow_hyphen_values = true,
         default_value = "postgres://postgres@localhost:5432",
         value_name = "URL"
     )]
@@ -63,9 +65,9 @@ impl FromStr for SecretUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        check_shape(text)?;
         // The parser's own message may quote the URL, password and all.
-        let options = PgConnectOptions::from_str(text)
-            .map_err(|_| "not a Postgres URL (postgres://user:password@host:port/database)".to_owned())?;
+        let options = PgConnectOptions::from_str(text).map_err(|_| NOT_A_URL)?;
         Ok(Self { url: SecretString::from(text), options: with_tls(options)? })
     }
 }
@@ -80,6 +82,21 @@ impl SecretUrl {
             _ => self.options.clone().database(default_database),
         }
     }
+}
+
+/// Refuses what the parser would take for a URL in which the password is something else, and so is shown or sent.
+fn check_shape(text: &str) -> Result<(), &'static str> {
+    let (scheme, rest) = text.split_once("://").ok_or(NOT_A_URL)?;
+    if !["postgres", "postgresql"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+        return Err(NOT_A_URL);
+    }
+    // An unescaped `/`, `?` or `#` of a password ends the part in which it is looked for, and leaves its `@` behind.
+    if rest.split_once(['/', '?', '#']).is_some_and(|(_, behind)| behind.contains('@')) {
+        return Err(
+            "not a Postgres URL: `/`, `?` and `#` of a password are written %2F, %3F and %23, `@` behind the host %40",
+        );
+    }
+    Ok(())
 }
 
 /// Reads the options of TLS as libpq does, and sees to it that their files are there.
@@ -130,6 +147,28 @@ mod tests {
     }
 
     #[test]
+    fn what_would_be_another_url_than_meant_is_refused() {
+        for text in [
+            "me:s3cret@db:5432",
+            "postgres:me:s3cret@db",
+            "mysql://me:s3cret@db",
+            "postgres://me:12/s3cret@db/co2",
+            "postgres://me:12?s3cret@db",
+            "postgres://me:@s3cret#@db",
+            "--s3cret",
+            "",
+        ] {
+            let error = text.parse::<SecretUrl>().unwrap_err();
+            assert!(error.contains("not a Postgres URL") && !error.contains("s3cret"), "{text}: {error}");
+        }
+        for text in
+            ["postgresql://me@db", "POSTGRES://me@db/", "postgres://me:a@b@db", "postgres://db/a%40b?user=a%40b"]
+        {
+            assert!(text.parse::<SecretUrl>().is_ok(), "{text}");
+        }
+    }
+
+    #[test]
     fn the_url_decides_the_database_when_it_names_one() {
         let check = |url: &str| {
             let url: SecretUrl = url.parse().unwrap();
@@ -150,6 +189,7 @@ mod tests {
         check("sslmode=verify-full&sslrootcert=/not%20there", "sslrootcert `/not there` cannot be read: No such file");
         check("sslrootcert=Cargo.toml", "sslrootcert `Cargo.toml` is not a PEM file");
         check("sslmode=perhaps", "not a Postgres URL");
+        check("sslkey=-----BEGIN PRIVATE KEY-----s3cret", "sslkey holds what a PEM file would");
     }
 
     #[test]
