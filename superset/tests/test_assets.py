@@ -126,6 +126,24 @@ class Assets(unittest.TestCase):
             self.assertIn(number, one["scope"]["excluded"], one["name"])
         self.assertFalse(dashboard["metadata"]["cross_filters_enabled"])
 
+    def test_what_is_true_of_the_published_file_alone_is_said_of_it(self) -> None:
+        """A made sample, or another house, is shown on the same dashboard."""
+        dashboard = next(one for one in DASHBOARDS if one["slug"] == "energy")
+        parts = [one for one in dashboard["position"].values() if isinstance(one, dict) and one["type"] == "MARKDOWN"]
+        sentences = [one for part in parts for one in re.split(r"(?<=\w\w\.)\s", part["meta"]["code"])]
+        particular = [one for one in sentences if re.search(r"\b20\d\d\b|Sceaux|UCI", one)]
+        self.assertTrue(particular)
+        self.assertEqual([one for one in particular if "published" not in one], [])
+
+    def test_a_logarithmic_axis_says_where_it_begins(self) -> None:
+        """Superset would begin at the least value's power of ten, and the bars of like values would be nothing."""
+        unbounded = [
+            one["slice_name"]
+            for one in CHARTS.values()
+            if one["params"].get("logAxis") and "bar" in one["viz_type"] and not (one["params"].get("y_axis_bounds") or [0])[0]
+        ]
+        self.assertEqual(unbounded, [])
+
     def test_rows_are_twelve_columns_wide(self) -> None:
         for dashboard in DASHBOARDS:
             position = dashboard["position"]

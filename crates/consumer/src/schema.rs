@@ -14,7 +14,8 @@ use crate::settings::Job;
 /// Waits until the schema is the one this program knows.
 ///
 /// # Errors
-/// Exit 65 when the schema is newer or was edited, 64 when the login is refused, 69 when it is not there in time.
+/// Exit 65 when the schema is newer or was edited, 64 when it is another pipeline's or the login is refused, 69 when
+/// it is not there in time.
 pub(crate) async fn wait(job: &Job, health: &Health) -> anyhow::Result<()> {
     let database = Database::new(job.database());
     let mut backoff = Backoff::new(job.settings.consume.wait);
@@ -30,6 +31,11 @@ pub(crate) async fn wait(job: &Job, health: &Health) -> anyhow::Result<()> {
             Ok(SchemaState::Edited(files)) => {
                 let why = format!("migrations were edited after they had been applied: {}", files.join(", "));
                 return Err(Failure::new(Exit::Input, format!("{why}; restore them")).into());
+            }
+            Ok(SchemaState::OfAnother(other)) => {
+                let advice = format!("give {} another database with DATABASE_URL", job.pipeline.name);
+                let message = format!("{} holds the pipeline {other}; {advice}", place(job));
+                return Err(Failure::new(Exit::Usage, message).into());
             }
             Ok(SchemaState::Missing) => (Exit::Unavailable, "the schema is missing".to_owned()),
             Ok(SchemaState::Older(files)) => (Exit::Unavailable, format!("the schema lacks {}", files.join(", "))),

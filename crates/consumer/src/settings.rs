@@ -19,6 +19,8 @@ use stream::ConsumeSettings;
 #[command(name = "consumer", version = service::version!(), args_conflicts_with_subcommands = false)]
 pub(crate) struct Settings {
     /// The pipeline the topic belongs to.
+    ///
+    /// Each has options of its own: `--pipeline NAME --help` shows them.
     #[arg(long, global = true, env = choice::VARIABLE, default_value = choice::DEFAULT, value_name = "NAME",
           value_parser = PossibleValuesParser::new(consumers::names()))]
     pub(crate) pipeline: String,

@@ -12,21 +12,35 @@ use crate::judge::Judge;
 /// Refuses a schema that this binary must not touch.
 ///
 /// # Errors
-/// Exit 65, naming the migrations, when one was edited after it had been applied, or when a newer binary applied one.
+/// Exit 65, naming the migrations, when one was edited after it had been applied, or when a newer binary applied one;
+/// exit 64 when the schema is another pipeline's.
 pub(crate) async fn refuse_foreign(connection: &mut PgConnection, database: &Database) -> anyhow::Result<()> {
     let state = check_schema(connection, database).await.or_judge(|| "cannot read the bookkeeping".to_owned())?;
-    let message = match state {
+    let (exit, message) = match state {
         SchemaState::Good | SchemaState::Missing | SchemaState::Older(_) => return Ok(()),
-        SchemaState::Edited(files) => format!(
-            "{} was edited after it had been applied; restore the file, and put the change into a new migration",
-            files.join(", ")
+        SchemaState::OfAnother(other) => (
+            Exit::Usage,
+            format!(
+                "the database holds the pipeline {other}; give {} another one with DATABASE_URL",
+                database.pipeline
+            ),
         ),
-        SchemaState::Newer(files) => format!(
-            "the database is newer than this migrate, which does not know {}; use the newer version",
-            files.join(", ")
+        SchemaState::Edited(files) => (
+            Exit::Input,
+            format!(
+                "{} was edited after it had been applied; restore the file, and put the change into a new migration",
+                files.join(", ")
+            ),
+        ),
+        SchemaState::Newer(files) => (
+            Exit::Input,
+            format!(
+                "the database is newer than this migrate, which does not know {}; use the newer version",
+                files.join(", ")
+            ),
         ),
     };
-    Err(Failure::new(Exit::Input, message).into())
+    Err(Failure::new(exit, message).into())
 }
 
 /// Applies the pending migrations, each in a transaction with its bookkeeping; returns how many there were.

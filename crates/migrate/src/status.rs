@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use registry::databases::{Database, Folder, Standing};
+use registry::databases::{Database, Folder, SchemaState, Standing, check_schema};
 use sqlx::PgConnection;
 
 use crate::{
@@ -55,10 +55,19 @@ async fn database_rows(settings: &Settings, database: &Database) -> anyhow::Resu
             folder.standing(&mut connection).await.or_judge(|| format!("{name}: cannot read {}", folder.table))?;
         rows.push(row(folder, &standing, state(&standing)));
     }
-    if let (Some(left), Some(last)) = (left_behind(&mut connection, database).await?, rows.last_mut()) {
-        last[5] = left;
+    if let (Some(way), Some(last)) = (in_the_way(&mut connection, database).await?, rows.last_mut()) {
+        last[5] = way;
     }
     Ok(rows)
+}
+
+/// Why `up` would stop although nothing is wrong with what the database has of the pipeline.
+async fn in_the_way(connection: &mut PgConnection, database: &Database) -> anyhow::Result<Option<String>> {
+    let state = check_schema(connection, database).await.or_judge(|| "cannot read the bookkeeping".to_owned())?;
+    match state {
+        SchemaState::OfAnother(other) => Ok(Some(format!("the database of the pipeline {other}"))),
+        _ => left_behind(connection, database).await,
+    }
 }
 
 async fn left_behind(connection: &mut PgConnection, database: &Database) -> anyhow::Result<Option<String>> {

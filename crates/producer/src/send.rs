@@ -103,7 +103,8 @@ fn summarise(sent: &Sent) {
         tracing::warn!("the input has a header and no rows");
     }
     if rejected > 0 {
-        tracing::warn!(rejected, "{rejected} rows could not be read and were not sent");
+        let rows = if rejected == 1 { ("row", "was") } else { ("rows", "were") };
+        tracing::warn!(rejected, "{rejected} {} could not be read and {} not sent", rows.0, rows.1);
     }
     tracing::info!(
         acknowledged,

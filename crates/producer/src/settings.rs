@@ -22,6 +22,8 @@ use crate::{checksum::Sha256, place::Place};
 #[command(name = "producer", version = service::version!())]
 pub(crate) struct Settings {
     /// The pipeline the input belongs to.
+    ///
+    /// Each has options of its own: `--pipeline NAME --help` shows them.
     #[arg(long, env = choice::VARIABLE, default_value = choice::DEFAULT, value_parser = PossibleValuesParser::new(producers::names()), value_name = "NAME")]
     pub(crate) pipeline: String,
     /// What to send, plain or packed with gzip, xz or zip: a file, `-` for standard input, or an http:// or https:// address.
@@ -45,6 +47,9 @@ pub(crate) struct Settings {
     #[arg(long, env = "RATE", value_name = "N")]
     pub(crate) rate: Option<NonZeroU32>,
     /// End with 65 at the first row that cannot be read, instead of reporting it and going on.
+    ///
+    /// What cannot be read depends on the pipeline: of energy, a row with too few or too many fields or an unclosed
+    /// quote; a date or a value that is none is sent, and the consumer keeps it in the table rejects.
     #[arg(long, env = "STRICT", value_parser = FalseyValueParser::new())]
     pub(crate) strict: bool,
     /// How long to wait at the start for Kafka, and for the server of an address.

@@ -48,7 +48,7 @@ fn a_sound_file_is_sent_and_summed_up() {
     for line in [
         "sent: Brazil - 1987",
         "line 4 cannot be read and is not sent: gdp is not a number",
-        "1 rows could not be read and were not sent",
+        "1 row could not be read and was not sent",
         "read 3, sent 1, filtered 1, rejected 1, ",
     ] {
         assert!(log.contains(line), "{line}\n{log}");
@@ -77,6 +77,23 @@ fn an_input_at_fault_ends_with_65_and_is_named() {
     check(&file(folder.path(), "damaged.csv.gz", b"\x1F\x8B\x08\x00rubbish"), "the input is damaged");
     check(&file(folder.path(), "damaged.csv.xz", b"\xFD7zXZ\x00rubbish"), "the input is damaged");
     check(&file(folder.path(), "damaged.zip", b"PK\x03\x04rubbish"), "cannot use the zip archive");
+}
+
+#[test]
+fn a_file_of_another_pipeline_is_recognised() {
+    let meter = "Date;Time;Global_active_power;Global_reactive_power;Voltage;Global_intensity;Sub_metering_1;\
+                 Sub_metering_2;Sub_metering_3\r\n1/1/2008;00:00:00;1;?;?;?;?;?;?\r\n";
+    let check = |pipeline: &str, input: &str, expected: &str| {
+        let args = ["--pipeline", pipeline, "--input", "-", "--kafka-brokers=127.0.0.1:1"];
+        let (code, log) = producer(&args, input.as_bytes());
+        assert_eq!(code, Some(65), "{log}");
+        assert!(log.contains(expected) && log.contains("missing from the header"), "{log}");
+        log
+    };
+    check("emissions", meter, "cannot use the input `-`: it has the columns that --pipeline energy reads: columns `");
+    check("energy", HEADER, "it has the columns that --pipeline emissions reads");
+    let neither = check("energy", "a;b;c\n1;2;3\n", "");
+    assert!(!neither.contains("--pipeline"), "{neither}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A consumer from start to stop: waiting for what it needs, two threads, a bounded end.
 
 use std::{
-    sync::{Arc, mpsc},
+    sync::{Arc, Once, mpsc},
     time::{Duration, Instant},
 };
 
@@ -131,6 +131,7 @@ fn read<P: Pipeline>(
         settings: Arc::clone(&settings),
         health: consume.health.clone(),
         events: event_sender,
+        rejects_named: Once::new(),
     };
     let handle = runtime.clone();
     std::thread::Builder::new()

@@ -68,7 +68,8 @@ pub struct Coverage {
 /// What a publication did, in words for the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Published {
-    /// State rows that were written because they differ from what was stored.
+    /// State rows that were written because they differ from what was stored; what [`Pipeline::conclude`] gives is
+    /// added to what [`Pipeline::upsert`] has written.
     pub rows_written: u64,
     /// The number of the run this publication recorded, or `None` when it would repeat the last one.
     pub batch_id: Option<i32>,

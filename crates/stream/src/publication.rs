@@ -81,6 +81,7 @@ pub async fn publish<P: Pipeline>(
     let coverage = coverage(&claims::survey(&mut tx, feed).await?, &publication.ends);
     let report = pipeline.conclude(&mut tx, &coverage).await?;
     tx.commit().await?;
+    let rows_written = rows_written + report.rows_written;
     Ok(Outcome::Published { report: Published { rows_written, ..report }, coverage, groups_took })
 }
 

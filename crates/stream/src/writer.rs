@@ -1,7 +1,7 @@
 //! The thread that talks to Postgres: batches and publications, one after another, in order.
 
 use std::{
-    sync::{Arc, mpsc},
+    sync::{Arc, Once, mpsc},
     time::{Duration, Instant},
 };
 
@@ -98,6 +98,8 @@ pub struct Writer<P: Pipeline> {
     pub health: Health,
     /// Where answers go.
     pub events: mpsc::Sender<Event>,
+    /// Whether it was said where the rejects are; a topic of rubbish does not flood the log.
+    pub rejects_named: Once,
 }
 
 impl<P: Pipeline> Writer<P> {
@@ -164,6 +166,9 @@ impl<P: Pipeline> Writer<P> {
         Ok(match commit {
             Commit::Stored => {
                 batches.iter().for_each(|batch| report_batch(batch, began));
+                if let Some(batch) = batches.iter().find(|batch| batch.counts().rejected > 0) {
+                    self.rejects_named.call_once(|| name_rejects(batch));
+                }
                 let offsets = batch::whole(&batches).iter().map(|span| (span.partition, span.to)).collect();
                 Event::Committed { batches: batches.len(), offsets }
             }
@@ -315,6 +320,17 @@ fn report_batch(batch: &Batch, began: Instant) {
         rejected,
         commit_ms,
         "batch {number} with {records} records saved to PostgreSQL"
+    );
+}
+
+/// Says where the records are that the counts call rejected.
+fn name_rejects(batch: &Batch) {
+    let number = batch.number.unwrap_or_default();
+    let rejected = batch.counts().rejected;
+    tracing::warn!(
+        batch = number,
+        rejected,
+        "the first records that cannot be used; table rejects keeps each of them, and its reason"
     );
 }
 

@@ -1,6 +1,6 @@
 //! Databases that must not be touched.
 
-use sqlx::Executor;
+use sqlx::{Executor, PgConnection};
 
 use crate::fixture::{Fixture, check, scalar};
 
@@ -41,6 +41,34 @@ async fn a_table_of_someone_elses_is_named() {
     check(&fixture.run(&["up"]).await, 65, &["stream/0001_ledger.sql", "\"rejects\" already exists"]);
     connection.execute("SELECT mine FROM rejects").await.unwrap();
     fixture.finish().await;
+}
+
+/// The names of all that lies in the database, but for what Postgres itself keeps there.
+async fn relations(connection: &mut PgConnection) -> String {
+    let names = "SELECT string_agg(oid::regclass::text, ' ' ORDER BY oid::regclass::text COLLATE \"C\") FROM pg_class \
+                 WHERE relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace) \
+                 AND relkind IN ('r', 'v', 'm', 'S')";
+    scalar(connection, names).await
+}
+
+#[tokio::test]
+async fn another_pipelines_database_is_named_and_left_alone() {
+    for (first, second) in [("energy", "emissions"), ("emissions", "energy")] {
+        let fixture = Fixture::new();
+        check(&fixture.run(&["--pipeline", first, "up"]).await, 0, &[]);
+        let mut connection = fixture.connect().await;
+        let before = relations(&mut connection).await;
+
+        let said = format!("the database holds the pipeline {first}; give {second} another");
+        for up in [&["--pipeline", second, "up"][..], &["--pipeline", second, "up", "--adopt"]] {
+            check(&fixture.run(up).await, 64, &[&said, &fixture.name]);
+        }
+        assert_eq!(relations(&mut connection).await, before);
+        let status = fixture.run(&["--pipeline", second, "status"]).await;
+        assert!(status.stdout.contains(&format!("the database of the pipeline {first}")), "{}", status.stdout);
+        check(&fixture.run(&["--pipeline", first, "up"]).await, 0, &["the schema is up to date"]);
+        fixture.finish().await;
+    }
 }
 
 #[tokio::test]

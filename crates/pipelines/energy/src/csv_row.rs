@@ -1,6 +1,6 @@
 //! A line of the file: nine columns, found by name, written as a message.
 
-use std::io::Read;
+use std::{borrow::Cow, io::Read};
 
 use stream::{Outgoing, csv_records::CsvRecords};
 
@@ -61,7 +61,7 @@ impl Columns {
 
     /// Writes the record that `row` is at as a message.
     ///
-    /// A date or a value that cannot be read is sent as it stands, for the consumer to keep it among the rejects.
+    /// A date, a time or a value that is none is sent all the same, for the consumer to keep it among the rejects.
     ///
     /// # Errors
     /// The reason, when it has too few or too many fields.
@@ -73,7 +73,7 @@ impl Columns {
         let (date, time) = (field(self.date), field(self.time));
         match (day(date), minute(time)) {
             (Some(day), Some(minute)) => message::begin(day, minute, message),
-            _ => begin_as_it_stands((date, time), message),
+            _ => begin_with_no_minute((date, time), message),
         }
         for (name, &at) in MEASURES.iter().zip(&self.measures) {
             message::begin_field(name, &mut message.value);
@@ -92,21 +92,32 @@ impl Columns {
 
 /// Reads `16/12/2006` or `1/2/2007`: day, month, year.
 fn day(text: &[u8]) -> Option<Day> {
+    let (year, month, day) = date_numbers(text)?;
+    day_of(year, month, day)
+}
+
+/// Year, month and day as the row has them, whether or not there is such a day.
+fn date_numbers(text: &[u8]) -> Option<(u16, u16, u16)> {
     let mut parts = text.splitn(3, |&byte| byte == b'/');
     let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
     // Two digits of a year may be of any century.
     if year.len() != 4 {
         return None;
     }
-    day_of(digits(year)?, digits(month)?, digits(day)?)
+    Some((digits(year)?, digits(month)?, digits(day)?))
 }
 
 /// Reads `17:24:00` as a minute of the day, 0 to 1439; a record is of a minute, so that seconds are 00.
 fn minute(text: &[u8]) -> Option<u16> {
+    let (hour, minute, second) = time_numbers(text)?;
+    (hour < 24 && minute < 60 && second == 0).then(|| hour * 60 + minute)
+}
+
+/// Hour, minute and second as the row has them, whether or not there is such a time.
+fn time_numbers(text: &[u8]) -> Option<(u16, u16, u16)> {
     let mut parts = text.splitn(3, |&byte| byte == b':');
     let mut next = || parts.next().and_then(digits);
-    let (hour, minute, second) = (next()?, next()?, next()?);
-    (hour < 24 && minute < 60 && second == 0).then_some(hour * 60 + minute)
+    Some((next()?, next()?, next()?))
 }
 
 fn write_value(text: &[u8], out: &mut Vec<u8>) {
@@ -117,13 +128,25 @@ fn write_value(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// Begins a message of no minute: numbers in the message's form, so that its reader can say what is wrong with them,
+/// and anything else as it stands.
 #[cold]
-fn begin_as_it_stands((date, time): (&[u8], &[u8]), message: &mut Outgoing) {
+fn begin_with_no_minute((date, time): (&[u8], &[u8]), message: &mut Outgoing) {
+    let date = match date_numbers(date) {
+        Some((year, month @ ..=99, day @ ..=99)) => Cow::from(format!("{year:04}-{month:02}-{day:02}").into_bytes()),
+        _ => Cow::from(date),
+    };
+    let time = match time_numbers(time) {
+        Some((hour @ ..=99, minute @ ..=99, second @ ..=99)) => {
+            Cow::from(format!("{hour:02}:{minute:02}:{second:02}").into_bytes())
+        }
+        _ => Cow::from(time),
+    };
     message.key.clear();
-    message.key.extend_from_slice(date);
+    message.key.extend_from_slice(&date);
     message.value.clear();
     message.value.extend_from_slice(b"{\"Datetime\":");
-    write_as_it_stands(&[date, b" ", time].concat(), &mut message.value);
+    write_as_it_stands(&[&date, b" ".as_slice(), &time].concat(), &mut message.value);
 }
 
 /// Writes what JSON has for it: a number, or else a string.
@@ -170,10 +193,25 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_sent_as_it_stands() {
         check(
-            "31/2/2007;00:05:00;1.2345;-1;\"a\"\"b\";1e2;0;0;0\n",
-            r#"31/2/2007 {"Datetime":"31/2/2007 00:05:00","Global_active_power":1.2345,"Global_reactive_power":-1,"Voltage":"a\"b","Global_intensity":1e2,"Sub_metering_1":0,"Sub_metering_2":0,"Sub_metering_3":0}"#,
+            "1/2/07;00:05:00;1.2345;-1;\"a\"\"b\";1e2;0;0;0\n",
+            r#"1/2/07 {"Datetime":"1/2/07 00:05:00","Global_active_power":1.2345,"Global_reactive_power":-1,"Voltage":"a\"b","Global_intensity":1e2,"Sub_metering_1":0,"Sub_metering_2":0,"Sub_metering_3":0}"#,
         );
         check("16/12/2006;17:24:00;4.216\n", "! 3 fields where the header has 9");
+    }
+
+    #[test]
+    fn numbers_that_are_no_minute_are_sent_in_the_message_s_form() {
+        let rest = r#","Global_active_power":1,"Global_reactive_power":null,"Voltage":null,"Global_intensity":null,"Sub_metering_1":null,"Sub_metering_2":null,"Sub_metering_3":null}"#;
+        for (date, time, key, datetime) in [
+            ("31/2/2007", "0:5:00", "2007-02-31", "2007-02-31 00:05:00"),
+            ("1/2/2007", "24:00:00", "2007-02-01", "2007-02-01 24:00:00"),
+            ("1/2/2007", "0:05:30", "2007-02-01", "2007-02-01 00:05:30"),
+            ("1/1/0000", "00:00:00", "0000-01-01", "0000-01-01 00:00:00"),
+            ("100/1/2007", "100:00:00", "100/1/2007", "100/1/2007 100:00:00"),
+            ("1/2/2007", "noon", "2007-02-01", "2007-02-01 noon"),
+        ] {
+            check(&format!("{date};{time};1;?;?;?;?;?;?\n"), &format!("{key} {{\"Datetime\":\"{datetime}\"{rest}"));
+        }
     }
 
     #[test]
@@ -197,7 +235,7 @@ mod tests {
         let times = (0..24).flat_map(|hour| (0..60).map(move |minute| format!("{hour:02}:{minute:02}:00")));
         let minutes: Vec<Option<u16>> = times.map(|time| minute(time.as_bytes())).collect();
         assert_eq!(minutes, (0..1440).map(Some).collect::<Vec<_>>());
-        for text in ["24:00:00", "23:60:00", "23:59:01", "23:59", "23:59:00:00", "", "::", "-1:00:00"] {
+        for text in ["24:00:00", "23:60:00", "23:59:01", "23:59", "23:59:00:00", "", "::", "-1:00:00", "9999:00:00"] {
             assert_eq!(minute(text.as_bytes()), None, "{text}");
         }
     }

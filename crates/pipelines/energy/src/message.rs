@@ -12,11 +12,14 @@ use crate::{
 
 /// The bit of `seen` that stands for the time; those below it stand for the measures.
 const TIME: usize = MEASURES.len();
+/// The place of the power among the measures.
+const POWER: usize = 0;
 
 /// Reads a message's value.
 ///
-/// Unknown fields are passed over; `null` and the bare `NaN` are missing. A field that comes twice is
-/// rejected: which of the two is meant, nobody can say. Allocates only where a text holds an escape.
+/// Unknown fields are passed over; `null` and the bare `NaN` are missing values. A field that comes twice is
+/// rejected: which of the two is meant, nobody can say. So is a record that says nothing of the power: a minute is
+/// taken back by a word on it, never by a client that writes another name. Allocates only where a text holds an escape.
 pub fn decode(value: &[u8]) -> Reading<Record> {
     match as_written(value).map_or_else(|| any_json(value), Ok) {
         Ok(record) => Reading::Record(record),
@@ -83,6 +86,9 @@ fn any_json(value: &[u8]) -> Result<Record, Reason> {
         }
     }
     let (day, minute) = time.ok_or("Datetime is missing")?;
+    if seen & (1 << POWER) == 0 {
+        return Err(format!("{} is missing; a minute without power has `null` there", MEASURES[POWER]).into());
+    }
     Ok(Record { day, minute, values })
 }
 
@@ -193,6 +199,15 @@ mod tests {
         check_with(r#""Voltage":-1"#, "! Voltage is not within 0 to 2000000");
         check_with(r#""Voltage":1.0001"#, "! Voltage has more than three decimals");
         check_with(r#""Voltage":1,"Voltage":1"#, "! Voltage is there twice");
+    }
+
+    #[test]
+    fn a_record_says_something_of_the_power() {
+        let said = "! Global_active_power is missing; a minute without power has `null` there";
+        check(r#"{"Datetime":"2007-01-01 00:01:00"}"#, said);
+        check_with(r#""Voltage":240"#, said);
+        check_with(r#""global_active_power":1.5"#, said);
+        check_with(r#""Voltage":240,"Global_active_power":null"#, "2007-01-01 1 - - 240000 - - - -");
     }
 
     #[test]

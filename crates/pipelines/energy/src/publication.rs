@@ -74,12 +74,15 @@ pub async fn conclude(tx: &mut PgConnection, coverage: &Coverage) -> anyhow::Res
     let (quarters, minutes, watt_minutes): (i64, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
     let days_changed: bool = row.try_get(3)?;
     let so_far = if coverage.complete { "" } else { " so far" };
-    let summary = format!("{quarters} quarters, {minutes} minutes, {watt_minutes} watt-minutes{so_far}");
-    let changed = days_changed || written + removed > 0;
+    let [quarters, minutes, watt_minutes] = [(quarters, "quarter"), (minutes, "minute"), (watt_minutes, "watt-minute")]
+        .map(|(count, noun)| format!("{count} {noun}{}", if count == 1 { "" } else { "s" }));
+    let summary = format!("{quarters}, {minutes}, {watt_minutes}{so_far}");
+    let rows_written = written + removed;
+    let changed = days_changed || rows_written > 0;
     if changed {
         use_batch_id(tx, batch_id).await?;
     }
-    Ok(Published { batch_id: changed.then_some(batch_id), summary, rows_written: 0 })
+    Ok(Published { batch_id: changed.then_some(batch_id), summary, rows_written })
 }
 
 /// The sums are of whole numbers; only what is divided at the end is a double, so that no order matters.

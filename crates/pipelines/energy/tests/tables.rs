@@ -43,7 +43,7 @@ impl Tables {
         let rows_written = publication::upsert(&mut tx, rows).await.unwrap();
         let published = publication::conclude(&mut tx, &coverage).await.unwrap();
         tx.commit().await.unwrap();
-        Published { rows_written, ..published }
+        Published { rows_written: rows_written + published.rows_written, ..published }
     }
 
     async fn query<R>(&mut self, sql: &'static str) -> Vec<R>
@@ -90,7 +90,7 @@ fn winter() -> Vec<DayRow> {
 async fn a_quarter_is_the_sum_of_its_days() {
     let mut tables = Tables::create().await;
     let published = tables.publish(&winter()).await;
-    assert_eq!((published.rows_written, published.batch_id), (3, Some(1)));
+    assert_eq!((published.rows_written, published.batch_id), (5, Some(1)), "three days and two quarters");
     assert_eq!(published.summary, "2 quarters, 5 minutes, 7800 watt-minutes");
     type Row = (String, f64, i64, i64, i64, f64, f64, f64, f64);
     let quarters: Vec<Row> = tables
@@ -192,7 +192,8 @@ async fn a_day_without_minutes_is_gone_and_so_is_its_quarter() {
     let mut tables = Tables::create().await;
     tables.publish(&winter()).await;
     let published = tables.publish(&[day((2008, 3, 1), &[]), day((2008, 4, 1), &[])]).await;
-    assert_eq!((published.rows_written, published.batch_id), (2, Some(2)));
+    assert_eq!((published.rows_written, published.batch_id), (4, Some(2)), "two days, one quarter, and one is gone");
+    assert_eq!(published.summary, "1 quarter, 3 minutes, 4200 watt-minutes");
     assert_eq!(tables.quarters().await, [("2008-01-01".to_owned(), 3, 4_200, 2)]);
     assert_eq!(tables.query::<(String,)>("SELECT day::text FROM daily_energy").await, [("2008-02-28".to_owned(),)]);
     let gone = tables.publish(&[day((2008, 2, 28), &[])]).await;

@@ -103,6 +103,8 @@ pub enum SchemaState {
     Newer(Vec<String>),
     /// These migrations were edited after they had been applied.
     Edited(Vec<String>),
+    /// It is the schema of this other pipeline; two do not fit into one database.
+    OfAnother(&'static str),
 }
 
 /// The database of `pipeline`.
@@ -121,7 +123,32 @@ pub async fn check_schema(connection: &mut PgConnection, database: &Database) ->
     for folder in database.folders {
         whole.add(folder.standing(connection).await?);
     }
-    Ok(whole.judge())
+    let state = whole.judge();
+    // A schema that is whole needs nothing more; what is to be built must not be built on another pipeline's.
+    if matches!(state, SchemaState::Missing | SchemaState::Older(_))
+        && let Some(other) = other_pipeline(connection, database).await?
+    {
+        return Ok(SchemaState::OfAnother(other));
+    }
+    Ok(state)
+}
+
+/// The pipeline, another than `database`'s, whose migrations the connected database has.
+///
+/// # Errors
+/// When Postgres cannot be asked.
+pub async fn other_pipeline(
+    connection: &mut PgConnection,
+    database: &Database,
+) -> Result<Option<&'static str>, sqlx::Error> {
+    for other in DATABASES.iter().filter(|other| other.pipeline != database.pipeline) {
+        for folder in other.folders.iter().filter(|folder| database.folders.iter().all(|own| own.name != folder.name)) {
+            if folder.standing(connection).await?.has_begun() {
+                return Ok(Some(other.pipeline));
+            }
+        }
+    }
+    Ok(None)
 }
 
 impl Folder {
@@ -189,6 +216,11 @@ impl Standing {
         self.pending.extend(other.pending);
         self.edited.extend(other.edited);
         self.unknown.extend(other.unknown);
+    }
+
+    /// Whether the database has any migration of the folder, whatever became of its file.
+    pub fn has_begun(&self) -> bool {
+        [&self.applied, &self.edited, &self.unknown].iter().any(|files| !files.is_empty())
     }
 
     /// What the comparison means for this binary; what forbids going on comes first.

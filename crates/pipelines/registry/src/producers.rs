@@ -1,6 +1,9 @@
 //! What each pipeline offers the producer; a new pipeline is one line in [`all`].
 
-use std::io::Read;
+use std::{
+    io::{self, Cursor, Read},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use clap::{ArgMatches, Args, Command};
 use stream::{Source, SourceError};
@@ -11,6 +14,9 @@ use crate::choice::Entry;
 pub type Input = Box<dyn Read + Send>;
 
 type Open = Box<dyn Fn(Input, &ArgMatches) -> anyhow::Result<Box<dyn Source>> + Send + Sync>;
+
+/// How much of an input is kept until its header is read: longer than any header, and nothing beside the input.
+const KEPT: usize = 64 << 10;
 
 /// A pipeline, as the producer sees it.
 pub struct Producer {
@@ -26,9 +32,41 @@ impl Producer {
     /// Begins to read an input with the pipeline's own options.
     ///
     /// # Errors
-    /// A [`SourceError`] when the input is not what the pipeline reads.
+    /// A [`SourceError`] when the input is not what the pipeline reads; where another one reads it, that is said.
     pub fn source(&self, input: Input, options: &ArgMatches) -> anyhow::Result<Box<dyn Source>> {
-        (self.open)(input, options)
+        let begin = Begin::default();
+        let opened = (self.open)(Box::new(Watched { input, begin: begin.clone() }), options);
+        opened.map_err(|error| match all().iter().find(|other| other.name != self.name && other.reads(&begin)) {
+            Some(other) => error.context(format!("it has the columns that --pipeline {} reads", other.name)),
+            None => error,
+        })
+    }
+
+    /// Whether an input that begins so is one of the pipeline's, whatever its options.
+    fn reads(&self, begin: &Begin) -> bool {
+        let kept = begin.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let options = (self.augment)(Command::new(self.name)).try_get_matches_from([self.name]);
+        options.is_ok_and(|options| (self.open)(Box::new(Cursor::new(kept)), &options).is_ok())
+    }
+}
+
+/// The first bytes of an input.
+#[derive(Clone, Default)]
+struct Begin(Arc<Mutex<Vec<u8>>>);
+
+/// An input, the first bytes of which are kept.
+struct Watched {
+    input: Input,
+    begin: Begin,
+}
+
+impl Read for Watched {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.input.read(buffer)?;
+        let mut kept = self.begin.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = KEPT - kept.len();
+        kept.extend_from_slice(&buffer[..len.min(room)]);
+        Ok(len)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, Once,
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
@@ -128,6 +128,7 @@ async fn writer(
         settings: Arc::new(Settings::parse_from(["test"]).consume),
         health: Health::new(std::time::Duration::from_secs(60)),
         events: sender,
+        rejects_named: Once::new(),
     };
     let runtime = Handle::current();
     thread::spawn(move || runtime.block_on(writer.run(queue)));

@@ -35,7 +35,7 @@ async fn main() -> ExitCode {
     tokio::select! {
         () = told_to_stop() => {
             // The road has been dropped by now, and with it all that it had started.
-            eprintln!("\nstopped; nothing is left running");
+            eprintln!("\nstopped; nothing that it started is left running");
             ExitCode::from(INTERRUPTED)
         }
         done = show_chosen(&settings) => match done {

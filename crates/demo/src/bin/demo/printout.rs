@@ -61,7 +61,7 @@ fn sum_in_words(books: &Books) -> String {
 pub(crate) fn closing(report: &Path, settings: &Settings, servers: &Servers) {
     println!("\nreport    {}", report.display());
     println!("logs      {}/*.log", folder().display());
-    if settings.keep && settings.database_url().is_none() {
+    if servers.postgres_stays(settings.keep) {
         println!("look      psql '{}'", servers.database_url);
         println!("stop      scripts/postgres down {} --wipe", folder().join("postgres").display());
     }

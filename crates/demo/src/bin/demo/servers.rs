@@ -1,8 +1,12 @@
 //! The PostgreSQL and the Kafka of a demonstration: those that were named, or private ones.
 
-use std::path::PathBuf;
+use std::{
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use demo::{
     broker::EmbeddedBroker,
     kafka::Kafka,
@@ -32,9 +36,17 @@ enum Broker {
     Real { _alive: Kafka },
 }
 
+/// A PostgreSQL of ours.
+enum Database {
+    /// Started for this demonstration.
+    Started(Postgres),
+    /// It ran before, because an earlier demonstration was told to leave it; so does this one.
+    Found,
+}
+
 /// The two servers. What is ours of them ends when this is dropped.
 pub(crate) struct Servers {
-    postgres: Host<Postgres>,
+    postgres: Host<Database>,
     kafka: Host<Broker>,
     /// The database's URL, with a login that may create it.
     pub(crate) database_url: String,
@@ -74,16 +86,37 @@ fn their_database(url: &str, input: &Input, kafka: &Host<Broker>) -> String {
     }
 }
 
-async fn private_postgres(input: &Input) -> anyhow::Result<(Host<Postgres>, String)> {
-    let start = tokio::task::spawn_blocking(|| Postgres::start(&folder().join("postgres")));
-    let postgres = start.await?.map_err(|error| error.context(Stuck::unavailable("no private PostgreSQL")))?;
+async fn private_postgres(input: &Input) -> anyhow::Result<(Host<Database>, String)> {
+    let start = tokio::task::spawn_blocking(|| start_or_find(&folder().join("postgres")));
+    let (postgres, url) = start.await?.map_err(|error| error.context(Stuck::unavailable("no private PostgreSQL")))?;
     // One that DEMO_KEEP=1 left running still has the tables of the last time.
-    let mut server = PgConnection::connect(postgres.url()).await.context("the private PostgreSQL does not answer")?;
+    let mut server = PgConnection::connect(&url).await.context("the private PostgreSQL does not answer")?;
     let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", input.place.database);
     sqlx::query(AssertSqlSafe(drop)).execute(&mut server).await?;
     server.close().await?;
-    let url = with_database(postgres.url(), input.place.database);
-    Ok((Host::Ours(postgres), url))
+    Ok((Host::Ours(postgres), with_database(&url, input.place.database)))
+}
+
+/// The server in `folder`, and its URL. One that runs there already is not taken over: it would be wiped in the end.
+fn start_or_find(folder: &Path) -> anyhow::Result<(Database, String)> {
+    if let Some(url) = running(folder)? {
+        return Ok((Database::Found, url));
+    }
+    let postgres = Postgres::start(folder)?;
+    let url = postgres.url().to_owned();
+    Ok((Database::Started(postgres), url))
+}
+
+/// The URL of the server that runs in `folder`, if one does.
+fn running(folder: &Path) -> anyhow::Result<Option<String>> {
+    // The script keeps the port of the last time there, whether or not the server still runs.
+    let port = std::fs::read_to_string(folder.join("port")).ok().and_then(|port| port.trim().parse::<u16>().ok());
+    let Some(port) = port.filter(|port| TcpStream::connect(("127.0.0.1", *port)).is_ok()) else { return Ok(None) };
+    let up = Command::new(repository().join("scripts/postgres")).arg("up").arg(folder).stdin(Stdio::null()).output()?;
+    ensure!(up.status.success(), "{}", String::from_utf8_lossy(&up.stderr).trim());
+    let url = String::from_utf8(up.stdout)?.trim().to_owned();
+    // Where somebody else has the port by now, the script has started ours on another one.
+    Ok(url.contains(&format!(":{port}/")).then_some(url))
 }
 
 async fn private_kafka(input: &Input) -> anyhow::Result<(Host<Broker>, String)> {
@@ -138,15 +171,48 @@ impl Servers {
 
     /// Which PostgreSQL it is, for a person.
     pub(crate) fn postgres_in_words(&self) -> String {
-        let kind = if matches!(self.postgres, Host::Theirs) { "yours" } else { "private server" };
+        let kind = match self.postgres {
+            Host::Theirs => "yours",
+            Host::Ours(Database::Started(_)) => "private server",
+            Host::Ours(Database::Found) => "private server that ran already and is left running",
+        };
         format!("{kind}, database {}", database_of(&self.database_url).unwrap_or_default())
     }
 
-    /// Ends what is ours; `keep` leaves the PostgreSQL running.
+    /// Whether a PostgreSQL of ours stays when the demonstration is over.
+    pub(crate) fn postgres_stays(&self, keep: bool) -> bool {
+        match self.postgres {
+            Host::Theirs => false,
+            Host::Ours(Database::Started(_)) => keep,
+            Host::Ours(Database::Found) => true,
+        }
+    }
+
+    /// Ends what was started; `keep` leaves the PostgreSQL running.
     pub(crate) fn end(self, keep: bool) -> anyhow::Result<()> {
-        if let (true, Host::Ours(postgres)) = (keep, self.postgres) {
+        if let (true, Host::Ours(Database::Started(postgres))) = (keep, self.postgres) {
             postgres.leave();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_runs_already_is_found_and_left_running() {
+        let folder = std::env::temp_dir().join(format!("found-{}", std::process::id()));
+        assert_eq!(running(&folder).unwrap(), None);
+        let kept = Postgres::start(&folder).unwrap();
+        let (found, url) = start_or_find(&folder).unwrap();
+        assert!(matches!(found, Database::Found));
+        assert_eq!(url, kept.url());
+        drop(found);
+        assert_eq!(running(&folder).unwrap().as_deref(), Some(kept.url()));
+        drop(kept);
+        assert_eq!(running(&folder).unwrap(), None);
+        assert!(!folder.exists());
     }
 }

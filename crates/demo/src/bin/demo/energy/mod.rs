@@ -46,7 +46,10 @@ impl Pipeline for Energy {
         vec![
             (format!("minutes with power, of {} days", grouped(whole.days)), grouped(whole.minutes)),
             ("watt-minutes in them, exactly".to_owned(), grouped(whole.watt_minutes)),
-            ("quarters".to_owned(), grouped(tables.quarters.len())),
+            (
+                if tables.quarters.len() == 1 { "quarter" } else { "quarters" }.to_owned(),
+                grouped(tables.quarters.len()),
+            ),
         ]
     }
 

@@ -32,7 +32,7 @@ fn quarter(quarter: &Quarter) {
         kwh(quarter.total_energy_wh),
         grouped(quarter.record_count),
         grouped(quarter.missing_minutes),
-        coverage(quarter.coverage),
+        coverage(quarter.record_count, quarter.missing_minutes),
         quarter.average_kw,
         quarter.peak_kw,
     );

@@ -6,7 +6,7 @@ use super::{
     bars::{Bar, colour, draw},
     profile,
     tables::{Quarter, Tables},
-    words::{METERS, coverage, kwh, percent},
+    words::{METERS, WELL_COVERED_PERCENT, coverage, is_poorly_covered, kwh, percent},
 };
 use crate::words::grouped;
 
@@ -16,9 +16,6 @@ pub(crate) const REMARKS: &str = "<h2>How to read it</h2>\n\
     was used. Times are by the clock on the wall, without a zone: every day has 1,440 minutes, and the hours in which \
     clocks were changed stand as the meter wrote them. Coverage is of the whole calendar quarter.</p>\n";
 
-/// From this coverage on, nobody needs to be warned.
-const WELL_COVERED: f64 = 0.99;
-
 /// The bars, the profile and the quarters.
 pub(crate) fn result(tables: &Tables) -> String {
     if tables.quarters.is_empty() {
@@ -27,8 +24,10 @@ pub(crate) fn result(tables: &Tables) -> String {
     let bars: Vec<Bar> = tables.quarters.iter().map(bar).collect();
     [
         format!("<h2>Energy by quarter</h2>\n{}{}", legend(), draw(&bars, "kWh")),
-        "<p class=\"soft\">Below each quarter: its coverage, the share of its minutes that have power.</p>\n"
-            .to_owned(),
+        format!(
+            "<p class=\"soft\">Below each quarter: its coverage, the share of its minutes that have power, rounded down; \
+             in orange where it is under {WELL_COVERED_PERCENT} %.</p>\n"
+        ),
         format!("<h2>Mean power by weekday and hour, kW</h2>\n{}", profile::draw(&tables.profile)),
         quarters(&tables.quarters),
     ]
@@ -45,8 +44,8 @@ fn bar(quarter: &Quarter) -> Bar {
     Bar {
         name: name.to_owned(),
         family: year.to_owned(),
-        note: format!("{:.0} %", (quarter.coverage * 100.0).floor()),
-        stressed: quarter.coverage < WELL_COVERED,
+        note: coverage(quarter.record_count, quarter.missing_minutes),
+        stressed: is_poorly_covered(quarter.record_count, quarter.missing_minutes),
         parts: parts.collect(),
     }
 }
@@ -75,7 +74,7 @@ fn quarters(quarters: &[Quarter]) -> String {
             kwh(quarter.total_energy_wh),
             grouped(quarter.record_count),
             grouped(quarter.missing_minutes),
-            coverage(quarter.coverage),
+            coverage(quarter.record_count, quarter.missing_minutes),
             quarter.average_kw,
             quarter.peak_kw,
         )

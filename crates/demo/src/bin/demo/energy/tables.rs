@@ -30,8 +30,6 @@ pub(crate) struct Quarter {
     /// Minutes with power.
     pub(crate) record_count: i64,
     pub(crate) missing_minutes: i64,
-    /// Of the whole calendar quarter, 0 to 1.
-    pub(crate) coverage: f64,
     pub(crate) average_kw: f64,
     pub(crate) peak_kw: f64,
     pub(crate) sub_metering_1_wh: f64,
@@ -76,7 +74,7 @@ pub(crate) async fn read(database: &mut PgConnection) -> sqlx::Result<Tables> {
     .fetch_one(&mut *database)
     .await?;
     let quarters = sqlx::query_as(
-        r#"SELECT to_char(quarter, 'YYYY-"Q"Q') AS label, total_energy_wh, record_count, missing_minutes, coverage,
+        r#"SELECT to_char(quarter, 'YYYY-"Q"Q') AS label, total_energy_wh, record_count, missing_minutes,
                   average_kw, peak_kw, sub_metering_1_wh, sub_metering_2_wh, sub_metering_3_wh, unmetered_wh
            FROM quarterly_energy_data ORDER BY quarter"#,
     )

@@ -130,12 +130,14 @@ impl Dataset for Energy {
 fn told(value: &[u8]) -> Option<Said<Energy>> {
     let value: Value = serde_json::from_slice(value).ok()?;
     let (day, clock) = value["Datetime"].as_str()?.split_once(' ')?;
-    // The made household writes no date that looks like one and is none.
-    if day.len() != 10 || day.contains('/') {
+    // The made household goes wrong in no other way than counting a month's days too far, or having no date at all.
+    if day.len() != 10 || day.get(8..)?.parse::<u32>().ok()? > 31 {
         return None;
     }
     let number = |range: std::ops::Range<usize>| clock.get(range)?.parse::<i16>().ok();
     let minute = 60 * number(0..2)? + number(3..5)?;
+    // Nothing said of the power is no word on the minute; `null` is.
+    value.get(FIELDS[0])?;
     let figures = FIELDS.map(|name| value[name].as_number().map(|number| thousandths(&number.to_string())));
     Some(Said::Told((day.to_owned(), minute), figures))
 }

@@ -48,6 +48,8 @@ fn values() -> Vec<(Vec<u8>, Expected)> {
         (sound(r#""Sub_metering_1":true"#), Some("Sub_metering_1 is not a number")),
         (sound(&format!(r#""Voltage":{}"#, nested(10_000))), Some("Voltage is not a number")),
         (sound(&format!(r#""Voltage":{}"#, "[".repeat(10_000))), Some("not JSON")),
+        (sound(r#""Voltage":240"#), Some("Global_active_power is missing")),
+        (sound(r#""global_active_power":1.5"#), Some("Global_active_power is missing")),
         // What only looks like poison.
         (sound(r#""Global_active_power":NaN,"Voltage":-0"#), None),
         (sound(&format!(r#""Global_active_power":1,"nested":{}"#, nested(10_000))), None),

@@ -44,10 +44,10 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// The date as the message has it; one that no calendar has stays as the file writes it.
+    /// The date as the message has it, whether or not the calendar does.
     pub(crate) fn day(&self) -> String {
         let (year, month, day) = self.date;
-        if self.is_unreadable() { self.file_date() } else { format!("{year:04}-{month:02}-{day:02}") }
+        format!("{year:04}-{month:02}-{day:02}")
     }
 
     /// The message value, its fields in an order of our own.
@@ -58,7 +58,7 @@ impl Line {
         format!(r#"{{{fields}"Datetime":"{} {}"}}"#, self.day(), self.clock())
     }
 
-    fn is_unreadable(&self) -> bool {
+    fn is_no_day(&self) -> bool {
         self.date.2 > 31
     }
 
@@ -96,7 +96,7 @@ pub(crate) fn file(lines: &[Line]) -> String {
     file
 }
 
-/// The household as first told: 40 minutes a day, one alone, and one of a date that nobody can read.
+/// The household as first told: 40 minutes a day, one alone, and one of a day that no calendar has.
 pub(crate) fn world(seed: u64) -> Vec<Line> {
     let mut random = Random::new(seed);
     let minutes = (0..39).map(|n| 37 * n).chain([1_439]);
@@ -112,11 +112,11 @@ pub(crate) fn world(seed: u64) -> Vec<Line> {
 }
 
 /// What a later file says: other figures, `?` for known minutes, figures for missing ones, one minute more, and another
-/// date that nobody can read.
+/// day that no calendar has.
 pub(crate) fn corrections(lines: &[Line], seed: u64) -> Vec<Line> {
     let mut random = Random::new(seed);
     let is_lone = |line: &&Line| line.date == LONE.0;
-    let known = |line: &&Line| line.figures[0].is_some() && !line.is_unreadable() && !is_lone(line);
+    let known = |line: &&Line| line.figures[0].is_some() && !line.is_no_day() && !is_lone(line);
     let corrected = lines.iter().filter(known).skip(3).step_by(9);
     let mut later: Vec<Line> = corrected.map(|line| Line { figures: figures(&mut random), ..line.clone() }).collect();
     let withdrawn = lines.iter().filter(known).skip(4).step_by(9).chain(lines.iter().filter(is_lone));
