@@ -122,8 +122,9 @@ proptest! {
     ) {
         // Byte by byte, the calls alone would take the time.
         let sizes: Vec<usize> = sizes.iter().map(|size| size + 1_000).collect();
-        let piece = if quoted { "\"x,\n\"," } else { "x,xx,," };
-        let bytes = [&before, &b"\n"[..], piece.repeat(length / 6).as_bytes(), b"\n", &behind].concat();
+        let x = "x".repeat(95);
+        let piece = if quoted { format!("\"{x},\n\",") } else { format!("{x},,,,,") };
+        let bytes = [&before, &b"\n"[..], piece.repeat(length / 100).as_bytes(), b"\n", &behind].concat();
         let whole = read_all(&bytes[..]);
         in_step(&whole, &bytes)?;
         prop_assert!(whole == read_all(Pieces::new(&bytes, &sizes)), "length {}", length);
