@@ -43,7 +43,7 @@ free_port() {
 
 # runs PID TEXT: true while process PID lives and its command line holds TEXT. A zombie, or another program that was
 # given an old pid, is not it.
-runs() { tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null | grep -qF -- "$2"; }
+runs() { tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline" | grep -qF -- "$2"; }
 
 # wait_gone PID TEXT SECONDS: true as soon as the process has ended, false after SECONDS.
 wait_gone() {

@@ -7,6 +7,7 @@ use crate::{
     disturbed::{self, STOP, check_the_end},
     kafka::{self, Brokers},
     orders::sendings,
+    probes,
     report::saw,
     road::{LIMIT, READ, Road},
     servers,
@@ -20,14 +21,19 @@ pub(crate) fn kafka_is_killed_and_comes_back<D: Dataset>() {
         return;
     }
     let road = Road::<D>::on(Brokers::Own(servers::kafka()), 3);
-    disturbed::run(&road, road.consumer(&["--publish-every", "10ms"]), |consumer| {
+    let consumer = road.consumer(&["--publish-every", "10ms", "--listen", "127.0.0.1:0"]);
+    disturbed::run(&road, consumer.env("LOG_LEVEL", "service=debug,info"), |consumer| {
+        let address = probes::address(consumer);
         road.brokers.own().kill().unwrap();
         consumer.wait_for_line("kafka does not answer", LIMIT).unwrap();
+        probes::wait_until_not_ok(address, "/readyz");
         thread::sleep(AWAY);
+        probes::ask(address, "/livez").unwrap();
         road.brokers.own().revive().unwrap();
         consumer.wait_for_line("kafka answers again", LIMIT).unwrap();
+        probes::wait_until_ok(address, "/readyz");
     });
-    saw("the consumer says when Kafka is gone and when it is back; the producer waits");
+    saw("the consumer says so, is unready and alive, and ready again; the producer waits");
 }
 
 pub(crate) fn kafka_is_killed_while_consumers_come_and_go<D: Dataset>() {

@@ -2,7 +2,6 @@
  * of that clock are told to the system by its own. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <sys/time.h>
 #include <threads.h>

@@ -10,6 +10,7 @@ use crate::{
     kafka::{self, Brokers},
     orders::{reference, sendings},
     random::Random,
+    report::saw,
     road::{LIMIT, READ, Road, lock},
 };
 
@@ -35,14 +36,18 @@ fn check_the_end<D: Dataset>(road: &Road<D>) {
 }
 
 fn kill_at_random<D: Dataset>(road: &Road<D>, lives: usize, seed: u64) {
-    let mut random = Random::new(seed);
+    let all = i64::try_from(sendings::<D>(77).concat().len()).unwrap();
+    let (mut random, mut midway) = (Random::new(seed), 0);
     for life in 0..lives {
         let mut running = begin(road, life, "20ms");
         running.wait_for_line("claimed and loaded", LIMIT).unwrap();
-        thread::sleep(Duration::from_millis(random.below(200) as u64));
+        thread::sleep(Duration::from_millis(random.below(60) as u64));
         running.kill().unwrap();
+        midway += usize::from(road.number(READ) < all);
     }
+    assert!(midway > 0, "all was read before anybody died");
     check_the_end(road);
+    saw(format!("{midway} of {lives} killed before all was read"));
 }
 
 pub(crate) fn killed_at_random_moments<D: Dataset>() {

@@ -186,7 +186,7 @@ pub(crate) fn serialization_failures_and_deadlocks_are_tried_again<D: Dataset>()
     fails_and_is_tried_again::<D>(&["40001", "40P01"]);
 }
 
-pub(crate) fn a_full_disk_is_named_and_waited_for<D: Dataset>() {
+pub(crate) fn a_full_disk_is_waited_for<D: Dataset>() {
     fails_and_is_tried_again::<D>(&["53100"]);
 }
 

@@ -79,7 +79,7 @@ pub(crate) fn ties_are_broken_the_same_way_every_time() {
     assert_eq!(model(&lines), (None, 64));
 }
 
-pub(crate) fn an_extreme_outlier_is_a_cluster_of_its_own() {
+pub(crate) fn an_extreme_outlier_harms_nothing() {
     let mut lines = varied(40);
     lines.extend(country(40, 9e14, 9e9, 9e9));
     assert_eq!(model(&lines), (None, 41));

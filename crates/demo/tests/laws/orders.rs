@@ -105,7 +105,7 @@ pub(crate) fn every_way_leads_to_the_same_tables<D: Dataset>() {
     let ways = [
         way(1, 1, Keys::Ours, 10),
         way(3, 3, Keys::Ours, 21),
-        way(12, 2, Keys::Others, 30),
+        way(12, 3, Keys::Others, 30),
         way(3, 1, Keys::None, 41),
         way(12, 1, Keys::None, 50),
     ];
@@ -116,7 +116,8 @@ pub(crate) fn every_way_leads_to_the_same_tables_on_a_real_kafka<D: Dataset>() {
     let Some(brokers) = kafka::real::<D>("every way leads to the same tables") else { return };
     let ways = [
         way(1, 2, Keys::Ours, 11),
-        way(3, 2, Keys::Others, 20),
+        way(3, 3, Keys::Others, 20),
+        way(3, 1, Keys::Others, 22),
         way(12, 3, Keys::Ours, 31),
         way(12, 1, Keys::None, 41),
     ];

@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use socket2::{SockFilter, SockRef};
+
 /// How often a thread that has nothing to do looks at what it should be doing.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -19,7 +21,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 pub(crate) enum Weather {
     /// Everything arrives.
     Fair,
-    /// Everything arrives later by this time, in both directions.
+    /// Every piece that arrives, of up to 64 KiB, is held back for this time, in both directions.
     Slow(Duration),
     /// Connections stay open, new ones too, and nothing arrives.
     Silent,
@@ -33,6 +35,8 @@ struct Shared {
     weather: Mutex<Weather>,
     /// Connections of an older generation are cut.
     generation: AtomicU64,
+    /// Connections of a generation before this one are not cut but lost.
+    lost: AtomicU64,
     /// How many answers to COMMIT are still to be lost.
     deaf: AtomicU32,
     ended: AtomicBool,
@@ -65,6 +69,7 @@ impl Proxy {
             to,
             weather: Mutex::new(Weather::Fair),
             generation: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
             deaf: AtomicU32::new(0),
             ended: AtomicBool::new(false),
         });
@@ -89,6 +94,14 @@ impl Proxy {
     /// Cuts every connection there is.
     pub(crate) fn cut(&self) {
         self.shared.generation.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Loses every connection there is, as when a cable is pulled: neither end hears anything more, nor that it is over.
+    pub(crate) fn lose(&self) {
+        let next = self.shared.generation.load(Ordering::SeqCst) + 1;
+        // First, or those who carry bytes would take it for a cut.
+        self.shared.lost.store(next, Ordering::SeqCst);
+        self.shared.generation.store(next, Ordering::SeqCst);
     }
 
     /// Loses the server's answers to so many COMMITs: each connection is cut when the server has answered.
@@ -163,7 +176,7 @@ fn note_commit(bytes: &[u8], shared: &Shared, deaf: &AtomicBool) -> bool {
 /// Carries bytes one way, until one side ends, the connection is cut, or `pass` refuses what came.
 fn pump(mut from: &TcpStream, mut to: &TcpStream, (shared, generation): (&Shared, u64), pass: impl Fn(&[u8]) -> bool) {
     let mut buffer = vec![0; 64 * 1024];
-    while generation == shared.generation.load(Ordering::SeqCst) {
+    while generation == shared.generation.load(Ordering::SeqCst) && shared.weather() != Weather::Refused {
         if shared.weather() == Weather::Silent {
             thread::sleep(LOOK_EVERY);
             continue;
@@ -179,6 +192,13 @@ fn pump(mut from: &TcpStream, mut to: &TcpStream, (shared, generation): (&Shared
         }
         if !pass(bytes) || to.write_all(bytes).is_err() {
             break;
+        }
+    }
+    if generation < shared.lost.load(Ordering::SeqCst) {
+        // A filter that takes no byte: the kernel drops what comes, and acknowledges nothing.
+        SockRef::from(from).attach_filter(&[SockFilter::new(0x06, 0, 0, 0)]).unwrap();
+        while !shared.ended.load(Ordering::SeqCst) {
+            thread::sleep(LOOK_EVERY);
         }
     }
     // Either may be closed already.

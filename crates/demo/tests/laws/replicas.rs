@@ -43,7 +43,13 @@ pub(crate) fn a_stop_in_mid_run_saves_what_is_in_hand<D: Dataset>() {
     let producer = road.producer(&lines, &["--rate", "150"]).start().unwrap();
     let consumer = road.follow(&[]);
     road.wait_for("SELECT count(*) FROM ingest_accounting", 2);
-    let ended = consumer.stop(STOP).unwrap().expect_code(0).unwrap();
+    // Its transaction waits for us, so that a batch is in hand.
+    road.while_locked(&lock("ingest_accounting"), || {
+        road.wait_for(BLOCKED, 1);
+        consumer.signal("TERM").unwrap();
+        thread::sleep(Duration::from_secs(1));
+    });
+    let ended = consumer.wait(STOP).unwrap().expect_code(0).unwrap();
     assert!(ended.said("stopped"), "{ended}");
     let saved = road.number("SELECT sum(next_offset)::bigint FROM stream_offsets");
     assert_eq!(saved, road.number(READ));
@@ -113,7 +119,7 @@ pub(crate) fn stopped_in_mid_rebalance<D: Dataset>() {
     for life in 0..4 {
         // One that is stopped while it joins, before or after it got its partitions.
         let mut other = road.follow(&["--batch-size", "7"]);
-        other.wait_for_line("consumer", LIMIT).unwrap();
+        other.wait_for_line("consumer starts", LIMIT).unwrap();
         thread::sleep(Duration::from_millis(400 * life));
         let began = Instant::now();
         other.stop(STOP).unwrap().expect_code(0).unwrap();

@@ -236,7 +236,8 @@ impl<D: Dataset> Road<D> {
 
     /// The same for a number that a program is to bring about; what it has said last is told when it does not.
     pub(crate) fn wait_for_or_say(&self, sql: &str, least: i64, running: &Running) {
-        let deadline = Instant::now() + LIMIT;
+        // A lost connection is missed after a minute, and what waited behind it comes then.
+        let deadline = Instant::now() + 2 * LIMIT;
         while self.number(sql) < least {
             let said = running.stderr();
             let last = said[said.len().saturating_sub(30)..].join("\n");

@@ -10,7 +10,7 @@ use crate::{
     servers,
 };
 
-fn refused<D: Dataset>(change: &str, password: &str) {
+fn refused<D: Dataset>(change: Option<&str>, password: &str) {
     let postgres = servers::strict_postgres();
     let road = Road::<D>::at(crate::embedded(), postgres.url(), 1);
     road.produce(&D::world(1));
@@ -20,7 +20,7 @@ fn refused<D: Dataset>(change: &str, password: &str) {
     };
     let url = road.writer_url_at(road.postgres_address());
     consume(url.clone()).expect_code(0).unwrap();
-    road.execute(change);
+    change.into_iter().for_each(|change| road.execute(change));
     let ended = consume(road.writer_url_with(password)).expect_code(64).unwrap();
     assert!(ended.said("password authentication failed"), "{ended}");
     let last = ended.stderr.last().unwrap();
@@ -29,9 +29,9 @@ fn refused<D: Dataset>(change: &str, password: &str) {
 }
 
 pub(crate) fn a_wrong_password_is_a_setting_to_mend<D: Dataset>() {
-    refused::<D>("SELECT 1", "another-than-it-was");
+    refused::<D>(None, "another-than-it-was");
 }
 
 pub(crate) fn a_password_that_has_expired_is_a_setting_to_mend<D: Dataset>() {
-    refused::<D>("ALTER ROLE laws_writer VALID UNTIL '2001-01-01'", crate::road::PASSWORD);
+    refused::<D>(Some("ALTER ROLE laws_writer VALID UNTIL '2001-01-01'"), crate::road::PASSWORD);
 }

@@ -1,14 +1,19 @@
 //! A consumer that was asleep while another took over finds out, and does no harm.
 
-use std::time::Duration;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use demo::process::Running;
 
 use crate::{
+    databases::BLOCKED,
     datasets::Dataset,
     kafka::{self, Brokers},
     orders::{reference, sendings},
-    road::{LIMIT, PUBLISHED, READ, Road},
+    report::saw,
+    road::{LIMIT, PUBLISHED, READ, Road, lock},
 };
 
 /// What a sleeper does when it is put to sleep.
@@ -20,24 +25,38 @@ enum Asleep {
     Busy,
 }
 
+/// A consumer that was put to sleep.
+fn put_to_sleep<D: Dataset>(road: &Road<D>, asleep: Asleep, records: i64) -> Running {
+    let follow = || road.follow(&["--batch-size", "5"]);
+    match asleep {
+        Asleep::Idle => {
+            let sleeper = follow();
+            road.wait_for(PUBLISHED, records);
+            sleeper.signal("STOP").unwrap();
+            sleeper
+        }
+        // Its transaction waits for us, so that it has a batch in hand.
+        Asleep::Busy => road.while_locked(&lock("ingest_accounting"), || {
+            let sleeper = follow();
+            road.wait_for(BLOCKED, 1);
+            sleeper.signal("STOP").unwrap();
+            sleeper
+        }),
+    }
+}
+
 fn wakes<D: Dataset>(brokers: Brokers, asleep: Asleep) {
     let road = Road::<D>::on(brokers, 2);
     let sendings = sendings::<D>(78);
     sendings[..2].iter().for_each(|lines| drop(road.produce(lines)));
-    let mut sleeper = road.follow(&["--batch-size", "5"]);
-    // A batch or a publication may be under way when it falls asleep, or nothing at all.
-    match asleep {
-        Asleep::Idle => road.wait_for(PUBLISHED, records(&sendings[..2])),
-        Asleep::Busy => road.wait_for("SELECT count(*) FROM ingest_accounting", 1),
-    }
-    sleeper.signal("STOP").unwrap();
+    let sleeper = put_to_sleep(&road, asleep, records(&sendings[..2]));
     let mut heir = road.follow(&[]);
     // Its session with Kafka ends after 10 s, that with Postgres, if it sleeps in a transaction, after 15 s.
     heir.wait_for_line("claimed and loaded partitions=2", Duration::from_secs(60)).unwrap();
     sendings[2..].iter().for_each(|lines| drop(road.produce(lines)));
     road.wait_for(READ, records(&sendings));
     sleeper.signal("CONT").unwrap();
-    wait_until_it_knows(&mut sleeper);
+    wait_until_it_knows(&sleeper, asleep);
     for running in [sleeper, heir] {
         running.stop(Duration::from_secs(20)).unwrap().expect_code(0).unwrap();
     }
@@ -50,13 +69,20 @@ fn records<L>(sendings: &[Vec<L>]) -> i64 {
     i64::try_from(sendings.iter().map(Vec::len).sum::<usize>()).unwrap()
 }
 
-/// It says that it was fenced, or the group tells it that its partitions are gone.
-fn wait_until_it_knows(sleeper: &mut Running) {
-    let deadline = std::time::Instant::now() + LIMIT;
-    let knows = |line: &String| line.contains("fenced: another consumer") || line.contains("revoked");
-    while !sleeper.stderr().iter().any(knows) {
-        assert!(std::time::Instant::now() < deadline, "{:?}", sleeper.stderr());
-        std::thread::sleep(Duration::from_millis(50));
+/// Whoever has a batch in hand is fenced, and says so; to whoever has none, the group says that its partitions are gone.
+fn wait_until_it_knows(sleeper: &Running, asleep: Asleep) {
+    let knows: &[&str] = match asleep {
+        Asleep::Idle => &["fenced: another consumer", "revoked"],
+        Asleep::Busy => &["fenced: another consumer"],
+    };
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let said = sleeper.stderr();
+        if let Some(word) = knows.iter().find(|word| said.iter().any(|line| line.contains(**word))) {
+            return saw(format!("it woke and said: {word}"));
+        }
+        assert!(Instant::now() < deadline, "{said:?}");
+        thread::sleep(Duration::from_millis(50));
     }
 }
 

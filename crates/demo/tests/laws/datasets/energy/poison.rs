@@ -31,6 +31,7 @@ fn values() -> Vec<(Vec<u8>, Expected)> {
         (at("6/6/2009 06:06:00"), Some("Datetime is not `yyyy-MM-dd HH:mm:ss`")),
         (at("2009-06-06T06:06:00"), Some("Datetime is not `yyyy-MM-dd HH:mm:ss`")),
         (at("2009-06-06 06:06:00Z"), Some("Datetime is not `yyyy-MM-dd HH:mm:ss`")),
+        (at("99999-06-06 06:06:00"), Some("Datetime is not `yyyy-MM-dd HH:mm:ss`")),
         (at("2009-02-29 06:06:00"), Some("Datetime is a day the calendar does not have")),
         (at("0000-06-06 06:06:00"), Some("Datetime is a day the calendar does not have")),
         (at("2009-06-06 24:00:00"), Some("Datetime is a time the clock does not have")),
