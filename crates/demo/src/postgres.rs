@@ -25,6 +25,14 @@ impl Postgres {
         Server::start("postgres", folder, env).map(Self)
     }
 
+    /// The URL of the server that runs in `folder`, if one does; starts none, and takes none over.
+    ///
+    /// # Errors
+    /// When the script cannot be run.
+    pub fn running(folder: &Path) -> anyhow::Result<Option<String>> {
+        Server::running("postgres", folder)
+    }
+
     /// The superuser's URL, password included: `postgres://postgres:…@127.0.0.1:PORT/postgres`.
     pub fn url(&self) -> &str {
         self.0.address()

@@ -53,6 +53,20 @@ impl Server {
         Ok(server)
     }
 
+    /// The address of the server that runs in `folder`, if one does; starts none.
+    ///
+    /// # Errors
+    /// When the script cannot be run.
+    pub(crate) fn running(script: &'static str, folder: &Path) -> anyhow::Result<Option<String>> {
+        // The script would make the folder.
+        if !folder.exists() {
+            return Ok(None);
+        }
+        let asked = Self { script, folder: folder.to_path_buf(), address: String::new(), env: Vec::new(), stop: false };
+        let output = asked.command("url").output().with_context(|| format!("scripts/{script} cannot be run"))?;
+        Ok(output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned()))
+    }
+
     pub(crate) fn address(&self) -> &str {
         &self.address
     }

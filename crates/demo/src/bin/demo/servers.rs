@@ -1,12 +1,8 @@
 //! The PostgreSQL and the Kafka of a demonstration: those that were named, or private ones.
 
-use std::{
-    net::TcpStream,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use demo::{
     broker::EmbeddedBroker,
     kafka::Kafka,
@@ -99,24 +95,12 @@ async fn private_postgres(input: &Input) -> anyhow::Result<(Host<Database>, Stri
 
 /// The server in `folder`, and its URL. One that runs there already is not taken over: it would be wiped in the end.
 fn start_or_find(folder: &Path) -> anyhow::Result<(Database, String)> {
-    if let Some(url) = running(folder)? {
+    if let Some(url) = Postgres::running(folder)? {
         return Ok((Database::Found, url));
     }
     let postgres = Postgres::start(folder)?;
     let url = postgres.url().to_owned();
     Ok((Database::Started(postgres), url))
-}
-
-/// The URL of the server that runs in `folder`, if one does.
-fn running(folder: &Path) -> anyhow::Result<Option<String>> {
-    // The script keeps the port of the last time there, whether or not the server still runs.
-    let port = std::fs::read_to_string(folder.join("port")).ok().and_then(|port| port.trim().parse::<u16>().ok());
-    let Some(port) = port.filter(|port| TcpStream::connect(("127.0.0.1", *port)).is_ok()) else { return Ok(None) };
-    let up = Command::new(repository().join("scripts/postgres")).arg("up").arg(folder).stdin(Stdio::null()).output()?;
-    ensure!(up.status.success(), "{}", String::from_utf8_lossy(&up.stderr).trim());
-    let url = String::from_utf8(up.stdout)?.trim().to_owned();
-    // Where somebody else has the port by now, the script has started ours on another one.
-    Ok(url.contains(&format!(":{port}/")).then_some(url))
 }
 
 async fn private_kafka(input: &Input) -> anyhow::Result<(Host<Broker>, String)> {
@@ -204,15 +188,15 @@ mod tests {
     #[test]
     fn a_server_that_runs_already_is_found_and_left_running() {
         let folder = std::env::temp_dir().join(format!("found-{}", std::process::id()));
-        assert_eq!(running(&folder).unwrap(), None);
+        assert_eq!(Postgres::running(&folder).unwrap(), None);
         let kept = Postgres::start(&folder).unwrap();
         let (found, url) = start_or_find(&folder).unwrap();
         assert!(matches!(found, Database::Found));
         assert_eq!(url, kept.url());
         drop(found);
-        assert_eq!(running(&folder).unwrap().as_deref(), Some(kept.url()));
+        assert_eq!(Postgres::running(&folder).unwrap().as_deref(), Some(kept.url()));
         drop(kept);
-        assert_eq!(running(&folder).unwrap(), None);
+        assert_eq!(Postgres::running(&folder).unwrap(), None);
         assert!(!folder.exists());
     }
 }
