@@ -121,6 +121,12 @@ impl Running {
         self.child.id()
     }
 
+    /// Its own memory, KiB, by a line of Linux's `/proc/PID/status`: `VmRSS` is what it has now, `VmHWM` the most it had;
+    /// unlike `maxrss` that holds nothing of the process that started it. `None` once it has ended.
+    pub fn memory_kib(&self, line: &str) -> Option<f64> {
+        memory_kib(&std::fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?, line)
+    }
+
     /// What it has said on stderr so far, line by line.
     pub fn stderr(&self) -> Vec<String> {
         self.stderr.so_far()
@@ -252,6 +258,11 @@ impl fmt::Display for Ended {
     }
 }
 
+fn memory_kib(status: &str, line: &str) -> Option<f64> {
+    let value = status.lines().find_map(|said| said.strip_prefix(line)?.strip_prefix(':'))?;
+    value.trim().strip_suffix(" kB")?.parse().ok()
+}
+
 /// The last `count` lines as one text.
 fn last(lines: &[String], count: usize) -> String {
     lines[lines.len().saturating_sub(count)..].join("\n")
@@ -357,6 +368,14 @@ mod tests {
         command.args(["-c", "echo $WORD"]).env("WORD", "plugh");
         let program = Program { name: "sh".to_owned(), command, secrets: Vec::new() };
         assert_eq!(program.under("env", &["-u", "HOME"]).run(LIMIT).unwrap().stdout, ["plugh"]);
+    }
+
+    #[test]
+    fn proc_is_read() {
+        let status = "Name:\tx\nVmPeak:\t  9000 kB\nVmHWM:\t    1234 kB\nVmRSS:\t 1000 kB\n";
+        assert_eq!(memory_kib(status, "VmHWM"), Some(1234.0));
+        assert_eq!(memory_kib(status, "VmRSS"), Some(1000.0));
+        assert_eq!(memory_kib("Name:\tx\nState:\tZ (zombie)\n", "VmHWM"), None);
     }
 
     #[test]

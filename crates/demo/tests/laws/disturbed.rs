@@ -34,6 +34,11 @@ pub(crate) fn run<D: Dataset>(road: &Road<D>, consumer: Program, disturb: impl F
 /// Asserts that everything is there once, whoever reads what is left.
 pub(crate) fn check_the_end<D: Dataset>(road: &Road<D>) {
     road.consume(1);
+    check_undisturbed(road);
+}
+
+/// Asserts that everything is there once, all of it having been read.
+pub(crate) fn check_undisturbed<D: Dataset>(road: &Road<D>) {
     road.check_changelog();
     assert_eq!(road.hash(), reference::<D>());
     saw(format!("{} records once, changelog and hash as undisturbed", road.number(READ)));

@@ -227,21 +227,26 @@ impl<D: Dataset> Road<D> {
 
     /// Waits until a query's number is at least `least`.
     pub(crate) fn wait_for(&self, sql: &str, least: i64) {
-        let deadline = Instant::now() + LIMIT;
-        while self.number(sql) < least {
-            assert!(Instant::now() < deadline, "{sql} stays below {least}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        self.wait_within(LIMIT, (sql, least), String::new);
     }
 
     /// The same for a number that a program is to bring about; what it has said last is told when it does not.
     pub(crate) fn wait_for_or_say(&self, sql: &str, least: i64, running: &Running) {
         // A lost connection is missed after a minute, and what waited behind it comes then.
-        let deadline = Instant::now() + 2 * LIMIT;
-        while self.number(sql) < least {
+        self.wait_within(2 * LIMIT, (sql, least), || {
             let said = running.stderr();
-            let last = said[said.len().saturating_sub(30)..].join("\n");
-            assert!(Instant::now() < deadline, "{sql} stays at {} below {least}; it said\n{last}", self.number(sql));
+            format!("; it said\n{}", said[said.len().saturating_sub(30)..].join("\n"))
+        });
+    }
+
+    fn wait_within(&self, limit: Duration, (sql, least): (&str, i64), more: impl Fn() -> String) {
+        let deadline = Instant::now() + limit;
+        loop {
+            let number = self.number(sql);
+            if number >= least {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{sql} stays at {number} below {least}{}", more());
             std::thread::sleep(Duration::from_millis(20));
         }
     }

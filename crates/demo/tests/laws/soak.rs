@@ -25,7 +25,7 @@ const RATE: &str = "200";
 /// Time between the end of a fault and the next one.
 const PAUSE_MS: usize = 8_000;
 /// How much more memory a consumer may use in the last third of the time than in the first, MiB: what an allocator keeps.
-const GROWTH_MIB: u64 = 8;
+const GROWTH_MIB: f64 = 8.0;
 
 /// What can befall the road.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,7 +81,7 @@ struct Soak<D: Dataset> {
     random: Random,
     befell: BTreeMap<Fault, u32>,
     /// The memory of the eldest consumer, MiB, and when it was looked at.
-    memory: Vec<(Duration, u64)>,
+    memory: Vec<(Duration, f64)>,
     began: Instant,
 }
 
@@ -149,7 +149,7 @@ impl<D: Dataset> Soak<D> {
                 panic!("nobody asked it to end: {ended}");
             }
         }
-        let memory = resident_mib(&self.consumers[0]).expect("it lives");
+        let memory = self.consumers[0].memory_kib("VmRSS").expect("it lives") / 1024.0;
         self.memory.push((self.began.elapsed(), memory));
     }
 
@@ -225,17 +225,10 @@ impl<D: Dataset> Soak<D> {
         let time = self.began.elapsed();
         let most = |from: Duration, to: Duration| {
             let within = self.memory.iter().filter(|(at, _)| (from..to).contains(at)).map(|(_, mib)| *mib);
-            within.max().expect("memory was looked at ten times a second")
+            within.max_by(f64::total_cmp).expect("memory was looked at ten times a second")
         };
         let (first, last) = (most(Duration::ZERO, time / 3), most(2 * time / 3, time));
-        saw(format!("the eldest consumer had {first} MiB in the first third and {last} in the last"));
+        saw(format!("the eldest consumer had {first:.0} MiB in the first third and {last:.0} in the last"));
         assert!(last <= first + GROWTH_MIB, "memory grew from {first} to {last} MiB");
     }
-}
-
-/// The memory a program uses now, MiB.
-fn resident_mib(running: &Running) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", running.id())).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(line.split_whitespace().next()?.parse::<u64>().ok()? / 1024)
 }

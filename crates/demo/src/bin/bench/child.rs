@@ -64,7 +64,7 @@ pub(crate) async fn run(program: Program, log: &Path) -> anyhow::Result<Cost> {
     let (mut ready, mut peak_kib) = (None, 0.0_f64);
     let ended = loop {
         // A program that has ended has no peak any more; what was seen last stands.
-        peak_kib = peak_kib.max(resident_peak_kib(running.id()).unwrap_or(0.0));
+        peak_kib = peak_kib.max(running.memory_kib("VmHWM").unwrap_or(0.0));
         if ready.is_none() && running.stderr().iter().any(|line| line.contains(READY)) {
             ready = Some(began.elapsed());
         }
@@ -92,16 +92,6 @@ pub(crate) fn keep_log(path: &Path, ended: &Ended) -> anyhow::Result<()> {
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The high-water mark of a process's own memory, KiB. Unlike `maxrss` it holds nothing of the process that started it.
-pub(crate) fn resident_peak_kib(id: u32) -> Option<f64> {
-    peak_of(&std::fs::read_to_string(format!("/proc/{id}/status")).ok()?)
-}
-
-fn peak_of(status: &str) -> Option<f64> {
-    let value = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    value.trim().strip_suffix(" kB")?.parse().ok()
-}
-
 /// Processor seconds, user and system, of all children that have ended so far.
 fn children_cpu_s() -> anyhow::Result<(f64, f64)> {
     let stat = std::fs::read_to_string("/proc/self/stat").context("the bench needs Linux's /proc")?;
@@ -122,9 +112,6 @@ mod tests {
 
     #[test]
     fn proc_is_read() {
-        let status = "Name:\tx\nVmPeak:\t  9000 kB\nVmHWM:\t    1234 kB\nVmRSS:\t 1000 kB\n";
-        assert_eq!(peak_of(status), Some(1234.0));
-        assert_eq!(peak_of("Name:\tx\nState:\tZ (zombie)\n"), None);
         let stat = "7 (a b) c) S 1 2 3 4 5 6 7 8 9 10 11 12 350 25 20 0";
         assert_eq!(cpu_of(stat), Some((3.5, 0.25)));
     }

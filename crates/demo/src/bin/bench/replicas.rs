@@ -101,7 +101,7 @@ async fn turn(place: Place<'_>, (replicas, file): (u32, &File)) -> anyhow::Resul
         tokio::time::sleep(LOOK_EVERY).await;
     }
     let (took, ticks) = (began.elapsed(), Ticks::now()?.since(before));
-    let peaks = running.iter().map(|consumer| child::resident_peak_kib(consumer.id()).unwrap_or(f64::NAN));
+    let peaks = running.iter().map(|consumer| consumer.memory_kib("VmHWM").unwrap_or(f64::NAN));
     let peak_mib = peaks.sum::<f64>() / 1024.0;
     let read = i64::from(place.read().await?);
     ensure!(read == i64::from(records), "{records} records were sent, and {replicas} consumers read {read}");
