@@ -10,6 +10,7 @@ pub mod csv_records;
 pub mod database;
 mod deliveries;
 pub mod error;
+mod facts;
 pub mod group;
 pub mod intake;
 pub mod json;

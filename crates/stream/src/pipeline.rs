@@ -88,7 +88,7 @@ pub trait Pipeline: Send + Sync + 'static {
     type Group: Copy + Eq + Hash + Ord + Send + Sync + fmt::Display + fmt::Debug + 'static;
     /// What is kept of a record.
     type Fact: Fact;
-    /// What facts share, so that each of them stays small: names, for instance.
+    /// What the facts of a group share, so that each of them stays small: names, for instance.
     type Symbols: Default + Send + 'static;
     /// A group's row in the state table.
     type Row: Send + Sync + 'static;
@@ -108,14 +108,20 @@ pub trait Pipeline: Send + Sync + 'static {
     /// What is kept of a record.
     fn fact(record: &Self::Record<'_>, symbols: &mut Self::Symbols) -> Self::Fact;
 
-    /// Writes a fact's columns, in the order of [`Changelog::columns`].
+    /// Writes a fact's columns, in the order of [`Changelog::columns`]: first those of its group.
     fn encode(group: &Self::Group, fact: &Self::Fact, symbols: &Self::Symbols, row: &mut CopyRow<'_>);
 
-    /// Reads what [`Pipeline::encode`] wrote.
+    /// Reads the group [`Pipeline::encode`] wrote first.
     ///
     /// # Errors
     /// When a column does not hold what it should.
-    fn decode(row: &mut CopyFields<'_>, symbols: &mut Self::Symbols) -> Result<(Self::Group, Self::Fact), CopyError>;
+    fn decode_group(row: &mut CopyFields<'_>) -> Result<Self::Group, CopyError>;
+
+    /// Reads the fact it wrote after that.
+    ///
+    /// # Errors
+    /// When a column does not hold what it should.
+    fn decode_fact(row: &mut CopyFields<'_>, symbols: &mut Self::Symbols) -> Result<Self::Fact, CopyError>;
 
     /// Computes a group's row from its facts, which come in key order; pure. There are none when all were withdrawn.
     fn aggregate<'a>(

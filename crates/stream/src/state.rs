@@ -7,6 +7,7 @@ use hashbrown::{HashMap, hash_map::Entry};
 use crate::{
     batch::{Changes, Outcome},
     copy::{CopyError, CopyFields},
+    facts::{Facts, Stamped},
     offsets::Stamp,
     pipeline::{Fact, Pipeline},
 };
@@ -24,27 +25,22 @@ pub struct Position {
 
 /// All facts of the partitions a consumer owns. A pure value: nothing here does I/O.
 pub struct State<P: Pipeline> {
-    groups: HashMap<P::Group, Group<P::Fact>, Hasher>,
+    groups: HashMap<P::Group, Group<P>, Hasher>,
     /// The partition each route lives in.
     homes: HashMap<String, u16, Hasher>,
-    symbols: P::Symbols,
     /// The groups to publish: each once, while its `changed` is set.
     changed: Vec<P::Group>,
     facts: usize,
 }
 
-struct Group<F> {
+struct Group<P: Pipeline> {
     home: u16,
     /// Whether records came from more than one partition: then stamps decide, and are stored.
     spread: bool,
     changed: bool,
-    /// In key order, what withdraws a fact included.
-    facts: Vec<Stamped<F>>,
-}
-
-struct Stamped<F> {
-    fact: F,
-    stamp: Stamp,
+    /// What withdraws a fact included.
+    facts: Facts<P::Fact>,
+    symbols: P::Symbols,
 }
 
 /// What a record did to its group.
@@ -56,13 +52,7 @@ struct Told {
 
 impl<P: Pipeline> Default for State<P> {
     fn default() -> Self {
-        Self {
-            groups: HashMap::default(),
-            homes: HashMap::default(),
-            symbols: P::Symbols::default(),
-            changed: Vec::new(),
-            facts: 0,
-        }
+        Self { groups: HashMap::default(), homes: HashMap::default(), changed: Vec::new(), facts: 0 }
     }
 }
 
@@ -70,7 +60,6 @@ impl<P: Pipeline> State<P> {
     /// Folds a record in, and notes in `changes` what has to be stored.
     pub fn fold(&mut self, record: &P::Record<'_>, at: Position, changes: &mut Changes) -> Outcome {
         let group = P::group(record);
-        let fact = P::fact(record, &mut self.symbols);
         let entry = match self.groups.entry(group) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
@@ -78,6 +67,7 @@ impl<P: Pipeline> State<P> {
                 entry.insert(Group::new(home))
             }
         };
+        let fact = P::fact(record, &mut entry.symbols);
         let told = entry.tell(&fact, at.stamp);
         self.facts += usize::from(told.outcome == Outcome::New);
         self.facts -= usize::from(told.outcome == Outcome::Corrected && fact.is_withdrawal());
@@ -87,7 +77,7 @@ impl<P: Pipeline> State<P> {
         }
         if told.stored {
             let mut row = changes.row(entry.home, at);
-            P::encode(&group, &fact, &self.symbols, &mut row);
+            P::encode(&group, &fact, &entry.symbols, &mut row);
         }
         told.outcome
     }
@@ -106,7 +96,7 @@ impl<P: Pipeline> State<P> {
         let home = short(row.i32()?, &row)?;
         let timestamp_ms = row.i64()?;
         let stamp = Stamp::new(timestamp_ms, short(row.i32()?, &row)?);
-        let (group, fact) = P::decode(&mut row, &mut self.symbols)?;
+        let group = P::decode_group(&mut row)?;
         let entry = match self.groups.entry(group) {
             Entry::Occupied(entry) => entry.into_mut(),
             // A route that was moved away has left older rows behind.
@@ -114,6 +104,7 @@ impl<P: Pipeline> State<P> {
             Entry::Vacant(entry) => entry.insert(Group::new(home)),
         };
         if entry.home == home {
+            let fact = P::decode_fact(&mut row, &mut entry.symbols)?;
             let known = ids.0.entry(group).or_default();
             let (told_before, tells_now) = entry.load(fact, stamp, (id, known));
             self.facts += usize::from(tells_now);
@@ -152,14 +143,14 @@ impl<P: Pipeline> State<P> {
         let mut row_of = |key: &P::Group| {
             let group = self.groups.get_mut(key)?;
             group.changed = false;
-            Some(pipeline.aggregate(key, group.facts(), &self.symbols))
+            Some(pipeline.aggregate(key, group.facts(), &group.symbols))
         };
         changed.iter().filter_map(&mut row_of).collect()
     }
 
     /// Lists the groups whose newest record came from another partition than they live in, with that partition.
     pub fn strays(&self) -> Vec<(P::Group, u16)> {
-        let newest = |group: &Group<P::Fact>| group.facts.iter().map(|stamped| stamped.stamp).max();
+        let newest = |group: &Group<P>| group.facts.iter().map(|stamped| stamped.stamp).max();
         let strays = self.groups.iter().filter_map(|(key, group)| Some((*key, group.home, newest(group)?.partition())));
         let mut strays: Vec<_> = strays.filter(|(_, home, now)| home != now).map(|(key, _, now)| (key, now)).collect();
         strays.sort_unstable();
@@ -171,9 +162,9 @@ impl<P: Pipeline> State<P> {
         let Some(entry) = self.groups.get_mut(group) else { return };
         entry.home = home;
         self.homes.insert(P::route(group), home);
-        for Stamped { fact, stamp } in &entry.facts {
+        for Stamped { fact, stamp } in entry.facts.iter() {
             let mut row = changes.row(home, Position { stamp: *stamp, offset: NO_OFFSET });
-            P::encode(group, fact, &self.symbols, &mut row);
+            P::encode(group, fact, &entry.symbols, &mut row);
         }
     }
 
@@ -221,37 +212,21 @@ fn find_home<S: BuildHasher>(
     })
 }
 
-impl<F: Fact> Group<F> {
+impl<P: Pipeline> Group<P> {
     fn new(home: u16) -> Self {
-        Self { home, spread: false, changed: false, facts: Vec::new() }
-    }
-
-    /// Where a key is, or where it belongs. Most input comes in key order.
-    fn find(&self, key: F::Key) -> Result<usize, usize> {
-        match self.facts.last() {
-            Some(last) if last.fact.key() >= key => self.facts.binary_search_by_key(&key, |known| known.fact.key()),
-            _ => Err(self.facts.len()),
-        }
-    }
-
-    fn insert(&mut self, at: usize, stamped: Stamped<F>) {
-        if self.facts.len() == self.facts.capacity() {
-            // Doubling would leave half of the memory empty in the worst case.
-            self.facts.reserve_exact((self.facts.len() / 4).max(4));
-        }
-        self.facts.insert(at, stamped);
+        Self { home, spread: false, changed: false, facts: Facts::default(), symbols: P::Symbols::default() }
     }
 
     /// What is known, in key order.
-    fn facts(&self) -> impl Iterator<Item = &F> {
-        self.facts.iter().map(|stamped| &stamped.fact).filter(|fact| !fact.is_withdrawal())
+    fn facts(&self) -> impl Iterator<Item = &P::Fact> {
+        self.facts.iter().map(|known| &known.fact).filter(|fact| !fact.is_withdrawal())
     }
 
-    fn tell(&mut self, fact: &F, stamp: Stamp) -> Told {
+    fn tell(&mut self, fact: &P::Fact, stamp: Stamp) -> Told {
         self.spread |= stamp.partition() != self.home;
-        let (outcome, first) = match self.find(fact.key()) {
-            Ok(at) => {
-                let known = &mut self.facts[at];
+        let (outcome, first) = match self.facts.find(fact.key()) {
+            Ok(place) => {
+                let known = self.facts.at(place);
                 let outcome = known.told_by(fact, stamp);
                 if stamp < known.stamp {
                     return Told { outcome, stored: false };
@@ -259,8 +234,8 @@ impl<F: Fact> Group<F> {
                 *known = Stamped { fact: fact.clone(), stamp };
                 (outcome, false)
             }
-            Err(at) => {
-                self.insert(at, Stamped { fact: fact.clone(), stamp });
+            Err(rank) => {
+                self.facts.insert(rank, Stamped { fact: fact.clone(), stamp });
                 (if fact.is_withdrawal() { Outcome::Filtered } else { Outcome::New }, true)
             }
         };
@@ -271,22 +246,23 @@ impl<F: Fact> Group<F> {
     }
 
     /// Takes back a stored fact; whether anything was known under its key before, and whether it is now.
-    fn load(&mut self, fact: F, stamp: Stamp, (id, ids): (i64, &mut Vec<i64>)) -> (bool, bool) {
+    fn load(&mut self, fact: P::Fact, stamp: Stamp, (id, ids): (i64, &mut Vec<i64>)) -> (bool, bool) {
         self.spread |= stamp.partition() != self.home;
         let tells = !fact.is_withdrawal();
-        match self.find(fact.key()) {
-            Ok(at) => {
-                let told = !self.facts[at].fact.is_withdrawal();
-                if id < ids[at] {
+        match self.facts.find(fact.key()) {
+            Ok(place) => {
+                let known = self.facts.at(place);
+                let told = !known.fact.is_withdrawal();
+                if id < ids[place] {
                     return (told, told);
                 }
-                ids[at] = id;
-                self.facts[at] = Stamped { fact, stamp };
+                ids[place] = id;
+                *known = Stamped { fact, stamp };
                 (told, tells)
             }
-            Err(at) => {
-                ids.insert(at, id);
-                self.insert(at, Stamped { fact, stamp });
+            Err(rank) => {
+                ids.push(id);
+                self.facts.insert(rank, Stamped { fact, stamp });
                 (false, tells)
             }
         }

@@ -1,5 +1,6 @@
 //! What is kept of a record: one fact per country and year.
 
+use indexmap::IndexSet;
 use stream::Fact;
 
 use crate::measure::Measure;
@@ -39,38 +40,35 @@ impl Fact for YearFact {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Name(u32);
 
-/// Every country name seen, each kept once.
+/// Every name a country was seen with, each kept once.
+///
+/// Most countries have one: it is beside what else is known of the country, so that reading it costs no search.
 #[derive(Debug, Default)]
 pub struct Names {
-    texts: Vec<Box<str>>,
-    numbers: std::collections::HashMap<Box<str>, u32>,
-    /// The last name asked for: a country's rows tend to follow one another.
-    last: usize,
+    first: Option<Box<str>>,
+    /// Behind a pointer, since few have any and every country's place in memory would be larger for it.
+    later: Option<Box<IndexSet<Box<str>>>>,
 }
 
 impl Names {
     /// The name's number; the same text always has the same one.
     pub fn intern(&mut self, text: &str) -> Name {
-        if self.texts.get(self.last).is_none_or(|last| &**last != text) {
-            self.last = match self.numbers.get(text) {
-                Some(&number) => number as usize,
-                None => self.add(text),
-            };
+        let first = self.first.get_or_insert_with(|| text.into());
+        if **first == *text {
+            return Name(0);
         }
-        Name(u32::try_from(self.last).expect("add() refuses more names than that"))
+        let later = self.later.get_or_insert_default();
+        let number = later.get_index_of(text).unwrap_or_else(|| later.insert_full(text.into()).0);
+        Name(u32::try_from(number + 1).expect("four billion names do not fit in memory"))
     }
 
-    /// The text behind a number.
+    /// The text behind a number that [`Names::intern`] gave.
     pub fn text(&self, name: Name) -> &str {
-        &self.texts[name.0 as usize]
-    }
-
-    fn add(&mut self, text: &str) -> usize {
-        let number = self.texts.len();
-        let short = u32::try_from(number).expect("four billion names do not fit in memory");
-        self.texts.push(text.into());
-        self.numbers.insert(text.into(), short);
-        number
+        let text = match name.0 {
+            0 => self.first.as_ref(),
+            number => self.later.as_ref().and_then(|later| later.get_index(number as usize - 1)),
+        };
+        text.expect("a name's number comes from the names of its country")
     }
 }
 
@@ -87,7 +85,8 @@ mod tests {
     fn a_name_keeps_its_number() {
         let mut names = Names::default();
         let (a, b) = (names.intern("Eswatini"), names.intern("Swaziland"));
-        assert_ne!(a, b);
-        assert_eq!((names.intern("Eswatini"), names.text(b)), (a, "Swaziland"));
+        let c = names.intern("Ngwane");
+        assert_eq!((names.intern("Eswatini"), names.intern("Swaziland"), names.intern("Ngwane")), (a, b, c));
+        assert_eq!([names.text(a), names.text(b), names.text(c)], ["Eswatini", "Swaziland", "Ngwane"]);
     }
 }

@@ -65,9 +65,12 @@ impl Pipeline for Energy {
         }
     }
 
-    fn decode(row: &mut CopyFields<'_>, (): &mut ()) -> Result<(Day, MinuteFact), CopyError> {
+    fn decode_group(row: &mut CopyFields<'_>) -> Result<Day, CopyError> {
         let days = row.i32()?;
-        let day = Day::from_days(days).ok_or_else(|| row.impossible("not a day of the years 1 to 9999"))?;
+        Day::from_days(days).ok_or_else(|| row.impossible("not a day of the years 1 to 9999"))
+    }
+
+    fn decode_fact(row: &mut CopyFields<'_>, (): &mut ()) -> Result<MinuteFact, CopyError> {
         let minute = row.i16()?.try_into().map_err(|error| row.impossible(error))?;
         let mut values = [Thousandths::MISSING; 7];
         for value in &mut values {
@@ -75,7 +78,7 @@ impl Pipeline for Energy {
                 *value = Thousandths::from_thousandths(stored).ok_or_else(|| row.impossible("out of range"))?;
             }
         }
-        Ok((day, MinuteFact { values, minute }))
+        Ok(MinuteFact { values, minute })
     }
 
     fn aggregate<'a>(&self, day: &Day, facts: impl Iterator<Item = &'a MinuteFact>, (): &()) -> DayRow {

@@ -108,8 +108,12 @@ impl Pipeline for Tiny {
         row.i64(fact.value);
     }
 
-    fn decode(row: &mut CopyFields<'_>, _symbols: &mut ()) -> Result<(Group, Number), CopyError> {
-        Ok((Group(row.i16()?), Number { key: row.i16()?, value: row.i64()? }))
+    fn decode_group(row: &mut CopyFields<'_>) -> Result<Group, CopyError> {
+        Ok(Group(row.i16()?))
+    }
+
+    fn decode_fact(row: &mut CopyFields<'_>, _symbols: &mut ()) -> Result<Number, CopyError> {
+        Ok(Number { key: row.i16()?, value: row.i64()? })
     }
 
     fn aggregate<'a>(&self, group: &Group, facts: impl Iterator<Item = &'a Number>, _symbols: &()) -> Row {
