@@ -35,7 +35,7 @@ fn off(program: Program, seconds: i64) -> Program {
 }
 
 pub(crate) fn clocks_that_differ_by_days_change_nothing<D: Dataset>() {
-    let road = Road::<D>::embedded(3);
+    let road = Road::<D>::new(3);
     // What is sent later has the earlier time.
     for (lines, seconds) in sendings::<D>(93).iter().zip([DAY, -DAY, 0, -DAY]) {
         off(road.producer(lines, &[]), seconds).run(LIMIT).unwrap().expect_code(0).unwrap();

@@ -51,7 +51,7 @@ fn kill_at_random<D: Dataset>(road: &Road<D>, lives: usize, seed: u64) {
 }
 
 pub(crate) fn killed_at_random_moments<D: Dataset>() {
-    let road = filled::<D>(crate::embedded(), 3);
+    let road = filled::<D>(crate::kafka::any(), 3);
     kill_at_random(&road, 3, 1);
 }
 
@@ -62,7 +62,7 @@ pub(crate) fn killed_at_random_moments_on_a_real_kafka<D: Dataset>() {
 }
 
 pub(crate) fn killed_before_the_commit<D: Dataset>() {
-    let road = filled::<D>(crate::embedded(), 2);
+    let road = filled::<D>(crate::kafka::any(), 2);
     road.while_locked(&lock("ingest_accounting"), || {
         let running = begin(&road, 0, "20ms");
         road.wait_for(BLOCKED, 1);
@@ -73,7 +73,7 @@ pub(crate) fn killed_before_the_commit<D: Dataset>() {
 }
 
 pub(crate) fn killed_after_the_commit_and_before_the_publication<D: Dataset>() {
-    let road = filled::<D>(crate::embedded(), 2);
+    let road = filled::<D>(crate::kafka::any(), 2);
     road.while_locked(&lock(D::GROUPS), || {
         // Publishes when it has caught up, and not before.
         let running = begin(&road, 0, "1h");
@@ -86,7 +86,7 @@ pub(crate) fn killed_after_the_commit_and_before_the_publication<D: Dataset>() {
 }
 
 pub(crate) fn killed_in_mid_publication<D: Dataset>() {
-    let road = filled::<D>(crate::embedded(), 2);
+    let road = filled::<D>(crate::kafka::any(), 2);
     // The groups are written, and what comes after them is not.
     let last = D::DERIVED[0];
     road.while_locked(&lock(last), || {

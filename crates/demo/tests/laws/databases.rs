@@ -24,7 +24,7 @@ fn busy<D: Dataset>(road: &Road<D>) -> Program {
 
 pub(crate) fn postgres_stops_in_mid_transaction<D: Dataset>() {
     let postgres = servers::postgres();
-    let road = Road::<D>::at(crate::embedded(), postgres.url(), 3);
+    let road = Road::<D>::at(crate::kafka::any(), postgres.url(), 3);
     disturbed::run(&road, busy(&road), |consumer| {
         for _ in 0..3 {
             // A transaction that cannot end: the statement waits for us.
@@ -53,7 +53,7 @@ fn terminate(which: &str) -> String {
 }
 
 pub(crate) fn sessions_are_ended_at_random_moments<D: Dataset>() {
-    let road = Road::<D>::embedded(3);
+    let road = Road::<D>::new(3);
     let mut random = Random::new(5);
     disturbed::run(&road, busy(&road), |_| {
         let mut ended = 0;
@@ -67,7 +67,7 @@ pub(crate) fn sessions_are_ended_at_random_moments<D: Dataset>() {
 }
 
 pub(crate) fn sessions_are_ended_in_mid_copy<D: Dataset>() {
-    let road = Road::<D>::embedded(3);
+    let road = Road::<D>::new(3);
     disturbed::run(&road, busy(&road), |_| {
         for _ in 0..3 {
             road.while_locked(&lock(D::CHANGELOG), || {
@@ -91,7 +91,7 @@ const SLOW_COMMIT: &str = "
         DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slow_commit()";
 
 pub(crate) fn sessions_are_ended_at_commit<D: Dataset>() {
-    let road = Road::<D>::embedded(3);
+    let road = Road::<D>::new(3);
     road.execute(SLOW_COMMIT);
     disturbed::run(&road, busy(&road), |_| {
         for _ in 0..3 {
@@ -104,7 +104,7 @@ pub(crate) fn sessions_are_ended_at_commit<D: Dataset>() {
 }
 
 pub(crate) fn the_answer_to_commit_is_lost<D: Dataset>() {
-    let road = Road::<D>::embedded(3);
+    let road = Road::<D>::new(3);
     let proxy = Proxy::to(road.postgres_address());
     let consumer = busy(&road).env("DATABASE_URL", road.writer_url_at(proxy.address()));
     disturbed::run(&road, consumer, |_| {
@@ -120,7 +120,7 @@ pub(crate) fn the_answer_to_commit_is_lost<D: Dataset>() {
 
 /// Postgres refuses connections for a time; the consumer is unready and lives.
 fn refused<D: Dataset>(away: Duration) {
-    let road = Road::<D>::embedded(3);
+    let road = Road::<D>::new(3);
     let proxy = Proxy::to(road.postgres_address());
     let consumer = busy(&road).args(["--listen", "127.0.0.1:0"]).env("LOG_LEVEL", "service=debug,info");
     let consumer = consumer.env("DATABASE_URL", road.writer_url_at(proxy.address()));
@@ -173,7 +173,7 @@ fn failing(tables: &[&str], codes: &[&str]) -> String {
 }
 
 fn fails_and_is_tried_again<D: Dataset>(codes: &[&str]) {
-    let road = Road::<D>::embedded(3);
+    let road = Road::<D>::new(3);
     road.execute(&failing(&["ingest_accounting", D::GROUPS], codes));
     disturbed::run(&road, busy(&road), |consumer| {
         consumer.wait_for_line("injected", LIMIT).unwrap();
@@ -192,7 +192,7 @@ pub(crate) fn a_full_disk_is_waited_for<D: Dataset>() {
 
 /// What somebody else's transaction does not let happen is named when it has lasted.
 fn locked<D: Dataset>(table: &str) {
-    let road = Road::<D>::embedded(3);
+    let road = Road::<D>::new(3);
     disturbed::run(&road, busy(&road), |consumer| {
         let line = road.while_locked(&lock(table), || consumer.wait_for_line("lock timeout", LIMIT).unwrap());
         assert!(line.contains("will be retried"), "{line}");

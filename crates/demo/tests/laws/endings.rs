@@ -6,13 +6,13 @@ use crate::{
 };
 
 pub(crate) fn a_topic_that_stays_missing_is_69<D: Dataset>() {
-    let road = Road::<D>::without_topic(crate::embedded());
+    let road = Road::<D>::without_topic(crate::kafka::any());
     let ended = road.consumer(&["--until-end", "--wait", "3s"]).run(LIMIT).unwrap().expect_code(69).unwrap();
     assert!(ended.said(&format!("topic {} is still missing", road.topic)), "{ended}");
 }
 
 pub(crate) fn an_empty_topic_is_done_at_once<D: Dataset>() {
-    let road = Road::<D>::embedded(3);
+    let road = Road::<D>::new(3);
     road.consume(2);
     road.check_changelog();
     assert_eq!(road.rows(D::GROUPS), 0);

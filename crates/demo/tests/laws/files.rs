@@ -61,7 +61,7 @@ fn dresses<D: Dataset>(file: &str) -> [(&'static str, Vec<u8>); 7] {
 
 pub(crate) fn a_file_in_another_dress_says_the_same<D: Dataset>() {
     let all = sendings::<D>(94).concat();
-    let plain = Road::<D>::embedded(2);
+    let plain = Road::<D>::new(2);
     plain.produce(&all);
     let said = |road: &Road<D>| {
         let record = |held: crate::kafka::Held| (held.partition, held.offset, held.key, held.value);
@@ -69,7 +69,7 @@ pub(crate) fn a_file_in_another_dress_says_the_same<D: Dataset>() {
     };
     let expected = said(&plain);
     for (dress, bytes) in dresses::<D>(&D::file(&all)) {
-        let road = Road::<D>::embedded(2);
+        let road = Road::<D>::new(2);
         road.producer_of(&bytes, "csv", &[]).run(LIMIT).unwrap().expect_code(0).unwrap();
         assert_eq!(said(&road), expected, "{dress}");
         saw(dress);
@@ -78,7 +78,7 @@ pub(crate) fn a_file_in_another_dress_says_the_same<D: Dataset>() {
 }
 
 pub(crate) fn a_file_that_breaks_off_is_65_and_the_whole_one_mends_it<D: Dataset>() {
-    let road = Road::<D>::embedded(2);
+    let road = Road::<D>::new(2);
     let file = D::file(&sendings::<D>(95).concat());
     let packed = gzipped(file.as_bytes());
     let ended = road.producer_of(&packed[..packed.len() / 2], "csv.gz", &[]).run(LIMIT).unwrap();
@@ -92,7 +92,7 @@ pub(crate) fn a_file_that_breaks_off_is_65_and_the_whole_one_mends_it<D: Dataset
 }
 
 pub(crate) fn what_is_no_such_file_is_65_and_named<D: Dataset>() {
-    let road = Road::<D>::embedded(1);
+    let road = Road::<D>::new(1);
     let file = D::file(&D::world(SEED));
     let header = file.lines().next().unwrap();
     let (first, rest) = header.split_once(D::DELIMITER).unwrap();
@@ -134,7 +134,7 @@ fn watched(mut running: Running) -> (demo::process::Ended, f64) {
 }
 
 pub(crate) fn a_line_of_100_mb_costs_itself_alone_and_no_memory<D: Dataset>() {
-    let road = Road::<D>::embedded(2);
+    let road = Road::<D>::new(2);
     let lines = sendings::<D>(96).concat();
     let mut bytes = D::file(&lines[..100]).into_bytes();
     bytes.extend(D::large_row(100_000_000).into_bytes());
@@ -151,7 +151,7 @@ pub(crate) fn a_line_of_100_mb_costs_itself_alone_and_no_memory<D: Dataset>() {
 
 /// `/dev/zero` has no end, and no line.
 pub(crate) fn a_device_without_end_ends<D: Dataset>() {
-    let road = Road::<D>::embedded(1);
+    let road = Road::<D>::new(1);
     let (ended, peak) = watched(road.producer_from(Path::new("/dev/zero")).start().unwrap());
     ended.expect_code(65).unwrap();
     assert!(peak < 64.0, "{peak:.0} MiB of nothing");
@@ -159,7 +159,7 @@ pub(crate) fn a_device_without_end_ends<D: Dataset>() {
 
 /// Latin-1 where UTF-8 is expected: what cannot be read is named, and nothing of it is guessed.
 pub(crate) fn latin_1_costs_its_own_rows<D: Dataset>() {
-    let road = Road::<D>::embedded(2);
+    let road = Road::<D>::new(2);
     let lines = sendings::<D>(97).concat();
     let mut bytes = D::file(&lines).into_bytes();
     // A row of some kind, its first byte an é.

@@ -70,6 +70,11 @@ pub(crate) fn real<D: Dataset>(test: &str) -> Option<Brokers> {
     brokers.map(Brokers::Real)
 }
 
+/// A broker for laws that are not about Kafka: an embedded one, which is quick; with `make faults` the real one.
+pub(crate) fn any() -> Brokers {
+    if std::env::var_os("LAWS_ON_KAFKA").is_some() { best() } else { crate::embedded() }
+}
+
 /// The real broker where there is one, else an embedded one, for tests that either can serve.
 pub(crate) fn best() -> Brokers {
     let real = std::env::var("TEST_KAFKA_BROKERS").ok().filter(|brokers| !brokers.is_empty());

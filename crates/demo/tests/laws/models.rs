@@ -36,7 +36,7 @@ fn varied(countries: usize) -> Vec<Line> {
 /// and the countries that have a cluster.
 fn model(lines: &[Line]) -> (Option<String>, i64) {
     let hashes = [1, 2].map(|seed| {
-        let road = Road::<Emissions>::embedded(3);
+        let road = Road::<Emissions>::new(3);
         road.produce(&shuffled(lines, seed));
         road.consume(1);
         road.check_books();

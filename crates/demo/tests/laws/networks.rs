@@ -30,7 +30,7 @@ fn publishing<D: Dataset>(road: &Road<D>) -> Program {
 
 /// A consumer that reaches Postgres by way of a proxy.
 fn to_postgres<D: Dataset>(weather: impl FnOnce(&Proxy, &mut Running)) {
-    let road = Road::<D>::embedded(3);
+    let road = Road::<D>::new(3);
     let proxy = Proxy::to(road.postgres_address());
     let consumer = publishing(&road).env("DATABASE_URL", road.writer_url_at(proxy.address()));
     disturbed::run(&road, consumer, |consumer| {

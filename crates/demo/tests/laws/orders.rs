@@ -40,7 +40,7 @@ const fn way(partitions: i32, consumers: usize, keys: Keys, seed: u64) -> Way {
 /// The hash of the simplest way: one partition, one consumer, every fact once, in order.
 pub(crate) fn reference<D: Dataset>() -> &'static str {
     D::reference().get_or_init(|| {
-        let road = Road::<D>::embedded(1);
+        let road = Road::<D>::new(1);
         let first = D::world(SEED);
         let later = D::corrections(&first, SEED);
         let stays = |line: &&D::Line| !later.iter().any(|other| D::same_key(line, other));
@@ -135,7 +135,7 @@ fn changed_at<D: Dataset>(road: &Road<D>) -> Vec<(String, i64)> {
 }
 
 pub(crate) fn a_second_producer_run_changes_nothing<D: Dataset>() {
-    let road = Road::<D>::embedded(3);
+    let road = Road::<D>::new(3);
     let lines = D::world(SEED);
     road.produce(&lines);
     road.consume(2);
@@ -151,7 +151,7 @@ pub(crate) fn a_second_producer_run_changes_nothing<D: Dataset>() {
 }
 
 pub(crate) fn a_correction_computes_only_its_group_again<D: Dataset>() {
-    let road = Road::<D>::embedded(3);
+    let road = Road::<D>::new(3);
     let lines = D::world(SEED);
     road.produce(&lines);
     road.consume(1);

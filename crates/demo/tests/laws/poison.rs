@@ -39,7 +39,7 @@ fn records<D: Dataset>(good: &[D::Line], poison: &Poison<D>) -> (Vec<Outgoing>, 
 }
 
 pub(crate) fn poison_is_kept_with_its_reason_and_harms_nobody<D: Dataset>() {
-    let road = Road::<D>::embedded(1);
+    let road = Road::<D>::new(1);
     let (poison, mut good) = (D::poison(), D::world(3));
     // A world may have rows that cannot be used; here nothing but the poison is to be rejected.
     good.retain(|line| !matches!(D::said(D::message_value(line).as_bytes()), Said::Rejected));

@@ -66,7 +66,7 @@ fn listed() -> BTreeMap<String, String> {
 }
 
 pub(crate) fn started_with_the_schema_and_ready_in_the_group<D: Dataset>() {
-    let road = Road::<D>::bare(crate::embedded());
+    let road = Road::<D>::bare(crate::kafka::any());
     let consumer = road.consumer(&["--listen", "127.0.0.1:0"]).env("LOG_LEVEL", "service=debug,info");
     let mut consumer = consumer.start().unwrap();
     let address = address(&mut consumer);

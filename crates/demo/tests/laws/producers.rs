@@ -63,7 +63,7 @@ pub(crate) fn two_producers_at_once<D: Dataset>() {
 }
 
 pub(crate) fn kafka_is_not_there_yet_when_a_producer_starts<D: Dataset>() {
-    let road = Road::<D>::embedded(3);
+    let road = Road::<D>::on(crate::embedded(), 3);
     road.brokers.embedded().pause().unwrap();
     let lines = whole::<D>();
     let producer = road.producer(&lines, &[]).start().unwrap();
@@ -74,7 +74,7 @@ pub(crate) fn kafka_is_not_there_yet_when_a_producer_starts<D: Dataset>() {
 }
 
 fn kafka_is_away<D: Dataset>(away: Duration) {
-    let road = Road::<D>::embedded(3);
+    let road = Road::<D>::on(crate::embedded(), 3);
     let lines = whole::<D>();
     let producer = road.producer(&lines, &["--rate", "200"]).start().unwrap();
     wait_for_sent(&road, lines.len() / 3);
@@ -117,7 +117,7 @@ pub(crate) fn a_record_that_is_too_large_is_named_and_costs_no_other<D: Dataset>
 }
 
 pub(crate) fn a_fatal_error_of_kafkas_ends_a_producer<D: Dataset>() {
-    let road = Road::<D>::embedded(1);
+    let road = Road::<D>::on(crate::embedded(), 1);
     let fenced = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
     let inject = move |cluster: &demo::broker::Cluster| cluster.request_errors(RDKafkaApiKey::Produce, &[fenced; 20]);
     road.brokers.embedded().with(inject).unwrap();

@@ -36,7 +36,7 @@ pub(crate) fn from_one_to_three_and_back_in_mid_run<D: Dataset>() {
 }
 
 pub(crate) fn a_stop_in_mid_run_saves_what_is_in_hand<D: Dataset>() {
-    let road = Road::<D>::embedded(3);
+    let road = Road::<D>::new(3);
     let lines = sendings::<D>(80).concat();
     let producer = road.producer(&lines, &["--rate", "150"]).start().unwrap();
     let consumer = road.follow(&[]);
@@ -58,7 +58,7 @@ pub(crate) fn a_stop_in_mid_run_saves_what_is_in_hand<D: Dataset>() {
 }
 
 pub(crate) fn a_stop_publishes_what_was_only_repeated<D: Dataset>() {
-    let road = Road::<D>::embedded(3);
+    let road = Road::<D>::new(3);
     let lines = D::world(1);
     let records = i64::try_from(lines.len()).unwrap();
     road.produce(&lines);
@@ -170,7 +170,7 @@ pub(crate) fn the_first_process_of_a_namespace_stops_when_asked<D: Dataset>() {
     if !tried.is_ok_and(|output| output.status.success()) {
         return report::skip(D::PIPELINE, "the first process of a namespace", "no namespace can be made: not root");
     }
-    let road = Road::<D>::embedded(3);
+    let road = Road::<D>::new(3);
     road.produce(&D::world(1));
     let program = road.consumer(&["--publish-every", "10ms"]).under("unshare", &unshare);
     let running = program.start().unwrap();

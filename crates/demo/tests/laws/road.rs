@@ -12,7 +12,7 @@ use std::{
 
 use demo::{
     TestDatabase,
-    broker::{EmbeddedBroker, ends},
+    broker::ends,
     process::{Ended, Program, Running},
 };
 use sqlx::{AssertSqlSafe, Connection, FromRow, PgConnection, postgres::PgRow};
@@ -52,9 +52,9 @@ pub(crate) struct Road<D> {
 }
 
 impl<D: Dataset> Road<D> {
-    /// On an embedded broker of its own.
-    pub(crate) fn embedded(partitions: i32) -> Self {
-        Self::on(Brokers::Embedded(EmbeddedBroker::start().unwrap()), partitions)
+    /// On any broker.
+    pub(crate) fn new(partitions: i32) -> Self {
+        Self::on(kafka::any(), partitions)
     }
 
     /// On a broker; the topic is made, and the database migrated.

@@ -12,7 +12,7 @@ use crate::{
 
 fn refused<D: Dataset>(change: Option<&str>, password: &str) {
     let postgres = servers::strict_postgres();
-    let road = Road::<D>::at(crate::embedded(), postgres.url(), 1);
+    let road = Road::<D>::at(crate::kafka::any(), postgres.url(), 1);
     road.produce(&D::world(1));
     let consume = |url: String| {
         let consumer = road.consumer(&["--until-end", "--wait", "2s"]).secret(password).env("DATABASE_URL", url);

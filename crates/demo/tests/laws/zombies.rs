@@ -86,7 +86,7 @@ fn wait_until_it_knows(sleeper: &Running, asleep: Asleep) {
 }
 
 pub(crate) fn an_idle_zombie_wakes<D: Dataset>() {
-    wakes::<D>(crate::embedded(), Asleep::Idle);
+    wakes::<D>(crate::kafka::any(), Asleep::Idle);
 }
 
 pub(crate) fn a_busy_zombie_wakes_on_a_real_kafka<D: Dataset>() {
