@@ -55,7 +55,7 @@ soak: ## the same at random while records flow, for MINUTES (30); SEED=n draws t
 
 fuzz: ## tries a million mutated inputs (CASES=number) on each law of the decoders, the CSV reader, the sources, the settings
 	@scripts/setup build
-	@PROPTEST_CASES=$(or $(CASES),1000000) cargo test --release --package fuzz
+	@scripts/fuzz
 
 bench: ## measures the parts with criterion, and the whole road on real Kafka and PostgreSQL
 	@scripts/setup run

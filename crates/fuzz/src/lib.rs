@@ -8,18 +8,27 @@ use std::env;
 
 use proptest::test_runner::Config;
 
-/// The variable that says how many cases a law is tried on.
-const CASES: &str = "PROPTEST_CASES";
+/// The variable that says how many cases a law is tried on. Not proptest's own, which would undo what a law says of itself.
+const CASES: &str = "FUZZ_CASES";
 /// How many without it: enough to try every entry with some changes, few enough for every `make test`.
 const FEW: u32 = 5_000;
 
 /// How the laws are tried: on as many cases as the environment asks for, or on a few.
+///
+/// # Panics
+/// When the environment asks for what is no number of cases.
 pub fn config() -> Config {
-    let config = Config { max_shrink_iters: 20_000, ..Config::default() };
-    if env::var_os(CASES).is_some() { config } else { Config { cases: FEW, ..config } }
+    let cases = env::var(CASES).map_or(FEW, |cases| match cases.parse() {
+        Ok(cases @ 1..) => cases,
+        _ => panic!("{CASES} is a number of cases, not `{cases}`"),
+    });
+    Config { cases, max_shrink_iters: 20_000, ..Config::default() }
 }
 
 /// The same for a law whose cases are each so many times as dear.
+///
+/// # Panics
+/// As [`config`].
 pub fn config_for_dear_cases(times: u32) -> Config {
     let config = config();
     Config { cases: config.cases.div_ceil(times), ..config }

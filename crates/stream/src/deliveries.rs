@@ -72,13 +72,23 @@ impl Deliveries {
         let line = line as u64;
         failures.lost = Some(match failures.lost.take() {
             Some((count, first, reason)) if first <= line => (count + 1, first, reason),
-            earlier => (earlier.map_or(0, |(count, ..)| count) + 1, line, error.to_string()),
+            earlier => (earlier.map_or(0, |(count, ..)| count) + 1, line, reason(error)),
         });
         self.lost.store(true, Ordering::Relaxed);
     }
 
     fn failures(&self) -> Failures {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Why a message was not taken, for the person who has to mend it.
+fn reason(error: &KafkaError) -> String {
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::InvalidTimestamp) => {
+            "kafka does not take records of this time; compare this machine's clock with the broker's".to_owned()
+        }
+        _ => error.to_string(),
     }
 }
 

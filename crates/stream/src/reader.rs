@@ -165,8 +165,7 @@ impl<P: Pipeline> Reader<P> {
         let patience = if awaited { AWAITED } else { POLL };
         let max_records = usize::try_from(self.parts.settings.batch_size).unwrap_or(usize::MAX);
         for polled in 1_u64.. {
-            // A call that may wait looks at the clock once more, for every record.
-            match consumer.poll(Duration::ZERO).or_else(|| consumer.poll(patience)) {
+            match consumer.poll(patience) {
                 None => return Ok(()),
                 Some(Ok(message)) => {
                     self.kafka_is_back();

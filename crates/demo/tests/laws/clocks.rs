@@ -7,6 +7,7 @@ use demo::process::Program;
 use crate::{
     datasets::Dataset,
     disturbed::check_the_end,
+    kafka,
     orders::sendings,
     report::saw,
     road::{LIMIT, Road},
@@ -35,7 +36,9 @@ fn off(program: Program, seconds: i64) -> Program {
 }
 
 pub(crate) fn clocks_that_differ_by_days_change_nothing<D: Dataset>() {
-    let road = Road::<D>::new(3);
+    let road = Road::<D>::without_topic(kafka::any());
+    // As it comes, Kafka refuses what is told an hour before it happens.
+    road.brokers.create_topic(&road.topic, 3, &[("message.timestamp.after.max.ms", &i64::MAX.to_string())]);
     // What is sent later has the earlier time.
     for (lines, seconds) in sendings::<D>(93).iter().zip([DAY, -DAY, 0, -DAY]) {
         off(road.producer(lines, &[]), seconds).run(LIMIT).unwrap().expect_code(0).unwrap();
@@ -49,4 +52,19 @@ pub(crate) fn clocks_that_differ_by_days_change_nothing<D: Dataset>() {
     }
     check_the_end(&road);
     saw("producers and consumers up to 2 days apart");
+}
+
+pub(crate) fn a_clock_that_kafka_does_not_take_is_named<D: Dataset>() {
+    let Some(brokers) = kafka::real::<D>("a_clock_that_kafka_does_not_take_is_named") else { return };
+    let road = Road::<D>::on(brokers, 3);
+    let sendings = sendings::<D>(94);
+    let refused = off(road.producer(&sendings[0], &[]), DAY).run(LIMIT).unwrap().expect_code(69).unwrap();
+    let line = "kafka does not take records of this time; compare this machine's clock with the broker's";
+    assert!(refused.said(line), "{refused}");
+    for lines in &sendings {
+        road.produce(lines);
+    }
+    road.consume(1);
+    check_the_end(&road);
+    saw("a day ahead of Kafka: 69 and named, nothing stored; by the right clock all of it");
 }

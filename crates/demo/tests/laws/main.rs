@@ -72,7 +72,8 @@ macro_rules! laws_of {
                     , slow kafka_is_killed_and_comes_back
                         kafka_is_killed_while_consumers_come_and_go;
                 clocks:
-                    clocks_that_differ_by_days_change_nothing;
+                    clocks_that_differ_by_days_change_nothing
+                    a_clock_that_kafka_does_not_take_is_named;
                 crashes:
                     killed_at_random_moments
                     killed_at_random_moments_on_a_real_kafka

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Within this time a lost connection has to be given up: Postgres' by keepalives and unacknowledged bytes, some 15 s;
-/// Kafka's by the client's request timeout, 60 s.
+/// Kafka's by the end of the session, 10 s. What the client had asked of Kafka meanwhile it asks again after 60 s.
 const SILENCE: Duration = Duration::from_secs(80);
 const DELAY: Duration = Duration::from_millis(250);
 
@@ -114,5 +114,5 @@ pub(crate) fn the_way_to_kafka_is_slow<D: Dataset>() {
 }
 
 pub(crate) fn the_way_to_kafka_is_half_open<D: Dataset>() {
-    to_kafka::<D>("the way to kafka is half open", |proxy, consumer| loss(proxy, consumer, "kafka does not answer"));
+    to_kafka::<D>("the way to kafka is half open", |proxy, consumer| loss(proxy, consumer, "revoked partitions"));
 }

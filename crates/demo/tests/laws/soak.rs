@@ -16,7 +16,7 @@ use crate::{
     proxy::{Proxy, Weather},
     random::Random,
     report::{saw, seconds},
-    road::{LIMIT, READ, Road},
+    road::{LIMIT, READ, Road, lock},
     servers,
 };
 
@@ -41,9 +41,11 @@ enum Fault {
     NetworkSilent,
     NetworkLost,
     NetworkSlow,
+    TableLocked,
+    Migrated,
 }
 
-const FAULTS: [Fault; 11] = [
+const FAULTS: [Fault; 13] = [
     Fault::ConsumerKilled,
     Fault::ConsumerStopped,
     Fault::ConsumerAsleep,
@@ -55,6 +57,8 @@ const FAULTS: [Fault; 11] = [
     Fault::NetworkSilent,
     Fault::NetworkLost,
     Fault::NetworkSlow,
+    Fault::TableLocked,
+    Fault::Migrated,
 ];
 
 /// A number from the environment.
@@ -194,6 +198,8 @@ impl<D: Dataset> Soak<D> {
             Fault::NetworkSilent => self.weather(Weather::Silent, moment),
             Fault::NetworkLost => self.proxy.lose(),
             Fault::NetworkSlow => self.weather(Weather::Slow(moment / 20), moment),
+            Fault::TableLocked => self.road.while_locked(&lock(D::CHANGELOG), || thread::sleep(2 * moment)),
+            Fault::Migrated => self.road.migrate(),
         }
     }
 
@@ -204,20 +210,32 @@ impl<D: Dataset> Soak<D> {
     }
 
     fn finish(mut self) {
+        let (lag, drained) = self.drain();
         if let Some(producer) = self.producer.take() {
             producer.wait(2 * LIMIT).unwrap().expect_code(0).unwrap();
         }
         // The last word is a whole round's, whatever was killed before.
         self.producer().wait(2 * LIMIT).unwrap().expect_code(0).unwrap();
-        let ends = demo::broker::ends(self.road.brokers.bootstrap(), &self.road.topic).unwrap();
-        let (sent, began) = (ends.into_iter().map(|(_, end)| end).sum(), Instant::now());
-        self.road.wait_for_or_say(READ, sent, &self.consumers[0]);
-        saw(format!("{} rounds of {:?}; lag 0 after {}", self.rounds, self.befell, seconds(began.elapsed())));
+        self.drain();
+        let faults: u32 = self.befell.values().sum();
+        let befell: Vec<String> = self.befell.iter().map(|(fault, times)| format!("{fault:?} {times}")).collect();
+        saw(format!("{} rounds of records; {faults} faults: {}", self.rounds + 1, befell.join(", ")));
+        saw(format!("a lag of {lag} after the last of them was gone after {}", seconds(drained)));
         for consumer in std::mem::take(&mut self.consumers) {
             consumer.stop(STOP).unwrap().expect_code(0).unwrap();
         }
         self.check_memory();
         check_the_end(&self.road);
+    }
+
+    /// Waits until all that the topic has now is read; how much that was, and how long it took.
+    fn drain(&self) -> (i64, Duration) {
+        let began = Instant::now();
+        let ends = demo::broker::ends(self.road.brokers.bootstrap(), &self.road.topic).unwrap();
+        let sent = ends.into_iter().map(|(_, end)| end).sum();
+        let lag = sent - self.road.number(READ);
+        self.road.wait_for_or_say(READ, sent, &self.consumers[0]);
+        (lag, began.elapsed())
     }
 
     /// Asserts that memory is flat: a leak would show between the first third and the last.
