@@ -38,7 +38,7 @@ pub(crate) async fn measure(
     let path = file.to_path_buf();
     let scan = tokio::task::spawn_blocking(move || scan::measure(&path)).await??;
     let payloads = folder().join("payloads.json");
-    kafka_tools::sample(servers, SORTED, &payloads).await?;
+    kafka_tools::sample(servers, (SORTED, records), &payloads).await?;
     let producer = kafka_tools::produce(servers, Setting::Untuned, (records, &payloads)).await?;
     let producer_tuned = kafka_tools::produce(servers, Setting::Tuned, (records, &payloads)).await?;
     let consumer = kafka_tools::consume(servers, SORTED, records).await?;

@@ -32,6 +32,12 @@ pub(crate) struct Cost {
 }
 
 impl Cost {
+    /// One of which nothing but the time is known.
+    #[cfg(test)]
+    pub(crate) fn of(took: Duration) -> Self {
+        Self { took, ready: None, peak_mib: 0.0, cpu_s: (0.0, 0.0), log: Vec::new() }
+    }
+
     /// The number behind `key=` in the first line that holds `text`.
     pub(crate) fn field(&self, text: &str, key: &str) -> Option<f64> {
         let line = self.log.iter().find(|line| line.contains(text))?;
@@ -124,7 +130,7 @@ mod tests {
             "INFO 3 clusters for 164 countries model_ms=19",
         ]
         .map(str::to_owned);
-        let cost = Cost { took: Duration::ZERO, ready: None, peak_mib: 0.0, cpu_s: (0.0, 0.0), log: log.into() };
+        let cost = Cost { log: log.into(), ..Cost::of(Duration::ZERO) };
         assert_eq!(cost.field("claimed and loaded", "load_ms"), Some(11.0));
         assert_eq!(cost.field("claimed and loaded", "took_ms"), None);
         assert_eq!(cost.field("joined the group", "joined_in_ms"), None);

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Messages of the bench itself that the producer tool draws from: enough that none is drawn twice in a batch of Kafka's.
-const SAMPLE: &str = "10000";
+const SAMPLE: u32 = 10_000;
 /// The producer tool's settings that make it fast, near those of our producer.
 const TUNED: [&str; 3] = ["linger.ms=20", "batch.size=1000000", "compression.type=lz4"];
 
@@ -37,10 +37,12 @@ pub(crate) struct ConsumerRates {
     pub(crate) fetching: f64,
 }
 
-/// Writes a sample of a topic's values to `file`, one a line.
-pub(crate) async fn sample(servers: &Servers, topic: &str, file: &Path) -> anyhow::Result<()> {
+/// Writes a sample of the values of a topic of `records` to `file`, one a line.
+pub(crate) async fn sample(servers: &Servers, (topic, records): (&str, u32), file: &Path) -> anyhow::Result<()> {
+    // For more than there are, the tool would wait.
+    let count = SAMPLE.min(records).to_string();
     let values =
-        tool(servers, &["console-consumer", "--topic", topic, "--from-beginning", "--max-messages", SAMPLE]).await?;
+        tool(servers, &["console-consumer", "--topic", topic, "--from-beginning", "--max-messages", &count]).await?;
     std::fs::write(file, values).with_context(|| format!("cannot write {}", file.display()))
 }
 

@@ -28,7 +28,7 @@ mod writes;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::Parser as _;
+use service::exit;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::settings::Settings;
@@ -36,30 +36,27 @@ use crate::settings::Settings;
 /// What a shell expects of a program that Ctrl-C has ended.
 const INTERRUPTED: u8 = 130;
 
-/// Every failure is told apart by its sentence; none of them is the input's fault.
-const FAILED: u8 = 70;
-
 #[tokio::main]
 async fn main() -> ExitCode {
-    let settings = Settings::parse();
+    let settings = match exit::parse(Settings::read()) {
+        Ok(settings) => settings,
+        Err(code) => return code,
+    };
     tokio::select! {
         () = told_to_stop() => {
             // The road has been dropped by now, and with it all that it had started.
             eprintln!("\nstopped; nothing is left running");
             ExitCode::from(INTERRUPTED)
         }
-        done = measure(&settings) => match done {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("{error:#}");
-                ExitCode::from(FAILED)
-            }
-        },
+        done = measure(&settings) => exit::finish(done),
     }
 }
 
 async fn measure(settings: &Settings) -> anyhow::Result<()> {
     settings.check()?;
+    if settings.check {
+        return Ok(());
+    }
     let folder = servers::folder();
     std::fs::create_dir_all(&folder)?;
     let subject = settings.pipeline.subject();

@@ -50,6 +50,7 @@ pub(crate) struct Contest {
 /// # Errors
 /// When a program fails, or a peer's aggregates are not ours.
 pub(crate) async fn compare(input: &Input, servers: &Servers, peers: &Peers) -> anyhow::Result<Vec<Contest>> {
+    let _cleared = Cleared;
     let mut contests = Vec::new();
     let shuffled = input.shuffled.iter().map(|file| ("shuffled", file));
     for (name, file) in [("small", &input.small), ("sorted", &input.sorted)].into_iter().chain(shuffled) {
@@ -65,6 +66,20 @@ pub(crate) async fn compare(input: &Input, servers: &Servers, peers: &Peers) -> 
         contests.push(contest);
     }
     Ok(contests)
+}
+
+/// Where a peer keeps its snapshots while it runs.
+fn snapshots() -> PathBuf {
+    folder().join("snapshots")
+}
+
+/// Leaves no snapshots behind, however the runs end.
+struct Cleared;
+
+impl Drop for Cleared {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(snapshots()));
+    }
 }
 
 /// A topic, and all that is needed to read it.
@@ -115,10 +130,9 @@ impl Arena<'_> {
             Some(script) => {
                 let python = Program::at(who.slug(), self.python).args([demo::repository().join("peers").join(script)]);
                 // Made when it is missing, and read where it is there, which another run's must not be.
-                let snapshots = folder().join("snapshots");
-                drop(std::fs::remove_dir_all(&snapshots));
+                drop(std::fs::remove_dir_all(snapshots()));
                 let group = format!("{}-{}-{round}", self.topic, who.slug());
-                (self.servers.database(DATABASE), python.args(who.args(&group, &snapshots)))
+                (self.servers.database(DATABASE), python.args(who.args(&group, &snapshots())))
             }
         };
         let brokers = self.servers.brokers();

@@ -2,7 +2,7 @@
 
 use crate::{
     place::Run,
-    rating::{bytes_a_fact, join_s, load_s, ready_without_join_ms, records_per_s},
+    rating::{TELLING, bytes_a_fact, join_s, load_s, ready_without_join_ms, records_per_s},
     road::Road,
     rounds::{Round, spread},
     spread::Spread,
@@ -31,7 +31,7 @@ pub(crate) fn section(rounds: &[Round]) -> String {
         rows.push(row("shuffled: producer", shuffled().map(|trip| &trip.producer)));
         rows.push(row("shuffled: consumer", shuffled().map(|trip| &trip.consumer)));
     }
-    [table(HEADER, &rows), format!("\n{}\n{}\n\n", legend(rounds), memory(rounds))].concat()
+    [table(HEADER, &rows), format!("\n{}\n{}\n", legend(rounds), memory(rounds))].concat()
 }
 
 fn row<'a>(name: &str, runs: impl Iterator<Item = &'a Run>) -> [String; 9] {
@@ -66,7 +66,11 @@ fn legend(rounds: &[Round]) -> String {
     )
 }
 
+/// Of a small input nothing: what does not grow would be told as if it did.
 fn memory(rounds: &[Round]) -> String {
+    if rounds.iter().any(|round| round.road.sorted.producer.records < TELLING) {
+        return String::new();
+    }
     let figure = |run: fn(&Road) -> Option<&Run>| {
         let bytes = |road: &Road| run(road).map(|run| bytes_a_fact(run, &road.typical_small().consumer));
         spread(rounds, |round| bytes(&round.road).unwrap_or(f64::NAN)).told(|bytes| format!("{bytes:.0}"))
@@ -76,8 +80,8 @@ fn memory(rounds: &[Round]) -> String {
         false => String::new(),
     };
     format!(
-        "Memory a fact (peak above that of the small run of median time, by facts above its): sorted {} B, {shuffled}\
-         loaded at a restart {} B; sorted, sent and stored again {} B.",
+        "\nMemory a fact (peak above that of the small run of median time, by facts above its): sorted {} B, {shuffled}\
+         loaded at a restart {} B; sorted, sent and stored again {} B.\n",
         figure(|road| Some(&road.sorted.consumer)),
         figure(|road| Some(&road.restart)),
         figure(|road| Some(&road.again.consumer)),

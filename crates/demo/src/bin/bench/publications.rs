@@ -39,6 +39,11 @@ impl Publication {
     }
 }
 
+/// What a run's publication took but for the model, milliseconds.
+pub(crate) fn without_model_ms(run: &Run) -> f64 {
+    Publication::of(run).without_model_ms()
+}
+
 /// Writes the sections.
 pub(crate) fn section(rounds: &[Round]) -> String {
     let roads = || rounds.iter().map(|round| &round.road);
@@ -118,7 +123,7 @@ fn recovery(rounds: &[Round]) -> String {
          start, the join of {} included. On an empty one it is ready after {}.\n",
         grouped(facts),
         restart(load_s).told(seconds),
-        grouped(facts / restart(load_s).median),
+        grouped(spread(rounds, |round| facts / load_s(&round.road.restart)).median),
         restart(ready).told(seconds),
         restart(join_s).told(seconds),
         spread(rounds, |round| ready(&round.road.sorted.consumer)).told(seconds),

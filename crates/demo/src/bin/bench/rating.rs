@@ -6,6 +6,9 @@ use crate::{place::Run, spread::Spread, table::grouped};
 /// 200 bytes beside each of 150,000. Memory that grows with the file is beyond it.
 pub(crate) const QUEUE_MIB: f64 = 64.0;
 
+/// Rows from which on memory a fact tells something; of fewer it is drowned by what does not grow.
+pub(crate) const TELLING: u32 = 1_000_000;
+
 /// Which side of the target is good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sense {
@@ -43,7 +46,11 @@ impl Rating {
     /// What, target, measured, verdict.
     pub(crate) fn cells(&self) -> [String; 4] {
         let figure = |value: f64| {
-            if value < 10.0 { format!("{value:.2} {}", self.unit) } else { format!("{} {}", grouped(value), self.unit) }
+            if value > 0.0 && value < 10.0 {
+                format!("{value:.2} {}", self.unit)
+            } else {
+                format!("{} {}", grouped(value), self.unit)
+            }
         };
         let sign = if self.sense == Sense::AtMost { "≤" } else { "≥" };
         let verdict = if self.is_met() { "met" } else { "MISSED" };
@@ -91,6 +98,7 @@ mod tests {
     fn a_miss_is_told() {
         let check = |rating: Rating, expected: [&str; 4]| assert_eq!(rating.cells(), expected);
         check(Rating::at_most("time", 0.8, 0.81, "s"), ["time", "≤ 0.80 s", "0.81 s", "MISSED"]);
+        check(Rating::at_most("rows", 0.0, 0.0, "rows"), ["rows", "≤ 0 rows", "0 rows", "met"]);
         check(Rating::at_least("rate", 5e5, 5e5, "/s"), ["rate", "≥ 500,000 /s", "500,000 /s", "met"]);
         let rounds = [3.0, 1.0, 2.0].map(|measured| vec![Rating::at_most("time", 2.0, measured, "s")]);
         check(middle(&rounds).remove(0), ["time", "≤ 2.00 s", "2.00 s", "met"]);

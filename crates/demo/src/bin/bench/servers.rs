@@ -46,7 +46,7 @@ pub(crate) async fn start() -> anyhow::Result<Servers> {
         anyhow::Ok(Servers { postgres, kafka })
     });
     let servers = work.await??;
-    for setting in ["fsync", "synchronous_commit"] {
+    for setting in ["fsync", "synchronous_commit", "full_page_writes"] {
         let value = servers.text(&format!("SELECT current_setting('{setting}')")).await?;
         ensure!(value == "on", "{setting} is {value}: figures would be of a database that may lose commits");
     }

@@ -1,9 +1,13 @@
 //! The settings of `bench`.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{error::Error as _, ffi::OsString, path::PathBuf};
 
 use anyhow::ensure;
-use clap::{Parser, ValueEnum as _};
+use clap::{
+    CommandFactory as _, Parser, ValueEnum as _,
+    error::{ContextKind, Error},
+};
+use service::{Exit, Failure, ResultExt as _};
 
 use crate::{replicas::PARTITIONS, subject::Choice};
 
@@ -15,9 +19,9 @@ pub(crate) struct Settings {
     pub(crate) pipeline: Choice,
     /// Rows of the large made files.
     ///
-    /// Fewer than the least tell nothing of memory a fact; more than the most need more disk than most have.
+    /// Below a million nothing is told of memory a fact; more than the most need more disk than most have.
     #[arg(long, env = "ROWS", default_value = "1000000", value_name = "N",
-          value_parser = clap::value_parser!(u32).range(100_000..=50_000_000))]
+          value_parser = clap::value_parser!(u32).range(1_000..=50_000_000))]
     pub(crate) rows: u32,
     /// A real file as published: of emissions the small file, instead of 31,076 made rows; of energy the large one,
     /// plain or packed.
@@ -32,16 +36,33 @@ pub(crate) struct Settings {
     /// The most consumers at once that share a topic of 12 partitions; every smaller number is tried too.
     #[arg(long, env = "REPLICAS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(PARTITIONS)))]
     pub(crate) replicas: Option<u32>,
+    /// Look at the settings, and end.
+    #[arg(long)]
+    pub(crate) check: bool,
 }
 
 impl Settings {
-    /// Whether what was asked for goes together.
+    /// Reads command line and environment; a mistake names the variable that most set.
     ///
     /// # Errors
-    /// When it does not.
+    /// At a mistake, and where help is asked for.
+    pub(crate) fn read() -> Result<Self, Error> {
+        Self::try_parse().map_err(named)
+    }
+
+    /// Whether the file that is given can be read, which is known before a server is started.
+    ///
+    /// # Errors
+    /// Exit 65 when it cannot.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
-        let reads_it = self.pipeline == Choice::Emissions;
-        ensure!(self.peers().is_none() || reads_it, "the peers read emissions only: leave out PEERS, or PIPELINE");
+        let Some(data) = self.data() else { return Ok(()) };
+        let shown = data.display();
+        let cannot = || format!("cannot open DATA={shown}");
+        // Before it is opened: a pipe would have it wait for a writer.
+        let about = std::fs::metadata(&data).or_exit(Exit::Input, cannot)?;
+        let not_a_file = || Failure::new(Exit::Input, format!("DATA={shown} is no file with something in it"));
+        ensure!(about.is_file() && about.len() > 0, not_a_file());
+        std::fs::File::open(&data).or_exit(Exit::Input, cannot)?;
         Ok(())
     }
 
@@ -63,7 +84,28 @@ fn path(given: Option<&OsString>) -> Option<PathBuf> {
 
 /// The pipeline of that name; an empty variable names none.
 fn choice(name: &str) -> Result<Choice, String> {
-    if name.is_empty() { Ok(Choice::Emissions) } else { Choice::from_str(name, false) }
+    if name.is_empty() {
+        return Ok(Choice::Emissions);
+    }
+    let known = || Choice::value_variants().iter().filter_map(Choice::to_possible_value);
+    let names = || known().map(|value| value.get_name().to_owned()).collect::<Vec<_>>().join(" or ");
+    Choice::from_str(name, false).map_err(|_| format!("{} is wanted", names()))
+}
+
+/// A mistake in a value, said by the name of its variable; what else is wrong stays as it is.
+fn named(error: Error) -> Error {
+    let told = |kind| error.get(kind).map(ToString::to_string);
+    let (Some(arg), Some(value), Some(why)) =
+        (told(ContextKind::InvalidArg), told(ContextKind::InvalidValue), error.source())
+    else {
+        return error;
+    };
+    let mut command = Settings::command();
+    command.build();
+    let variable = command.get_arguments().find(|known| known.to_string() == arg).and_then(clap::Arg::get_env);
+    let Some(variable) = variable else { return error };
+    let said = format!("{}={value}: {why}\n", variable.display());
+    Error::raw(error.kind(), said)
 }
 
 #[cfg(test)]
@@ -78,10 +120,26 @@ mod tests {
     }
 
     #[test]
-    fn the_peers_read_one_pipeline() {
-        let allowed = |pipeline: &str| {
-            Settings::parse_from(["bench", "--peers", "python3", "--pipeline", pipeline]).check().is_ok()
+    fn a_mistake_names_the_variable() {
+        let check = |args: [&str; 2], expected: &str| {
+            let error = named(Settings::try_parse_from([&["bench"], args.as_slice()].concat()).unwrap_err());
+            assert!(error.use_stderr());
+            assert_eq!(error.to_string(), format!("error: {expected}\n"));
         };
-        assert_eq!([allowed("emissions"), allowed("energy")], [true, false]);
+        check(["--rows", "999"], "ROWS=999: 999 is not in 1000..=50000000");
+        check(["--repeat", "x"], "REPEAT=x: invalid digit found in string");
+        check(["--pipeline", "foo"], "PIPELINE=foo: emissions or energy is wanted");
+    }
+
+    #[test]
+    fn the_file_is_looked_at() {
+        let code = |file: &str| {
+            let checked = Settings::parse_from(["bench", "--data", file]).check();
+            checked.map_or_else(|error| service::exit::exit_of(&error), |()| Exit::Done)
+        };
+        assert_eq!(
+            ["", "Cargo.toml", "src", "/dev/null", "missing.csv"].map(code),
+            [Exit::Done, Exit::Done, Exit::Input, Exit::Input, Exit::Input]
+        );
     }
 }

@@ -33,6 +33,11 @@ impl Spread {
     }
 }
 
+/// One figure by another, each pair of the same round: what happens on the machine meets both.
+pub(crate) fn within_rounds(figures: impl IntoIterator<Item = f64>, others: impl IntoIterator<Item = f64>) -> Spread {
+    Spread::of(figures.into_iter().zip(others).map(|(figure, other)| figure / other))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,5 +51,11 @@ mod tests {
         check(&[9.0, 1.0, 2.0], "2.0 (1.0 – 9.0)");
         check(&[4.0, 1.0, 2.0, 9.0], "3.0 (1.0 – 9.0)");
         assert!(Spread::of([]).median.is_nan());
+    }
+
+    #[test]
+    fn ratios_are_taken_within_their_rounds() {
+        let ratios = within_rounds([1.0, 4.0, 9.0], [1.0, 1.0, 3.0]);
+        assert_eq!(ratios.told(|ratio| format!("{ratio:.1}")), "3.0 (1.0 – 4.0)");
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use demo::unpacked;
+use service::{Exit, ResultExt as _};
 
 use crate::{
     files,
@@ -39,8 +40,9 @@ fn input(folder: &Path, settings: &Settings) -> anyhow::Result<Input> {
 fn plain(data: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
     let path = folder.join("given.txt");
     eprintln!("unpacking {}", data.display());
-    unpacked::read(data, |from| Ok(std::io::copy(from, &mut std::fs::File::create(&path)?)?))
-        .with_context(|| format!("cannot unpack {}", data.display()))?;
+    let mut file = std::fs::File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    unpacked::read(data, |from| Ok(std::io::copy(from, &mut file)?))
+        .or_exit(Exit::Input, || format!("cannot unpack DATA={}", data.display()))?;
     Ok(path)
 }
 

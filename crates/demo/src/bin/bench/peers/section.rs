@@ -7,7 +7,7 @@ use crate::{
     child::Cost,
     emissions::LARGE,
     rating::Rating,
-    spread::Spread,
+    spread::{Spread, within_rounds},
     table::{grouped, table},
 };
 
@@ -34,18 +34,20 @@ pub(crate) fn section(contests: &[Contest], rows: u32) -> String {
 }
 
 fn rows_of(contest: &Contest) -> Vec<[String; 8]> {
-    let ours = rate(contest, Contender::Ours).median;
-    contest.runs.iter().map(|(who, costs)| row(contest, *who, costs, ours)).collect()
+    contest.runs.iter().map(|(who, costs)| row(contest, *who, costs)).collect()
 }
 
-fn row(contest: &Contest, who: Contender, costs: &[Cost], ours: f64) -> [String; 8] {
-    let rate = rate(contest, who);
+fn row(contest: &Contest, who: Contender, costs: &[Cost]) -> [String; 8] {
+    let of_ours = within_rounds(rates(contest, who), rates(contest, Contender::Ours));
     let spread = |figure: fn(&Cost) -> f64| Spread::of(costs.iter().map(figure));
     [
         format!("{}: {}", contest.input, who.name()),
         grouped(contest.records),
-        rate.told(grouped),
-        format!("{:.0} %", 100.0 * rate.median / ours),
+        Spread::of(rates(contest, who)).told(grouped),
+        match who {
+            Contender::Ours => "100 %".to_owned(),
+            _ => format!("{} %", of_ours.told(|share| format!("{:.0}", 100.0 * share))),
+        },
         format!("{:.2}", spread(|cost| cost.took.as_secs_f64()).median),
         spread(|cost| cost.peak_mib).told(|mib| format!("{mib:.1}")),
         spread(|cost| cost.cpu_s.0 + cost.cpu_s.1).told(|cpu| format!("{cpu:.2}")),
@@ -53,10 +55,18 @@ fn row(contest: &Contest, who: Contender, costs: &[Cost], ours: f64) -> [String;
     ]
 }
 
-/// Records a second.
-fn rate(contest: &Contest, who: Contender) -> Spread {
-    let runs = contest.runs.iter().filter(|(runner, _)| *runner == who).flat_map(|(_, costs)| costs);
-    Spread::of(runs.map(|cost| contest.records / cost.took.as_secs_f64()))
+/// Records a second, round by round.
+fn rates(contest: &Contest, who: Contender) -> impl Iterator<Item = f64> {
+    let runs = contest.runs.iter().filter(move |(runner, _)| *runner == who).flat_map(|(_, costs)| costs);
+    runs.map(|cost| contest.records / cost.took.as_secs_f64())
+}
+
+/// What the best peer of each round reached, records a second.
+fn best(contest: &Contest) -> Vec<f64> {
+    let peers = contest.runs.iter().map(|(who, _)| *who).filter(|who| *who != Contender::Ours);
+    let peers: Vec<Vec<f64>> = peers.map(|who| rates(contest, who).collect()).collect();
+    let rounds = rates(contest, Contender::Ours).count();
+    (0..rounds).map(|round| Spread::of(peers.iter().filter_map(|rates| rates.get(round).copied())).most).collect()
 }
 
 /// How many times the best peer we are, of the large inputs.
@@ -64,9 +74,8 @@ fn ratings(contests: &[Contest], rows: u32) -> Vec<[String; 4]> {
     let target = if rows < LARGE { 2.5 } else { 3.0 };
     let rating = |what, input: &str| {
         let contest = contests.iter().find(|contest| contest.input == input)?;
-        let peers = Contender::ALL.into_iter().filter(|who| *who != Contender::Ours);
-        let best = Spread::of(peers.map(|who| rate(contest, who).median)).most;
-        Some(Rating::at_least(what, target, rate(contest, Contender::Ours).median / best, "×").cells())
+        let times = within_rounds(rates(contest, Contender::Ours), best(contest));
+        Some(Rating::at_least(what, target, times.median, "×").cells())
     };
     [("sorted: beside the best peer", "sorted"), ("shuffled: beside the best peer", "shuffled")]
         .into_iter()
@@ -90,6 +99,21 @@ mod tests {
     #[test]
     fn without_peers_there_is_no_section() {
         assert_eq!(section(&[], 1_000_000), "");
+    }
+
+    #[test]
+    fn the_best_peer_is_that_of_the_round() {
+        let cost = |seconds: f64| Cost::of(std::time::Duration::from_secs_f64(seconds));
+        let runs = [
+            (Contender::Ours, [1.0, 2.0, 4.0]),
+            (Contender::Loop, [2.0, 8.0, 8.0]),
+            (Contender::Dataflow, [3.0, 2.0, 16.0]),
+        ];
+        let runs = runs.map(|(who, seconds)| (who, seconds.map(cost).into()));
+        let contest = Contest { input: "sorted", records: 16.0, runs: runs.into() };
+        assert_eq!(best(&contest), [8.0, 8.0, 2.0]);
+        // 2, 1 and 2 times within the rounds; 8 to 5.33 between the medians.
+        assert_eq!(ratings(&[contest], 1_000_000)[0][2], "2.00 ×");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::{PARTITIONS, Turn};
 use crate::{
-    spread::Spread,
+    spread::{Spread, within_rounds},
     table::{grouped, table},
 };
 
@@ -35,10 +35,11 @@ fn row(turns: &[Turn], replicas: u32) -> [String; 8] {
     let of = |figure: fn(&Turn) -> f64| spread(turns, replicas, figure);
     let percent = |figure: f64| format!("{figure:.0} %");
     let rate: fn(&Turn) -> f64 = |turn| f64::from(turn.records) / turn.took.as_secs_f64();
+    let against_one = within_rounds(each(turns, replicas, rate), each(turns, 1, rate));
     [
         replicas.to_string(),
         of(rate).told(grouped),
-        format!("{:.2} ×", of(rate).median / spread(turns, 1, rate).median),
+        format!("{} ×", against_one.told(|times| format!("{times:.2}"))),
         format!("{:.2}", of(|turn| turn.took.as_secs_f64()).median),
         of(|turn| turn.peak_mib).told(|mib| format!("{mib:.0}")),
         of(|turn| turn.ticks.busy_percent()).told(percent),
@@ -48,7 +49,12 @@ fn row(turns: &[Turn], replicas: u32) -> [String; 8] {
 }
 
 fn spread(turns: &[Turn], replicas: u32, figure: fn(&Turn) -> f64) -> Spread {
-    Spread::of(turns.iter().filter(|turn| turn.replicas == replicas).map(figure))
+    Spread::of(each(turns, replicas, figure))
+}
+
+/// A figure of each round.
+fn each(turns: &[Turn], replicas: u32, figure: fn(&Turn) -> f64) -> impl Iterator<Item = f64> {
+    turns.iter().filter(move |turn| turn.replicas == replicas).map(figure)
 }
 
 /// What part of the records each consumer stored, by its own log, the largest first.
