@@ -11,8 +11,8 @@ use crate::{
 /// Rows from which on the targets of a large input hold.
 pub(crate) const LARGE: u32 = 5_000_000;
 
-/// What a publication of one group may take of that of all, the model left out, percent. No figure was asked for: what
-/// depends on the groups that changed alone is next to nothing for one of thousands.
+/// What the writing of one group may take of that of all, percent. No figure was asked for: what depends on the groups
+/// that changed alone is next to nothing for one of thousands.
 const ONE_OF_ALL: f64 = 10.0;
 
 /// All targets that this input can tell of.
@@ -86,9 +86,12 @@ fn growth(road: &Road) -> Vec<Rating> {
     let mut ratings =
         vec![Rating::at_most("again: rows beside accounting and offsets", 0.0, road.writes.beside_books(), "rows")];
     if let [(1, one), .., (_, all)] = road.changes.as_slice() {
-        let [one, all] = [one, all].map(|trip| publications::without_model_ms(&trip.consumer));
-        let what = "1 corrected group: publication, of that of all";
-        ratings.push(Rating::at_most(what, ONE_OF_ALL, 100.0 * one / all, "%"));
+        let [one, all] = [one, all].map(|trip| publications::groups_ms(&trip.consumer));
+        // Few groups take no whole millisecond.
+        if all > 0.0 {
+            let what = "1 corrected group: its writing, of that of all";
+            ratings.push(Rating::at_most(what, ONE_OF_ALL, 100.0 * one / all, "%"));
+        }
     }
     ratings
 }
