@@ -246,6 +246,22 @@ impl Ended {
         Ok(self)
     }
 
+    /// Itself, if the program exited with `code` and the first error it told contains all of `words`.
+    ///
+    /// # Errors
+    /// When it ended otherwise, or began with another error; the error ends with the program's last lines.
+    pub fn expect_failure(self, code: i32, words: &[&str]) -> anyhow::Result<Self> {
+        let ended = self.expect_code(code)?;
+        let error = ended.first_error().unwrap_or_default();
+        ensure!(words.iter().all(|word| error.contains(word)), "expected {words:?} in the first error: {ended}");
+        Ok(ended)
+    }
+
+    /// The first line of level ERROR on stderr, where each line begins with its time and its level.
+    pub fn first_error(&self) -> Option<&str> {
+        self.stderr.iter().map(String::as_str).find(|line| line.split_whitespace().nth(1) == Some("ERROR"))
+    }
+
     /// Whether a line on stderr contains `text`.
     pub fn said(&self, text: &str) -> bool {
         self.stderr.iter().any(|line| line.contains(text))
@@ -337,6 +353,16 @@ mod tests {
         );
         let error = ended.expect_code(0).unwrap_err().to_string();
         assert_eq!(error, "expected exit code 0: sh ended with exit status: 7 and said\none\ntwo");
+    }
+
+    #[test]
+    fn only_the_first_error_counts() {
+        let script = "echo 'T  WARN ERROR of old'; echo 'T ERROR no file x'; echo 'T ERROR lost'";
+        let ended = || shell(&format!("{{ {script}; }} >&2; exit 65")).wait(LIMIT).unwrap();
+        ended().expect_failure(65, &["no file", "x"]).unwrap();
+        for (code, word) in [(64, "no file"), (65, "of old"), (65, "lost")] {
+            assert!(ended().expect_failure(code, &[word]).is_err(), "{code} {word}");
+        }
     }
 
     #[test]

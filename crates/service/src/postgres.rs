@@ -7,10 +7,14 @@ pub fn code(error: &sqlx::Error) -> Option<String> {
     error.as_database_error().and_then(|error| error.code()).map(|code| code.into_owned())
 }
 
-/// What an error says, without the place in Postgres's source that sqlx adds, and without saying it twice.
+/// What an error says, with Postgres's code where it has one, without the place in Postgres's source that sqlx adds, and
+/// without saying it twice.
 pub fn plain(error: &sqlx::Error) -> String {
     match error {
-        sqlx::Error::Database(error) => error.message().to_owned(),
+        sqlx::Error::Database(error) => match error.code() {
+            Some(code) => format!("{} (SQLSTATE {code})", error.message()),
+            None => error.message().to_owned(),
+        },
         sqlx::Error::Io(error) => error.to_string(),
         sqlx::Error::Tls(error) => format!("TLS: {error}"),
         other => other.to_string(),

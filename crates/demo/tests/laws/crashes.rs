@@ -69,6 +69,7 @@ pub(crate) fn killed_before_the_commit<D: Dataset>() {
         running.kill().unwrap();
     });
     assert_eq!(road.rows(D::CHANGELOG), 0);
+    saw("killed with a batch in hand, nothing of it stored");
     check_the_end(&road);
 }
 
@@ -81,6 +82,7 @@ pub(crate) fn killed_after_the_commit_and_before_the_publication<D: Dataset>() {
         running.kill().unwrap();
     });
     assert_eq!(road.rows(D::GROUPS), 0);
+    saw("killed with all stored and nothing published; the next one publishes it");
     // Published by the next one, though no record comes.
     check_the_end(&road);
 }
@@ -96,5 +98,6 @@ pub(crate) fn killed_in_mid_publication<D: Dataset>() {
         running.kill().unwrap();
     });
     assert_eq!(road.rows(D::GROUPS), 0);
+    saw("killed within a publication, nothing of it to be seen");
     check_the_end(&road);
 }

@@ -169,9 +169,9 @@ pub(crate) fn held(brokers: &str, topic: &str) -> Vec<Held> {
     held
 }
 
-/// How many members a consumer group has.
-pub(crate) fn members(brokers: &str, group: &str) -> usize {
+/// The state of a consumer group, such as `Stable`, and how many members it has.
+pub(crate) fn group(brokers: &str, group: &str) -> (String, usize) {
     let consumer: BaseConsumer = ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap();
     let groups = consumer.fetch_group_list(Some(group), LIMIT).unwrap();
-    groups.groups().iter().map(|group| group.members().len()).sum()
+    groups.groups().first().map(|group| (group.state().to_owned(), group.members().len())).unwrap_or_default()
 }

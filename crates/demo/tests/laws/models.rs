@@ -13,7 +13,7 @@ const YEARS: std::ops::RangeInclusive<i32> = 2001..=2010;
 
 /// A country with the same figures in each of its years.
 fn country(number: usize, gdp: f64, co2: f64, per_capita: f64) -> Vec<Line> {
-    // Codes of three letters, and of more where there are more countries than those can name.
+    // Codes of an X and four letters, which count: enough for 456,976 countries.
     let letter = |place: u32| char::from(b'A' + u8::try_from(number / 26_usize.pow(place) % 26).unwrap());
     let code: String = std::iter::once('X').chain((0..4).map(letter)).collect();
     let line = |year| Line {
@@ -32,16 +32,20 @@ fn varied(countries: usize) -> Vec<Line> {
     (0..countries).flat_map(|number| country(number, figure(), figure(), figure())).collect()
 }
 
-/// Carries a world twice, in two orders, and asserts that both lead to the same tables; gives the note of the model's run,
-/// and the countries that have a cluster.
-fn model(lines: &[Line]) -> (Option<String>, i64) {
+/// What a run of the model left: its note, and the cluster of each country, by its number.
+type Run = (Option<String>, Vec<i32>);
+
+/// Carries a world twice, in two orders, and asserts that both lead to the same tables and the same run.
+fn model(lines: &[Line]) -> Run {
     let hashes = [1, 2].map(|seed| {
         let road = Road::<Emissions>::new(3);
         road.produce(&shuffled(lines, seed));
         road.consume(1);
         road.check_books();
         let run: Vec<(Option<String>,)> = road.query("SELECT note FROM cluster_runs ORDER BY batch_id DESC LIMIT 1");
-        (road.hash(), (run[0].0.clone(), road.rows("co2_clusters")))
+        // A country's number has its least letter first.
+        let clusters = road.query::<(i32,)>("SELECT cluster FROM co2_clusters ORDER BY reverse(iso_code)");
+        (road.hash(), (run[0].0.clone(), clusters.into_iter().map(|(cluster,)| cluster).collect()))
     });
     let [first, second] = hashes;
     assert_eq!(first, second);
@@ -52,7 +56,7 @@ pub(crate) fn fewer_countries_than_clusters_leave_a_note() {
     for countries in [1, 2] {
         let (note, clustered) = model(&varied(countries));
         assert!(note.as_ref().is_some_and(|note| note.starts_with("too few countries")), "{note:?}");
-        assert_eq!(clustered, 0);
+        assert!(clustered.is_empty(), "{clustered:?}");
         saw(note.unwrap());
     }
 }
@@ -61,14 +65,16 @@ pub(crate) fn equal_countries_leave_a_note() {
     let equal: Vec<Line> = (0..20).flat_map(|number| country(number, 5e9, 7.0, 2.0)).collect();
     let (note, clustered) = model(&equal);
     assert!(note.as_ref().is_some_and(|note| note.contains("1 of them differ")), "{note:?}");
-    assert_eq!(clustered, 0);
+    assert!(clustered.is_empty(), "{clustered:?}");
     saw(note.unwrap());
 }
 
 pub(crate) fn a_constant_feature_says_nothing_and_harms_nothing() {
     let mut lines = varied(40);
     lines.iter_mut().for_each(|line| line.figures[1] = Some(5e9));
-    assert_eq!(model(&lines), (None, 40));
+    let (note, clusters) = model(&lines);
+    assert_eq!((note, clusters.len()), (None, 40));
+    saw("40 countries clustered, the same in both orders");
 }
 
 pub(crate) fn ties_are_broken_the_same_way_every_time() {
@@ -76,13 +82,22 @@ pub(crate) fn ties_are_broken_the_same_way_every_time() {
     let corner = |number: usize, bit: usize| if number >> bit & 1 == 1 { 2.0 } else { 1.0 };
     let lines: Vec<Line> =
         (0..64).flat_map(|n| country(n, corner(n, 0) * 1e9, corner(n, 1) * 10.0, corner(n, 2))).collect();
-    assert_eq!(model(&lines), (None, 64));
+    let (note, clusters) = model(&lines);
+    assert_eq!((note, clusters.len()), (None, 64));
+    // Every eighth has the same figures.
+    let equal = |(n, cluster): (usize, &i32)| *cluster == clusters[n % 8];
+    assert!(clusters.iter().enumerate().all(equal), "{clusters:?}");
+    saw("8 equal countries on each of 8 corners share their cluster, the same in both orders");
 }
 
 pub(crate) fn an_extreme_outlier_harms_nothing() {
     let mut lines = varied(40);
     lines.extend(country(40, 9e14, 9e9, 9e9));
-    assert_eq!(model(&lines), (None, 41));
+    let (note, mut clusters) = model(&lines);
+    assert_eq!((note, clusters.len()), (None, 41));
+    let outlier = clusters.pop().unwrap();
+    assert!(!clusters.contains(&outlier), "{outlier} in {clusters:?}");
+    saw("40 countries clustered, and the outlier in a cluster of its own");
 }
 
 pub(crate) fn a_hundred_thousand_countries_are_published() {
@@ -99,5 +114,6 @@ pub(crate) fn a_hundred_thousand_countries_are_published() {
     road.produce(&country(countries, 5.0, 6.0, 7.0));
     let one = consume().took;
     assert_eq!(road.rows("co2_clusters"), i64::try_from(countries + 1).unwrap());
+    road.check_counts(&road.held());
     saw(format!("a million records of them in {}, one country more in {}", seconds(all), seconds(one)));
 }

@@ -7,6 +7,7 @@ use crate::{
     kafka::{self, Brokers, Outgoing},
     ledger,
     random::shuffled,
+    report::saw,
     road::Road,
 };
 
@@ -93,6 +94,7 @@ fn check<D: Dataset>(brokers: Brokers, way: Way) {
 }
 
 fn check_all<D: Dataset>(ways: &[Way], brokers: impl Fn() -> Brokers + Sync) {
+    saw(format!("{} ways of partitions, keys, replicas and orders: one hash, books right", ways.len()));
     thread::scope(|scope| {
         for way in ways {
             let brokers = &brokers;
@@ -148,6 +150,7 @@ pub(crate) fn a_second_producer_run_changes_nothing<D: Dataset>() {
     assert_eq!((written(&road), changed_at(&road), road.hash()), (tables, changed, hash));
     road.check_changelog();
     assert_eq!(road.number("SELECT sum(unchanged)::bigint FROM ingest_accounting"), facts);
+    saw(format!("{facts} facts unchanged: no row written, no time moved, the same hash"));
 }
 
 pub(crate) fn a_correction_computes_only_its_group_again<D: Dataset>() {
@@ -166,4 +169,5 @@ pub(crate) fn a_correction_computes_only_its_group_again<D: Dataset>() {
     assert_eq!(road.number("SELECT sum(corrected)::bigint FROM ingest_accounting"), 1);
     // One publication for each set of facts.
     assert_eq!(road.number("SELECT value FROM counters WHERE name = 'batch_id'"), 2);
+    saw(format!("only {} of {} rows written again", changed.join(" and "), after.len()));
 }

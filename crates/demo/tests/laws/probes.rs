@@ -11,6 +11,7 @@ use demo::process::Running;
 
 use crate::{
     datasets::Dataset,
+    report::saw,
     road::{LIMIT, Road},
 };
 
@@ -108,4 +109,5 @@ pub(crate) fn started_with_the_schema_and_ready_in_the_group<D: Dataset>() {
         std::thread::sleep(Duration::from_millis(100));
     }
     consumer.stop(LIMIT).unwrap().expect_code(0).unwrap();
+    saw("started with the schema, ready in the group, and every metric the README lists");
 }

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use demo::process::Running;
+
 use crate::{
     databases::BLOCKED,
     datasets::Dataset,
@@ -25,7 +27,8 @@ pub(crate) fn from_one_to_three_and_back_in_mid_run<D: Dataset>() {
     for other in &mut others {
         other.wait_for_line("claimed and loaded", LIMIT).unwrap();
     }
-    thread::sleep(Duration::from_secs(2));
+    // Each of the three has stored records of its own.
+    road.wait_for("SELECT count(DISTINCT owner) FROM stream_offsets WHERE committed_at > claimed_at", 3);
     for other in others {
         other.stop(STOP).unwrap().expect_code(0).unwrap();
     }
@@ -33,6 +36,7 @@ pub(crate) fn from_one_to_three_and_back_in_mid_run<D: Dataset>() {
     road.wait_for(READ, i64::try_from(lines.len()).unwrap());
     first.stop(STOP).unwrap().expect_code(0).unwrap();
     check_the_end(&road);
+    saw("each of the three stored records");
 }
 
 pub(crate) fn a_stop_in_mid_run_saves_what_is_in_hand<D: Dataset>() {
@@ -70,6 +74,7 @@ pub(crate) fn a_stop_publishes_what_was_only_repeated<D: Dataset>() {
     consumer.stop(STOP).unwrap().expect_code(0).unwrap();
     assert_eq!(road.number(PUBLISHED), 2 * records);
     road.check_changelog();
+    saw(format!("{records} repeated records are published through on stop, changelog right"));
 }
 
 /// A second consumer joins while the first cannot go on, and so must give up half of what it has begun.
@@ -110,12 +115,13 @@ pub(crate) fn stopped_in_mid_rebalance<D: Dataset>() {
     let producer = road.producer(&lines, &["--rate", "150"]).start().unwrap();
     let first = road.follow(&["--batch-size", "7"]);
     road.wait_for("SELECT count(*) FROM ingest_accounting", 1);
-    let mut slowest = Duration::ZERO;
+    let (mut slowest, mut rebalancing) = (Duration::ZERO, 0);
     for life in 0..4 {
         // One that is stopped while it joins, before or after it got its partitions.
         let mut other = road.follow(&["--batch-size", "7"]);
         other.wait_for_line("consumer starts", LIMIT).unwrap();
         thread::sleep(Duration::from_millis(400 * life));
+        rebalancing += usize::from(is_rebalancing(&road));
         let began = Instant::now();
         other.stop(STOP).unwrap().expect_code(0).unwrap();
         slowest = slowest.max(began.elapsed());
@@ -124,10 +130,17 @@ pub(crate) fn stopped_in_mid_rebalance<D: Dataset>() {
     road.wait_for_or_say(READ, i64::try_from(lines.len()).unwrap(), &first);
     first.stop(STOP).unwrap().expect_code(0).unwrap();
     if let Brokers::Real(brokers) = &road.brokers {
-        assert_eq!(kafka::members(brokers, &road.topic), 0, "all have left the group");
+        assert!(rebalancing > 0, "no rebalance was under way when it was stopped");
+        assert_eq!(kafka::group(brokers, &road.topic).1, 0, "all have left the group");
     }
     check_the_end(&road);
-    saw(format!("the slowest of 4 stops took {}", seconds(slowest)));
+    saw(format!("{rebalancing} of 4 stops while Kafka rebalanced, the slowest took {}", seconds(slowest)));
+}
+
+/// Whether the group is between two assignments; an embedded broker does not say.
+fn is_rebalancing<D: Dataset>(road: &Road<D>) -> bool {
+    let Brokers::Real(brokers) = &road.brokers else { return false };
+    ["PreparingRebalance", "CompletingRebalance"].contains(&&*kafka::group(brokers, &road.topic).0)
 }
 
 /// Records without keys, in any partition.
@@ -149,11 +162,13 @@ pub(crate) fn an_unkeyed_topic_with_three_replicas_is_stopped_by_name_and_never_
     // Each group's records are in every partition, and so with every consumer.
     road.send(&unkeyed::<D>(&sendings::<D>(83).concat()));
     let deadline = Instant::now() + LIMIT;
-    let named = |line: &String| line.contains("which another consumer owns") && line.contains("consumer rehome");
-    while !running.iter().any(|one| one.stderr().iter().any(named)) {
-        assert!(Instant::now() < deadline, "nobody says that a group's records come from several partitions");
+    // Whoever stores a group first goes on; the two others soon meet it.
+    while running.iter().filter_map(group_named).count() < 2 {
+        assert!(Instant::now() < deadline, "two are to say that a group's records come from several partitions");
         thread::sleep(Duration::from_millis(50));
     }
+    road.wait_for(PUBLISHED, 1);
+    check_who_stands_still(&road, &running);
     for one in running {
         one.stop(STOP).unwrap().expect_code(0).unwrap();
     }
@@ -161,7 +176,32 @@ pub(crate) fn an_unkeyed_topic_with_three_replicas_is_stopped_by_name_and_never_
     road.consume(1);
     road.check_books();
     assert_eq!(road.hash(), reference::<D>());
-    saw("three stand still and name the group; one alone is right");
+    saw("one alone is right");
+}
+
+/// Asserts that whoever stands still names one of the groups, and that what is published meanwhile is right for as far as
+/// it goes; gives the number of those who do.
+pub(crate) fn check_who_stands_still<D: Dataset>(road: &Road<D>, running: &[Running]) -> usize {
+    // Asleep, so that nothing moves while it is looked at.
+    running.iter().for_each(|one| one.signal("STOP").unwrap());
+    thread::sleep(Duration::from_millis(500));
+    let groups = road.query::<(String,)>("SELECT route FROM group_homes");
+    let named: Vec<String> = running.iter().filter_map(group_named).collect();
+    named.iter().for_each(|name| assert!(groups.contains(&(name.clone(),)), "{name} is none of {groups:?}"));
+    road.check_published_so_far();
+    saw(format!("{} of {} stand still and name the group: {}", named.len(), running.len(), named.join(", ")));
+    saw(format!("{} rows published meanwhile, each right for its offsets", road.rows(D::GROUPS)));
+    running.iter().for_each(|one| one.signal("CONT").unwrap());
+    named.len()
+}
+
+/// The group for which a consumer says it stands still.
+pub(crate) fn group_named(consumer: &Running) -> Option<String> {
+    let said = consumer.stderr();
+    let line = said.iter().find(|line| line.contains("which another consumer owns"))?;
+    assert!(line.contains("consumer rehome"), "{line}");
+    let (_, sentence) = line.split_once("standing still: ")?;
+    Some(sentence.split_once(" lives in partition ")?.0.to_owned())
 }
 
 pub(crate) fn the_first_process_of_a_namespace_stops_when_asked<D: Dataset>() {
@@ -186,4 +226,5 @@ pub(crate) fn the_first_process_of_a_namespace_stops_when_asked<D: Dataset>() {
     assert!(ended.said("stopped"), "{ended}");
     road.consume(1);
     road.check_changelog();
+    saw("PID 1 of a namespace ends with 0 on SIGTERM");
 }

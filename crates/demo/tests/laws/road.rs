@@ -1,6 +1,7 @@
 //! One topic, one database, and the three real binaries between them.
 
 use std::{
+    cell::RefCell,
     collections::BTreeMap,
     marker::PhantomData,
     net::{SocketAddr, ToSocketAddrs as _},
@@ -46,9 +47,33 @@ pub(crate) struct Road<D> {
     pub(crate) topic: String,
     /// How our programs reach Kafka, where it is not straight.
     way: Option<String>,
+    files: Files,
     database: TestDatabase,
     runtime: Runtime,
     dataset: PhantomData<D>,
+}
+
+/// The files that were made for a road; deleted with it, unless its test failed.
+#[derive(Default)]
+struct Files(RefCell<Vec<PathBuf>>);
+
+impl Files {
+    /// Makes a file of these bytes.
+    fn make(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::write(&path, bytes).unwrap();
+        self.0.borrow_mut().push(path.clone());
+        path
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // A file that stays harms nobody.
+            self.0.get_mut().iter().for_each(|path| drop(std::fs::remove_file(path)));
+        }
+    }
 }
 
 impl<D: Dataset> Road<D> {
@@ -87,7 +112,7 @@ impl<D: Dataset> Road<D> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let database = runtime.block_on(database).unwrap();
         let topic = database.name().replace("tributary_test", "laws");
-        Self { brokers, topic, way: None, database, runtime, dataset: PhantomData }
+        Self { brokers, topic, way: None, files: Files::default(), database, runtime, dataset: PhantomData }
     }
 
     /// Makes the schema and the roles.
@@ -139,9 +164,7 @@ impl<D: Dataset> Road<D> {
     pub(crate) fn producer_of(&self, bytes: &[u8], extension: &str, args: &[&str]) -> Program {
         static FILES: AtomicU32 = AtomicU32::new(0);
         let name = format!("{}_{}.{extension}", self.topic, FILES.fetch_add(1, Ordering::Relaxed));
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-        std::fs::write(&path, bytes).unwrap();
-        self.producer_from(&path).args(args)
+        self.producer_from(&self.files.make(&name, bytes)).args(args)
     }
 
     /// The producer, with somebody else's file.
@@ -301,6 +324,17 @@ impl<D: Dataset> Road<D> {
         let facts = ledger::facts::<D>(&held);
         assert_eq!(self.facts(), facts, "facts");
         D::check_published(self, &facts);
+    }
+
+    /// Asserts that what is published is counted from the records up to the offsets it is said to hold, and from no others,
+    /// whatever is still to come; nothing may be published meanwhile.
+    pub(crate) fn check_published_so_far(&self) {
+        let through: Vec<(i32, i64)> =
+            self.query("SELECT partition, published_through FROM stream_offsets WHERE published_through IS NOT NULL");
+        let through = BTreeMap::from_iter(through);
+        let mut held = self.held();
+        held.retain(|record| through.get(&record.partition).is_some_and(|through| record.offset < *through));
+        D::check_published(self, &ledger::facts::<D>(&held));
     }
 
     /// Asserts that every record is in the books once.

@@ -21,10 +21,8 @@ fn refused<D: Dataset>(change: Option<&str>, password: &str) {
     let url = road.writer_url_at(road.postgres_address());
     consume(url.clone()).expect_code(0).unwrap();
     change.into_iter().for_each(|change| road.execute(change));
-    let ended = consume(road.writer_url_with(password)).expect_code(64).unwrap();
-    assert!(ended.said("password authentication failed"), "{ended}");
-    let last = ended.stderr.last().unwrap();
-    assert!(last.contains("DATABASE_URL"), "{last}");
+    let ended = consume(road.writer_url_with(password));
+    ended.expect_failure(64, &["password authentication failed", "DATABASE_URL"]).unwrap();
     saw("exit 64: password authentication failed; check DATABASE_URL");
 }
 
