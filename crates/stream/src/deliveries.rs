@@ -85,8 +85,10 @@ impl Deliveries {
 /// Why a message was not taken, for the person who has to mend it.
 fn reason(error: &KafkaError) -> String {
     match error.rdkafka_error_code() {
-        Some(RDKafkaErrorCode::InvalidTimestamp) => {
-            "kafka does not take records of this time; compare this machine's clock with the broker's".to_owned()
+        // Of several refused in one request the library says `InvalidRecord`, whatever the broker has found. Ours have
+        // keys and are whole, so that it is their time, or what the topic is told to refuse.
+        Some(RDKafkaErrorCode::InvalidTimestamp | RDKafkaErrorCode::InvalidRecord) => {
+            format!("{error}; compare this machine's clock with the broker's, and look at the topic's settings")
         }
         _ => error.to_string(),
     }
