@@ -31,6 +31,7 @@ pub mod schedule;
 pub mod sender;
 pub mod settings;
 pub mod source;
+mod stalls;
 pub mod state;
 pub mod topic;
 pub mod wire;

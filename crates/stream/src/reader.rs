@@ -29,6 +29,7 @@ use crate::{
     rebalance::Assignment,
     schedule::Schedule,
     settings::ConsumeSettings,
+    stalls::Stalls,
     writer::{Event, Job, Task},
 };
 
@@ -45,6 +46,8 @@ const AWAITED: Duration = Duration::from_millis(1);
 const BATCH_AGE: Duration = Duration::from_millis(500);
 /// How long to wait before looking again whether a topic is back.
 pub(crate) const AGAIN: Duration = Duration::from_secs(1);
+/// How often what came is compared with what Kafka has; as often as its client tells that.
+const LOOK: Duration = Duration::from_secs(5);
 /// A writer that is busy for longer than this is away: go on polling, paused.
 const BUSY: Duration = Duration::from_secs(1);
 
@@ -93,6 +96,9 @@ pub struct Reader<P: Pipeline> {
     pub(crate) stash: Vec<OwnedMessage>,
     held: bool,
     kafka_away_since: Option<Instant>,
+    stalls: Stalls,
+    /// When the ends of partitions were last compared with what came.
+    looked: Instant,
     committed: BTreeMap<i32, i64>,
     memory_limit_mib: Option<u64>,
 }
@@ -112,6 +118,8 @@ impl<P: Pipeline> Reader<P> {
             stash: Vec::new(),
             held: false,
             kafka_away_since: None,
+            stalls: Stalls::default(),
+            looked: Instant::now(),
             committed: BTreeMap::new(),
             memory_limit_mib,
             parts,
@@ -129,6 +137,7 @@ impl<P: Pipeline> Reader<P> {
             self.answer_group()?;
             self.load_on()?;
             self.look_after_kafka()?;
+            self.look_after_partitions();
             if self.parts.stop.is_stopping() {
                 return self.wind_down();
             }
@@ -208,7 +217,8 @@ impl<P: Pipeline> Reader<P> {
         }
     }
 
-    pub(crate) fn take(&mut self, message: &impl Message) -> Result<(), Error> {
+    /// Takes a message in; whether its partition was sought back.
+    pub(crate) fn take(&mut self, message: &impl Message) -> Result<bool, Error> {
         let partition = message.partition();
         if self.parts.settings.until_end
             && let Some(end) = self.parts.ends.get(&partition)
@@ -216,15 +226,15 @@ impl<P: Pipeline> Reader<P> {
         {
             // It came after we began: not for this run.
             self.reach_end(partition);
-            return Ok(());
+            return Ok(false);
         }
         match self.intake.take(message) {
-            Verdict::Fold(_) | Verdict::Skip => Ok(()),
+            Verdict::Fold(_) | Verdict::Skip => Ok(false),
             Verdict::Seek(offset) => {
                 self.parts.consumer.seek(&self.parts.feed.topic, partition, Offset::Offset(offset), ASK)?;
-                Ok(())
+                Ok(true)
             }
-            Verdict::Changed(why) => self.topic_changed(partition, why),
+            Verdict::Changed(why) => self.topic_changed(partition, why).map(|()| false),
         }
     }
 
@@ -322,8 +332,12 @@ impl<P: Pipeline> Reader<P> {
     fn release(&mut self) -> Result<(), Error> {
         if std::mem::replace(&mut self.held, false) {
             self.parts.consumer.resume(&self.list(self.assignment.assigned()))?;
+            let mut sought = BTreeSet::new();
             for message in std::mem::take(&mut self.stash) {
-                self.take(&message)?;
+                // What came before a seek comes again after it.
+                if !sought.contains(&message.partition()) && self.take(&message)? {
+                    sought.insert(message.partition());
+                }
             }
         }
         Ok(())
@@ -376,6 +390,37 @@ impl<P: Pipeline> Reader<P> {
             return Err(Error::KafkaAway { brokers: self.parts.brokers.clone(), waited: since.elapsed() });
         }
         Ok(())
+    }
+
+    /// Asks again for records that Kafka has and that do not come.
+    fn look_after_partitions(&mut self) {
+        if self.looked.elapsed() < LOOK {
+            return;
+        }
+        self.looked = Instant::now();
+        if self.held || !self.assignment.is_settled() || self.kafka_away_since.is_some() {
+            self.stalls.clear();
+            return;
+        }
+        let consumer = Arc::clone(&self.parts.consumer);
+        // A run until the end takes nothing that came after its beginning.
+        let until_end = self.parts.settings.until_end.then(|| self.parts.ends.clone());
+        let ends = until_end.unwrap_or_else(|| consumer.client().context().ends());
+        for (partition, next) in self.stalls.due(self.intake.partitions.positions(), &ends, self.looked) {
+            tracing::info!(
+                partition,
+                next,
+                end = ends.get(&partition),
+                "asking kafka again for records that do not come"
+            );
+            let again = consumer.resume(&self.list(&BTreeSet::from([partition])));
+            let again =
+                again.and_then(|()| consumer.seek(&self.parts.feed.topic, partition, Offset::Offset(next), ASK));
+            if let Err(error) = again {
+                tracing::warn!(%error, partition, "kafka does not answer that");
+                self.stalls.clear();
+            }
+        }
     }
 
     fn kafka_is_back(&mut self) {

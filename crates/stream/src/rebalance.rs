@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rdkafka::{Offset, TopicPartitionList, consumer::Consumer, error::KafkaError};
+use rdkafka::{Message, Offset, TopicPartitionList, consumer::Consumer, error::KafkaError};
 use service::telemetry::millis;
 use tokio::sync::mpsc::error::TryRecvError;
 
@@ -136,7 +136,7 @@ impl<P: Pipeline> Reader<P> {
             self.intake.partitions.remove(*partition);
             self.intake.state.forget(short(*partition)?);
         }
-        self.stash.retain(|message| !gone.contains(&rdkafka::Message::partition(message)));
+        self.stash.retain(|message| !gone.contains(&message.partition()));
         self.parts.consumer.incremental_unassign(&self.list(&gone))?;
         tracing::info!(?partitions, given_back_in_ms = millis(began.elapsed()), "revoked");
         Ok(())
@@ -272,11 +272,13 @@ impl<P: Pipeline> Reader<P> {
         if new.count() > 0 {
             self.parts.consumer.incremental_assign(&new)?;
         }
-        if known.count() > 0
-            && let Err(error) = self.seek(known)
-        {
-            self.kafka_is_away(&error);
-            self.begin_again_after(AGAIN);
+        if known.count() > 0 {
+            // What came before the seek comes again after it; taken in first, it would leave a gap.
+            self.stash.retain(|message| known.find_partition(message.topic(), message.partition()).is_none());
+            if let Err(error) = self.seek(known) {
+                self.kafka_is_away(&error);
+                self.begin_again_after(AGAIN);
+            }
         }
         Ok(())
     }

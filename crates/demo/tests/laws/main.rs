@@ -137,7 +137,8 @@ macro_rules! laws_of {
                     joined_in_mid_publication
                     an_unkeyed_topic_with_three_replicas_is_stopped_by_name_and_never_wrong
                     the_first_process_of_a_namespace_stops_when_asked,
-                    slow stopped_in_mid_rebalance;
+                    slow one_comes_as_another_goes
+                        stopped_in_mid_rebalance;
                 secrets:
                     a_wrong_password_is_a_setting_to_mend
                     a_password_that_has_expired_is_a_setting_to_mend;

@@ -13,6 +13,7 @@ use crate::{
     disturbed::{STOP, check_the_end, check_undisturbed},
     kafka::{self, Brokers, Outgoing},
     orders::{reference, sendings},
+    random::Random,
     report::{self, saw, seconds},
     road::{LIMIT, PUBLISHED, READ, Road, lock},
 };
@@ -141,6 +142,32 @@ pub(crate) fn stopped_in_mid_rebalance<D: Dataset>() {
 fn is_rebalancing<D: Dataset>(road: &Road<D>) -> bool {
     let Brokers::Real(brokers) = &road.brokers else { return false };
     ["PreparingRebalance", "CompletingRebalance"].contains(&&*kafka::group(brokers, &road.topic).0)
+}
+
+/// Rounds in which one consumer comes as another goes.
+const COMINGS: u64 = 30;
+
+pub(crate) fn one_comes_as_another_goes<D: Dataset>() {
+    let Some(brokers) = kafka::real::<D>("one comes as another goes") else { return };
+    let road = Road::<D>::on(brokers, 6);
+    let mut random = Random::new(97);
+    let follow = || road.follow(&["--batch-size", "50"]);
+    let (mut following, mut sent) = (vec![follow(), follow()], 0);
+    for round in 0..COMINGS {
+        let lines = sendings::<D>(200 + round).concat();
+        let producer = road.producer(&lines, &["--rate", "400"]).start().unwrap();
+        thread::sleep(Duration::from_millis(random.below(2_500) as u64));
+        following.push(follow());
+        following.remove(1).stop(STOP).unwrap().expect_code(0).unwrap();
+        producer.wait(LIMIT).unwrap().expect_code(0).unwrap();
+        sent += i64::try_from(lines.len()).unwrap();
+        road.wait_for_or_tell(READ, sent, &following);
+    }
+    for consumer in following {
+        consumer.stop(STOP).unwrap().expect_code(0).unwrap();
+    }
+    check_the_end(&road);
+    saw(format!("{COMINGS} times"));
 }
 
 /// Records without keys, in any partition.

@@ -255,10 +255,22 @@ impl<D: Dataset> Road<D> {
 
     /// The same for a number that a program is to bring about; what it has said last is told when it does not.
     pub(crate) fn wait_for_or_say(&self, sql: &str, least: i64, running: &Running) {
+        self.wait_for_or_tell(sql, least, std::slice::from_ref(running));
+    }
+
+    /// The same for one that several are to bring about; where each partition stands is told too.
+    pub(crate) fn wait_for_or_tell(&self, sql: &str, least: i64, running: &[Running]) {
         // A lost connection is missed after a minute, and what waited behind it comes then.
         self.wait_within(2 * LIMIT, (sql, least), || {
-            let said = running.stderr();
-            format!("; it said\n{}", said[said.len().saturating_sub(30)..].join("\n"))
+            let stored: Vec<(i32, Option<i64>, i64, Option<String>)> =
+                self.query("SELECT partition, next_offset, epoch, owner FROM stream_offsets ORDER BY partition");
+            let ends = ends(self.brokers.bootstrap(), &self.topic).unwrap();
+            let said = |one: &Running| {
+                let said = one.stderr();
+                said[said.len().saturating_sub(60)..].join("\n")
+            };
+            let said: Vec<String> = running.iter().map(said).collect();
+            format!("; stored {stored:?}; the topic ends at {ends:?}; they said\n{}", said.join("\n--\n"))
         });
     }
 

@@ -234,7 +234,7 @@ impl<D: Dataset> Soak<D> {
         let ends = demo::broker::ends(self.road.brokers.bootstrap(), &self.road.topic).unwrap();
         let sent = ends.into_iter().map(|(_, end)| end).sum();
         let lag = sent - self.road.number(READ);
-        self.road.wait_for_or_say(READ, sent, &self.consumers[0]);
+        self.road.wait_for_or_tell(READ, sent, &self.consumers);
         (lag, began.elapsed())
     }
 

@@ -31,7 +31,9 @@ async fn a_refused_login_is_not_waited_for() {
     check(
         &ended.into(),
         64,
-        &["cannot log in; check DATABASE_URL: role \"nobody_of_this_name\" does not exist (SQLSTATE 28000) exit_code=64"],
+        &[
+            "cannot log in; check DATABASE_URL: role \"nobody_of_this_name\" does not exist (SQLSTATE 28000) exit_code=64",
+        ],
     );
     assert!(began.elapsed() < Duration::from_secs(30));
 }
