@@ -53,8 +53,6 @@ pub struct GroupContext {
     /// Whether any broker answers, as the statistics tell.
     brokers_up: AtomicBool,
     connections: Connections,
-    /// The end of each partition, as the statistics tell: the offset after the last record that is committed.
-    ends: Mutex<BTreeMap<i32, i64>>,
     /// The partitions whose lag was told.
     measured: Mutex<BTreeSet<(String, i32)>>,
 }
@@ -75,11 +73,6 @@ impl GroupContext {
         self.brokers_up.store(false, Ordering::Relaxed);
     }
 
-    /// The end of each partition that is being read, some seconds old.
-    pub fn ends(&self) -> BTreeMap<i32, i64> {
-        self.ends.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     /// Why connections fail.
     pub fn connections(&self) -> &Connections {
         &self.connections
@@ -95,7 +88,6 @@ impl ClientContext for GroupContext {
     fn stats(&self, statistics: Statistics) {
         let up = statistics.brokers.values().any(|broker| broker.state == "UP");
         self.brokers_up.store(up, Ordering::Relaxed);
-        *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = ends(&statistics);
         let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
         measures::set_lags(&mut measured, lags(&statistics));
     }
@@ -115,12 +107,6 @@ impl ClientContext for GroupContext {
         tracing::debug!(%error, "librdkafka: {reason}");
         self.connections.hear(&error, reason);
     }
-}
-
-/// The offset after the last committed record of each partition, where it is known; a consumer has one topic.
-fn ends(statistics: &Statistics) -> BTreeMap<i32, i64> {
-    let partitions = statistics.topics.values().flat_map(|seen| seen.partitions.values());
-    partitions.filter(|p| p.partition >= 0 && p.ls_offset >= 0).map(|p| (p.partition, p.ls_offset)).collect()
 }
 
 /// Lag in messages of each partition that is being fetched: from the next record we read to the last stable one.

@@ -46,7 +46,7 @@ const AWAITED: Duration = Duration::from_millis(1);
 const BATCH_AGE: Duration = Duration::from_millis(500);
 /// How long to wait before looking again whether a topic is back.
 pub(crate) const AGAIN: Duration = Duration::from_secs(1);
-/// How often what came is compared with what Kafka has; as often as its client tells that.
+/// How often it is looked at whether records still come.
 const LOOK: Duration = Duration::from_secs(5);
 /// A writer that is busy for longer than this is away: go on polling, paused.
 const BUSY: Duration = Duration::from_secs(1);
@@ -402,25 +402,27 @@ impl<P: Pipeline> Reader<P> {
             self.stalls.clear();
             return;
         }
-        let consumer = Arc::clone(&self.parts.consumer);
-        // A run until the end takes nothing that came after its beginning.
-        let until_end = self.parts.settings.until_end.then(|| self.parts.ends.clone());
-        let ends = until_end.unwrap_or_else(|| consumer.client().context().ends());
-        for (partition, next) in self.stalls.due(self.intake.partitions.positions(), &ends, self.looked) {
-            tracing::info!(
-                partition,
-                next,
-                end = ends.get(&partition),
-                "asking kafka again for records that do not come"
-            );
-            let again = consumer.resume(&self.list(&BTreeSet::from([partition])));
-            let again =
-                again.and_then(|()| consumer.seek(&self.parts.feed.topic, partition, Offset::Offset(next), ASK));
-            if let Err(error) = again {
-                tracing::warn!(%error, partition, "kafka does not answer that");
+        for (partition, next) in self.stalls.due(self.intake.partitions.positions(), self.looked) {
+            if let Err(error) = self.ask_again(partition, next) {
+                tracing::warn!(%error, partition, "kafka does not say whether there are more records");
                 self.stalls.clear();
+                return;
             }
         }
+    }
+
+    fn ask_again(&mut self, partition: i32, next: i64) -> Result<(), KafkaError> {
+        let (consumer, topic) = (&self.parts.consumer, &self.parts.feed.topic);
+        let (_, end) = consumer.fetch_watermarks(topic, partition, ASK)?;
+        // A run until the end takes nothing that came after its beginning.
+        let until = self.parts.ends.get(&partition).filter(|_| self.parts.settings.until_end);
+        let end = until.map_or(end, |until| end.min(*until));
+        if self.stalls.lack(partition, end) {
+            tracing::info!(partition, next, end, "asking kafka again for records that do not come");
+            consumer.resume(&self.list(&BTreeSet::from([partition])))?;
+            consumer.seek(topic, partition, Offset::Offset(next), ASK)?;
+        }
+        Ok(())
     }
 
     fn kafka_is_back(&mut self) {

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// For so long nothing may come of a partition that has more: longer than a lost connection takes to be missed.
+/// After so long without a record Kafka is asked whether there are more: longer than a lost connection takes to be missed.
 const STALL: Duration = Duration::from_secs(75);
 
 /// Where partitions have stood, and since when.
@@ -26,28 +26,28 @@ struct Stand {
 }
 
 impl Stalls {
-    /// Partitions of which nothing has come for too long, with the next offset to read; each is told once for an end.
+    /// Partitions of which nothing has come for too long, with the next offset to read; each again after as long.
     ///
-    /// `standing` are the partitions that are read, with the next offset; `ends` what Kafka has, as far as is known.
-    pub(crate) fn due(
-        &mut self,
-        standing: impl Iterator<Item = (i32, i64)>,
-        ends: &BTreeMap<i32, i64>,
-        now: Instant,
-    ) -> Vec<(i32, i64)> {
+    /// `standing` are the partitions that are read, with the next offset.
+    pub(crate) fn due(&mut self, standing: impl Iterator<Item = (i32, i64)>, now: Instant) -> Vec<(i32, i64)> {
         let mut before = std::mem::take(&mut self.0);
         let mut due = Vec::new();
         for (partition, next) in standing {
-            let Some(&end) = ends.get(&partition).filter(|end| **end > next) else { continue };
             let known = before.remove(&partition).filter(|stand| stand.next == next);
             let mut stand = known.unwrap_or(Stand { next, since: now, asked_for: None });
-            if now.duration_since(stand.since) >= STALL && stand.asked_for != Some(end) {
-                (stand.since, stand.asked_for) = (now, Some(end));
+            if now.duration_since(stand.since) >= STALL {
+                stand.since = now;
                 due.push((partition, next));
             }
             self.0.insert(partition, stand);
         }
         due
+    }
+
+    /// Whether records of a partition that is due are to be asked for again, now that its end is known: once for an end.
+    pub(crate) fn lack(&mut self, partition: i32, end: i64) -> bool {
+        let lacks = |stand: &mut Stand| end > stand.next && stand.asked_for.replace(end) != Some(end);
+        self.0.get_mut(&partition).is_some_and(lacks)
     }
 
     /// Nothing was read for a reason of ours: time begins anew.
@@ -61,31 +61,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_come_is_asked_for_once_for_an_end() {
+    fn a_partition_is_due_when_nothing_came_of_it() {
         let (mut stalls, start) = (Stalls::default(), Instant::now());
-        let mut due = |next: i64, end: i64, seconds: u64| {
-            stalls.due([(3, next)].into_iter(), &BTreeMap::from([(3, end)]), start + Duration::from_secs(seconds))
-        };
-        assert_eq!(due(10, 10, 0), []);
-        assert_eq!(due(10, 12, 80), []);
-        assert_eq!(due(11, 12, 150), [], "one has come");
-        assert_eq!(due(11, 12, 224), []);
-        assert_eq!(due(11, 12, 225), [(3, 11)]);
-        assert_eq!(due(11, 12, 900), [], "it was no record");
-        assert_eq!(due(11, 14, 905), [(3, 11)], "there are more");
-        assert_eq!(due(11, 15, 910), [], "not more often than that");
-        assert_eq!(due(15, 15, 915), []);
+        let mut due =
+            |next: i64, seconds: u64| stalls.due([(3, next)].into_iter(), start + Duration::from_secs(seconds)).len();
+        assert_eq!([due(10, 0), due(10, 74), due(11, 80), due(11, 154)], [0; 4], "one has come at 80");
+        assert_eq!([due(11, 155), due(11, 160), due(11, 230)], [1, 0, 1]);
+        assert_eq!(stalls.due(std::iter::empty(), start), []);
+        assert_eq!(stalls.due([(3, 11)].into_iter(), start + 9 * STALL), [], "ours anew, and so the time");
+        stalls.clear();
+        assert_eq!(stalls.due([(3, 11)].into_iter(), start + 12 * STALL), []);
     }
 
     #[test]
-    fn what_is_not_ours_or_not_known_is_not_asked_for() {
-        let (mut stalls, start) = (Stalls::default(), Instant::now());
-        let late = start + 2 * STALL;
-        assert_eq!(stalls.due([(1, 5)].into_iter(), &BTreeMap::new(), late), []);
-        assert_eq!(stalls.due([(1, 5)].into_iter(), &BTreeMap::from([(1, 9), (2, 9)]), start), []);
-        assert_eq!(stalls.due(std::iter::empty(), &BTreeMap::from([(1, 9)]), late), []);
-        assert_eq!(stalls.due([(1, 5)].into_iter(), &BTreeMap::from([(1, 9)]), late), [], "ours anew, and so the time");
-        stalls.clear();
-        assert_eq!(stalls.due([(1, 5)].into_iter(), &BTreeMap::from([(1, 9)]), late + 2 * STALL), []);
+    fn what_does_not_come_is_asked_for_once_for_an_end() {
+        let mut stalls = Stalls::default();
+        assert!(!stalls.lack(3, 12), "not ours");
+        stalls.due([(3, 10)].into_iter(), Instant::now());
+        assert_eq!([10, 12, 12, 14, 14].map(|end| stalls.lack(3, end)), [false, true, false, true, false]);
     }
 }
