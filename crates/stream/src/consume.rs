@@ -51,6 +51,7 @@ pub struct Consume {
 /// Whatever ends a consumer, see [`Error`].
 pub async fn consume<P: Pipeline>(pipeline: P, consume: Consume) -> Result<(), Error> {
     let stop = consume.stop.clone();
+    let encrypted = consume.kafka.tls.is_some();
     let (decided, result) = oneshot::channel();
     let (closed, close) = oneshot::channel();
     let runtime = tokio::runtime::Handle::current();
@@ -61,9 +62,7 @@ pub async fn consume<P: Pipeline>(pipeline: P, consume: Consume) -> Result<(), E
             // Nobody listens any more when the deadline has passed.
             let _ = decided.send(ended);
             if let Some(consumer) = consumer {
-                leave(&consumer);
-                // Its drop would close it once more, and report that as an error; the process ends anyway.
-                std::mem::forget(consumer);
+                leave(consumer, encrypted);
             }
             let _ = closed.send(());
         })
@@ -85,15 +84,22 @@ pub async fn consume<P: Pipeline>(pipeline: P, consume: Consume) -> Result<(), E
     ended
 }
 
-/// Leaves the group. The consumer's own drop would look only every 100 ms whether it has.
-fn leave(consumer: &GroupConsumer) {
+/// Leaves the group. The consumer's own drop would look only every 100 ms whether it has, and ends its threads.
+fn leave(consumer: Arc<GroupConsumer>, encrypted: bool) {
     consumer.client().context().close();
+    if encrypted {
+        // OpenSSL clears up when the process ends; a thread that still speaks by it then crashes.
+        drop(consumer);
+        return;
+    }
     let began = Instant::now();
     if consumer.close_queue().is_ok() {
         while !consumer.closed() && began.elapsed() < CLOSE {
             consumer.poll(LEAVING);
         }
     }
+    // Its drop would close it once more, and report that as an error; the process ends anyway.
+    std::mem::forget(consumer);
 }
 
 /// Runs both threads' work; gives the consumer back so that its end is not in the way of the result.
