@@ -9,6 +9,9 @@ say() { echo "$*" >&2; }
 # fail CODE SENTENCE: ends with one sentence that says what to do. Codes: 64 usage, 69 something is unavailable.
 fail() { say "$2"; exit "$1"; }
 
+# whole NAME VALUE: ends unless the setting is a whole number above 0.
+whole() { [[ $2 =~ ^[1-9][0-9]{0,8}$ ]] || fail 64 "$1 is a whole number from 1 to 999999999, not \`$2\`"; }
+
 have() { command -v "$1" >/dev/null 2>&1; }
 
 # may_install: true where packages can be installed without asking anyone.
