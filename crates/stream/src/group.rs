@@ -53,6 +53,8 @@ pub struct GroupContext {
     /// Whether any broker answers, as the statistics tell.
     brokers_up: AtomicBool,
     connections: Connections,
+    /// Whether the topic was deleted and made again since this was last asked.
+    made_again: AtomicBool,
     /// The partitions whose lag was told.
     measured: Mutex<BTreeSet<(String, i32)>>,
 }
@@ -71,6 +73,12 @@ impl GroupContext {
     /// Notes that no broker answers; the next statistics may say otherwise.
     pub fn brokers_are_down(&self) {
         self.brokers_up.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether the topic was deleted and made again since the last call.
+    pub fn take_made_again(&self) -> bool {
+        // Asked for every record, and a swap costs more than a look.
+        self.made_again.load(Ordering::Relaxed) && self.made_again.swap(false, Ordering::Relaxed)
     }
 
     /// Why connections fail.
@@ -93,6 +101,9 @@ impl ClientContext for GroupContext {
     }
 
     fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
+        if tells_made_again(message) {
+            self.made_again.store(true, Ordering::Relaxed);
+        }
         match level {
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
                 tracing::warn!(fac, "librdkafka: {message}");
@@ -107,6 +118,15 @@ impl ClientContext for GroupContext {
         tracing::debug!(%error, "librdkafka: {reason}");
         self.connections.hear(&error, reason);
     }
+}
+
+/// Whether librdkafka says that a topic it knew has another id now, which is to say that it was deleted and made again.
+///
+/// It goes on at the old offset then, as if nothing had happened, and this line of its log is the only word of it (2.12; a
+/// comment in `rd_kafka_topic_metadata_update2` owns up to it). The line is served before any record of the new topic.
+fn tells_made_again(message: &str) -> bool {
+    // The id of a topic that was not known yet is zero, in base 64.
+    message.contains(" changed id from ") && !message.contains(" changed id from AAAAAAAAAAAAAAAAAAAAAA")
 }
 
 /// Lag in messages of each partition that is being fetched: from the next record we read to the last stable one.
@@ -172,7 +192,10 @@ pub fn consumer(kafka: &KafkaSettings, group: &str, settings: &ConsumeSettings) 
         .set("fetch.message.max.bytes", "1048576")
         .set("socket.nagle.disable", "true")
         .set("reconnect.backoff.max.ms", "2000")
-        .set("log.connection.close", "false");
+        .set("log.connection.close", "false")
+        // For the line that `tells_made_again` waits for; some twenty lines of it come with each answer about the topic.
+        .set("debug", "metadata")
+        .set_log_level(RDKafkaLogLevel::Debug);
     Ok(config.create_with_context(GroupContext::default())?)
 }
 

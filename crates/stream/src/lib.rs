@@ -31,7 +31,6 @@ pub mod schedule;
 pub mod sender;
 pub mod settings;
 pub mod source;
-mod stalls;
 pub mod state;
 pub mod topic;
 pub mod wire;

@@ -41,8 +41,6 @@ pub struct Progress {
     epoch: i64,
     /// What Postgres holds once all batches sent so far are stored.
     held: Option<i64>,
-    /// Where reading begins.
-    begin: i64,
     /// The next offset to read; `None` before the first record, where none is stored.
     next: Option<i64>,
     last: Option<LastRecord>,
@@ -105,7 +103,6 @@ impl Progress {
             number: short(stored.partition)?,
             epoch: stored.epoch,
             held: stored.next_offset,
-            begin: start.offset,
             next: stored.next_offset,
             last: stored.last,
             max_timestamp_ms: stored.max_timestamp_ms,
@@ -230,13 +227,6 @@ impl Partitions {
             max_timestamp_ms: progress.max_timestamp_ms,
             catching_up: progress.catching_up,
         })
-    }
-
-    /// Where each is read on, or compared first.
-    pub fn positions(&self) -> impl Iterator<Item = (i32, i64)> {
-        let at =
-            |progress: &Progress| progress.check.map(|last| last.offset).or(progress.next).unwrap_or(progress.begin);
-        self.owned.iter().map(move |(partition, progress)| (*partition, at(progress)))
     }
 
     /// Their numbers, in order.

@@ -29,7 +29,6 @@ use crate::{
     rebalance::Assignment,
     schedule::Schedule,
     settings::ConsumeSettings,
-    stalls::Stalls,
     writer::{Event, Job, Task},
 };
 
@@ -46,8 +45,6 @@ const AWAITED: Duration = Duration::from_millis(1);
 const BATCH_AGE: Duration = Duration::from_millis(500);
 /// How long to wait before looking again whether a topic is back.
 pub(crate) const AGAIN: Duration = Duration::from_secs(1);
-/// How often it is looked at whether records still come.
-const LOOK: Duration = Duration::from_secs(5);
 /// A writer that is busy for longer than this is away: go on polling, paused.
 const BUSY: Duration = Duration::from_secs(1);
 
@@ -96,9 +93,6 @@ pub struct Reader<P: Pipeline> {
     pub(crate) stash: Vec<OwnedMessage>,
     held: bool,
     kafka_away_since: Option<Instant>,
-    stalls: Stalls,
-    /// When the ends of partitions were last compared with what came.
-    looked: Instant,
     committed: BTreeMap<i32, i64>,
     memory_limit_mib: Option<u64>,
 }
@@ -118,8 +112,6 @@ impl<P: Pipeline> Reader<P> {
             stash: Vec::new(),
             held: false,
             kafka_away_since: None,
-            stalls: Stalls::default(),
-            looked: Instant::now(),
             committed: BTreeMap::new(),
             memory_limit_mib,
             parts,
@@ -136,8 +128,8 @@ impl<P: Pipeline> Reader<P> {
             self.hear()?;
             self.answer_group()?;
             self.load_on()?;
+            self.is_made_again();
             self.look_after_kafka()?;
-            self.look_after_partitions();
             if self.parts.stop.is_stopping() {
                 return self.wind_down();
             }
@@ -178,6 +170,9 @@ impl<P: Pipeline> Reader<P> {
                 None => return Ok(()),
                 Some(Ok(message)) => {
                     self.kafka_is_back();
+                    if self.is_made_again() {
+                        return Ok(());
+                    }
                     self.take(&message)?;
                     if self.ends_the_run(&message) {
                         return Ok(());
@@ -200,6 +195,16 @@ impl<P: Pipeline> Reader<P> {
             }
         }
         Ok(())
+    }
+
+    /// Whether the topic was made again under us. What was read is compared with it then, before anything more is taken in.
+    fn is_made_again(&mut self) -> bool {
+        let again = self.parts.consumer.client().context().take_made_again();
+        if again {
+            tracing::warn!(topic = self.parts.feed.topic, "the topic was made again; comparing it with what was read");
+            self.begin_again();
+        }
+        again
     }
 
     /// Whether a run until the end has read its last record with this one: no need to wait for Kafka to say so.
@@ -231,7 +236,11 @@ impl<P: Pipeline> Reader<P> {
         match self.intake.take(message) {
             Verdict::Fold(_) | Verdict::Skip => Ok(false),
             Verdict::Seek(offset) => {
-                self.parts.consumer.seek(&self.parts.feed.topic, partition, Offset::Offset(offset), ASK)?;
+                let sought = self.parts.consumer.seek(&self.parts.feed.topic, partition, Offset::Offset(offset), ASK);
+                if let Err(error) = sought {
+                    self.kafka_is_away(&error);
+                    self.begin_again_after(AGAIN);
+                }
                 Ok(true)
             }
             Verdict::Changed(why) => self.topic_changed(partition, why).map(|()| false),
@@ -388,39 +397,6 @@ impl<P: Pipeline> Reader<P> {
             self.kafka_is_back();
         } else if since.elapsed() > self.parts.settings.away {
             return Err(Error::KafkaAway { brokers: self.parts.brokers.clone(), waited: since.elapsed() });
-        }
-        Ok(())
-    }
-
-    /// Asks again for records that Kafka has and that do not come.
-    fn look_after_partitions(&mut self) {
-        if self.looked.elapsed() < LOOK {
-            return;
-        }
-        self.looked = Instant::now();
-        if self.held || !self.assignment.is_settled() || self.kafka_away_since.is_some() {
-            self.stalls.clear();
-            return;
-        }
-        for (partition, next) in self.stalls.due(self.intake.partitions.positions(), self.looked) {
-            if let Err(error) = self.ask_again(partition, next) {
-                tracing::warn!(%error, partition, "kafka does not say whether there are more records");
-                self.stalls.clear();
-                return;
-            }
-        }
-    }
-
-    fn ask_again(&mut self, partition: i32, next: i64) -> Result<(), KafkaError> {
-        let (consumer, topic) = (&self.parts.consumer, &self.parts.feed.topic);
-        let (_, end) = consumer.fetch_watermarks(topic, partition, ASK)?;
-        // A run until the end takes nothing that came after its beginning.
-        let until = self.parts.ends.get(&partition).filter(|_| self.parts.settings.until_end);
-        let end = until.map_or(end, |until| end.min(*until));
-        if self.stalls.lack(partition, end) {
-            tracing::info!(partition, next, end, "asking kafka again for records that do not come");
-            consumer.resume(&self.list(&BTreeSet::from([partition])))?;
-            consumer.seek(topic, partition, Offset::Offset(next), ASK)?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rdkafka::{Message, Offset, TopicPartitionList, consumer::Consumer, error::KafkaError};
+use rdkafka::{Message, Offset, TopicPartitionList, consumer::Consumer};
 use service::telemetry::millis;
 use tokio::sync::mpsc::error::TryRecvError;
 
@@ -30,9 +30,6 @@ const REVOKE: Duration = Duration::from_secs(2);
 const AFTER_A_FENCE: Duration = Duration::from_secs(4);
 /// How long a consumer that met a homeless route stands still before it looks whether things have changed.
 const HOMELESS: Duration = Duration::from_secs(30);
-/// Seeking needs the partition to be fetched already, which takes a moment after it was assigned.
-const SEEKS: u32 = 50;
-
 /// What is assigned to us, and how far we are in taking it over.
 pub struct Assignment<P: Pipeline> {
     /// Partitions that librdkafka fetches for us.
@@ -120,10 +117,7 @@ impl<P: Pipeline> Reader<P> {
             self.send()?;
         }
         self.drain(began, REVOKE)?;
-        if let Some(load) = self.assignment.load.take() {
-            // What was loaded of the partitions that stay is loaded again.
-            self.assignment.waiting.extend(load.partitions.iter().copied());
-        }
+        self.give_up_loading();
         // librdkafka refuses to take back what was never given, and then the group would wait for ever.
         let gone: BTreeSet<i32> = partitions.iter().copied().collect();
         let never_assigned: BTreeSet<i32> = gone.difference(&self.assignment.assigned).copied().collect();
@@ -262,38 +256,23 @@ impl<P: Pipeline> Reader<P> {
         Ok(())
     }
 
-    /// Has librdkafka fetch partitions from given offsets: new ones are assigned, others sought.
+    /// Has librdkafka fetch partitions from given offsets. Those it fetches already are taken from it and given anew: it
+    /// refuses to seek in a topic that was made again.
     fn fetch_from(&mut self, starts: &[(i32, i64)]) -> Result<(), Error> {
-        let (mut new, mut known) = (TopicPartitionList::new(), TopicPartitionList::new());
+        let partitions: BTreeSet<i32> = starts.iter().map(|(partition, _)| *partition).collect();
+        let known: BTreeSet<i32> = partitions.intersection(&self.assignment.assigned).copied().collect();
+        if !known.is_empty() {
+            // What came before comes again after it; taken in first, it would leave a gap.
+            self.stash.retain(|message| !known.contains(&message.partition()));
+            self.parts.consumer.incremental_unassign(&self.list(&known))?;
+        }
+        let mut list = TopicPartitionList::with_capacity(starts.len());
         for (partition, offset) in starts {
-            let list = if self.assignment.assigned.insert(*partition) { &mut new } else { &mut known };
             list.add_partition_offset(&self.parts.feed.topic, *partition, Offset::Offset(*offset))?;
         }
-        if new.count() > 0 {
-            self.parts.consumer.incremental_assign(&new)?;
-        }
-        if known.count() > 0 {
-            // What came before the seek comes again after it; taken in first, it would leave a gap.
-            self.stash.retain(|message| known.find_partition(message.topic(), message.partition()).is_none());
-            if let Err(error) = self.seek(known) {
-                self.kafka_is_away(&error);
-                self.begin_again_after(AGAIN);
-            }
-        }
+        self.parts.consumer.incremental_assign(&list)?;
+        self.assignment.assigned.extend(partitions);
         Ok(())
-    }
-
-    fn seek(&self, list: TopicPartitionList) -> Result<(), KafkaError> {
-        let mut refused = None;
-        for _ in 0..SEEKS {
-            let sought = self.parts.consumer.seek_partitions(list.clone(), ASK)?;
-            refused = sought.elements().iter().find_map(|element| element.error().err());
-            if refused.is_none() {
-                return Ok(());
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        refused.map_or(Ok(()), Err)
     }
 
     /// Gives up the memory of all partitions after a batch was refused; they are claimed and loaded again.
@@ -322,15 +301,22 @@ impl<P: Pipeline> Reader<P> {
         self.assignment.not_before = Some(Instant::now() + wait);
     }
 
-    /// Forgets all memory, and claims and loads what is assigned again.
+    /// Forgets all memory, and claims and loads again what is assigned, or about to be.
     pub(crate) fn begin_again(&mut self) {
         self.term += 1;
         self.in_flight = 0;
         self.schedule.begin();
         self.intake.clear();
         self.stash.clear();
-        self.assignment.load = None;
+        self.give_up_loading();
         self.assignment.waiting.extend(self.assignment.assigned.iter().copied());
+    }
+
+    /// Ends a load under way; what it was to load waits for the next one, though it may never have been assigned.
+    fn give_up_loading(&mut self) {
+        if let Some(load) = self.assignment.load.take() {
+            self.assignment.waiting.extend(load.partitions.iter().copied());
+        }
     }
 
     /// Stops reading, unready, because a route's home is owned by another consumer.

@@ -36,6 +36,33 @@ pub(crate) fn kafka_is_killed_and_comes_back<D: Dataset>() {
     saw("the consumer says so, is unready and alive, and ready again; the producer waits");
 }
 
+/// Carries everything with one producer, which is started while Kafka is dead.
+pub(crate) fn kafka_comes_after_a_producer_has_begun<D: Dataset>() {
+    if kafka::real::<D>("kafka comes after a producer has begun").is_none() {
+        return;
+    }
+    let road = Road::<D>::on(Brokers::Own(servers::kafka()), 3);
+    road.brokers.own().kill().unwrap();
+    let producer = road.producer(&sendings::<D>(95).concat(), &[]).start().unwrap();
+    thread::sleep(AWAY);
+    road.brokers.own().revive().unwrap();
+    producer.wait(LIMIT).unwrap().expect_code(0).unwrap();
+    check_the_end(&road);
+}
+
+pub(crate) fn kafka_is_away_for_half_a_minute<D: Dataset>() {
+    if kafka::real::<D>("kafka is away for half a minute").is_none() {
+        return;
+    }
+    let road = Road::<D>::on(Brokers::Own(servers::kafka()), 3);
+    disturbed::run(&road, road.consumer(&["--publish-every", "10ms"]), |_| {
+        road.brokers.own().kill().unwrap();
+        thread::sleep(Duration::from_secs(30));
+        road.brokers.own().revive().unwrap();
+    });
+    saw("killed, and started again half a minute later");
+}
+
 pub(crate) fn kafka_is_killed_while_consumers_come_and_go<D: Dataset>() {
     if kafka::real::<D>("kafka is killed while consumers come and go").is_none() {
         return;

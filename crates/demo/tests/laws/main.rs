@@ -14,6 +14,7 @@ mod endings;
 mod files;
 mod kafka;
 mod ledger;
+mod migrations;
 mod models;
 mod networks;
 mod orders;
@@ -69,7 +70,9 @@ macro_rules! laws_of {
 
             tests! { $name, ($dataset);
                 brokers:
-                    , slow kafka_is_killed_and_comes_back
+                    , slow kafka_comes_after_a_producer_has_begun
+                        kafka_is_away_for_half_a_minute
+                        kafka_is_killed_and_comes_back
                         kafka_is_killed_while_consumers_come_and_go;
                 clocks:
                     clocks_that_differ_by_days_change_nothing
@@ -104,6 +107,10 @@ macro_rules! laws_of {
                     latin_1_costs_its_own_rows
                     a_device_without_end_ends,
                     slow a_line_of_100_mb_costs_itself_alone_and_no_memory;
+                migrations:
+                    several_migrates_at_once_make_one_schema
+                    a_migrate_is_killed_and_run_again
+                    a_schema_that_is_not_known_is_let_alone;
                 networks:
                     the_way_to_postgres_is_cut,
                     slow the_way_to_kafka_is_cut
@@ -127,8 +134,7 @@ macro_rules! laws_of {
                     kafka_is_not_there_yet_when_a_producer_starts
                     kafka_is_away_while_a_producer_sends
                     a_record_that_is_too_large_is_named_and_costs_no_other
-                    a_fatal_error_of_kafkas_ends_a_producer,
-                    slow kafka_is_away_for_half_a_minute_while_a_producer_sends;
+                    a_fatal_error_of_kafkas_ends_a_producer;
                 replicas:
                     from_one_to_three_and_back_in_mid_run
                     a_stop_in_mid_run_saves_what_is_in_hand
@@ -138,7 +144,8 @@ macro_rules! laws_of {
                     an_unkeyed_topic_with_three_replicas_is_stopped_by_name_and_never_wrong
                     the_first_process_of_a_namespace_stops_when_asked,
                     slow one_comes_as_another_goes
-                        stopped_in_mid_rebalance;
+                        stopped_in_mid_rebalance
+                        fenced_in_mid_load;
                 secrets:
                     a_wrong_password_is_a_setting_to_mend
                     a_password_that_has_expired_is_a_setting_to_mend;
@@ -147,10 +154,12 @@ macro_rules! laws_of {
                 topics:
                     a_topic_made_again_is_refused_unless_accepted
                     a_longer_topic_of_the_same_name_is_refused_too
+                    a_topic_made_again_under_a_consumer_is_refused
                     what_retention_took_before_it_was_read_is_named
                     partitions_are_added_in_mid_run
                     only_what_a_transaction_committed_counts
-                    a_compacted_topic_has_gaps_and_tombstones;
+                    a_compacted_topic_has_gaps_and_tombstones,
+                    slow a_topic_that_goes_and_comes_back_is_refused;
                 zombies:
                     an_idle_zombie_wakes
                     a_busy_zombie_wakes_on_a_real_kafka;

@@ -117,9 +117,14 @@ impl<D: Dataset> Road<D> {
 
     /// Makes the schema and the roles.
     pub(crate) fn migrate(&self) {
+        self.migrator().run(LIMIT).unwrap().expect_code(0).unwrap();
+    }
+
+    /// What makes them.
+    pub(crate) fn migrator(&self) -> Program {
         let program = Self::program("migrate").args(["up"]);
         let program = program.env("DATABASE_URL", self.database.url()).env("ROLE_PREFIX", "laws");
-        program.env("WRITER_PASSWORD", PASSWORD).run(LIMIT).unwrap().expect_code(0).unwrap();
+        program.env("WRITER_PASSWORD", PASSWORD)
     }
 
     /// One of the binaries, told which pipeline it is to serve.

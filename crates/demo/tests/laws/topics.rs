@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use demo::process::Running;
 use rdkafka::{
     Offset, TopicPartitionList,
     admin::{AdminOptions, AlterConfig, NewPartitions, ResourceSpecifier},
@@ -20,7 +21,7 @@ use crate::{
     orders::{SEED, reference, sendings},
     replicas::{check_who_stands_still, group_named},
     report::saw,
-    road::{LIMIT, READ, Road},
+    road::{LIMIT, PUBLISHED, READ, Road},
 };
 
 fn number(count: usize) -> i64 {
@@ -103,6 +104,41 @@ pub(crate) fn a_longer_topic_of_the_same_name_is_refused_too<D: Dataset>() {
     let sendings = sendings::<D>(82);
     let road = made_again::<D>(brokers, &[sendings[1].clone(), sendings[0].clone(), sendings[0].clone()].concat());
     check_refused(&road, "is not the one that was read there");
+}
+
+/// The topic is deleted while a consumer follows it, and comes back longer.
+fn made_again_under_a_consumer<D: Dataset>(law: &str, away: impl FnOnce(&mut Running)) {
+    let Some(brokers) = kafka::real::<D>(law) else { return };
+    let sendings = sendings::<D>(86);
+    let road = Road::<D>::on(brokers, 2);
+    road.produce(&sendings[0]);
+    let mut consumer = road.follow(&[]);
+    road.wait_for_or_say(PUBLISHED, number(sendings[0].len()), &consumer);
+    let before = (road.hash(), road.changelog());
+    delete_topic(&road);
+    away(&mut consumer);
+    road.brokers.create_topic(&road.topic, 2, &[]);
+    road.produce(&[sendings[1].clone(), sendings[0].clone(), sendings[0].clone()].concat());
+    let ended = consumer.wait(LIMIT).unwrap();
+    // Told by its end or by its records, whichever are there when it looks.
+    let why = "is not the topic the stored offsets belong to";
+    ended.expect_failure(65, &[&format!("topic {}, partition ", road.topic), why]).unwrap();
+    assert_eq!((road.hash(), road.changelog()), before);
+    saw(format!("exit 65: {why}; changelog and hash untouched"));
+    road.consumer(&["--until-end", "--reset-offsets"]).run(LIMIT).unwrap().expect_code(0).unwrap();
+    // The same world once more.
+    assert_eq!(road.hash(), before.0);
+}
+
+/// So quickly that the client sees nothing but another topic id.
+pub(crate) fn a_topic_made_again_under_a_consumer_is_refused<D: Dataset>() {
+    made_again_under_a_consumer::<D>("a topic made again under a consumer is refused", |_| ());
+}
+
+pub(crate) fn a_topic_that_goes_and_comes_back_is_refused<D: Dataset>() {
+    made_again_under_a_consumer::<D>("a topic that goes and comes back is refused", |consumer| {
+        consumer.wait_for_line("kafka does not answer", LIMIT).unwrap();
+    });
 }
 
 pub(crate) fn what_retention_took_before_it_was_read_is_named<D: Dataset>() {
