@@ -90,6 +90,12 @@ pub enum Error {
         /// How that shows.
         why: String,
     },
+    /// The topic was deleted and made again while we knew it, and either nothing of it is in memory, or that was accepted.
+    #[error("topic {topic} was deleted and made again; start again, and it is compared with what was read")]
+    TopicMadeAgain {
+        /// The Kafka topic.
+        topic: String,
+    },
     /// A group's records arrive in a partition that is not its home, and another consumer owns that.
     #[error(
         "{route} lives in partition {home}, which another consumer owns, but its records now come from partition \
@@ -150,7 +156,10 @@ impl Error {
     /// The exit code the error deserves.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::PostgresAway { .. } | Self::KafkaAway { .. } | Self::TopicMissing { .. } => Exit::Unavailable,
+            Self::PostgresAway { .. }
+            | Self::KafkaAway { .. }
+            | Self::TopicMissing { .. }
+            | Self::TopicMadeAgain { .. } => Exit::Unavailable,
             Self::RetentionGap { .. } | Self::TopicChanged { .. } | Self::Homeless { .. } => Exit::Input,
             Self::KafkaRefused { .. } => Exit::Usage,
             Self::Partition { .. } | Self::Memory { .. } | Self::OtherTopic { .. } | Self::NotAlone => Exit::Usage,

@@ -53,7 +53,7 @@ pub struct GroupContext {
     /// Whether any broker answers, as the statistics tell.
     brokers_up: AtomicBool,
     connections: Connections,
-    /// Whether the topic was deleted and made again since this was last asked.
+    /// Whether the topic was deleted and made again while we knew it.
     made_again: AtomicBool,
     /// The partitions whose lag was told.
     measured: Mutex<BTreeSet<(String, i32)>>,
@@ -75,10 +75,9 @@ impl GroupContext {
         self.brokers_up.store(false, Ordering::Relaxed);
     }
 
-    /// Whether the topic was deleted and made again since the last call.
-    pub fn take_made_again(&self) -> bool {
-        // Asked for every record, and a swap costs more than a look.
-        self.made_again.load(Ordering::Relaxed) && self.made_again.swap(false, Ordering::Relaxed)
+    /// Whether the topic was deleted and made again while we knew it.
+    pub fn is_made_again(&self) -> bool {
+        self.made_again.load(Ordering::Relaxed)
     }
 
     /// Why connections fail.
@@ -123,10 +122,13 @@ impl ClientContext for GroupContext {
 /// Whether librdkafka says that a topic it knew has another id now, which is to say that it was deleted and made again.
 ///
 /// It goes on at the old offset then, as if nothing had happened, and this line of its log is the only word of it (2.12; a
-/// comment in `rd_kafka_topic_metadata_update2` owns up to it). The line is served before any record of the new topic.
+/// comment in its `rdkafka_topic.c` owns up to it). The line comes before any record of the new topic where records are asked
+/// for by the topic's id, as of Kafka 3.1; before, there may be a few of them, or no ids at all.
 fn tells_made_again(message: &str) -> bool {
-    // The id of a topic that was not known yet is zero, in base 64.
-    message.contains(" changed id from ") && !message.contains(" changed id from AAAAAAAAAAAAAAAAAAAAAA")
+    // An id that is not known is zero, in base 64.
+    const NONE: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+    let ids = message.split_once(" changed id from ").and_then(|(_, ids)| ids.split_once(" to "));
+    ids.is_some_and(|(from, to)| from != NONE && to.trim_end() != NONE)
 }
 
 /// Lag in messages of each partition that is being fetched: from the next record we read to the last stable one.
@@ -221,4 +223,18 @@ pub fn watermarks(consumer: &GroupConsumer, topic: &str, patience: Duration) -> 
         Ok((id, consumer.fetch_watermarks(topic, id, patience)?))
     });
     ends.collect::<Result<_, KafkaError>>().map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_is_made_again_where_one_known_id_follows_another() {
+        let line = |from: &str, to: &str| format!("[thrd:main]: Topic co2 changed id from {from} to {to}");
+        let (old, new, none) = ("Rq1-9XG0QIq8sZkYkUq2Wg", "u7cT2mXnR9yJ3uQm8c2tXw", "AAAAAAAAAAAAAAAAAAAAAA");
+        let told = [(old, new), (none, new), (old, none)].map(|(from, to)| tells_made_again(&line(from, to)));
+        assert_eq!(told, [true, false, false]);
+        assert!(!tells_made_again("Topic co2 [0] Leader 1 Epoch 0"));
+    }
 }

@@ -234,6 +234,11 @@ impl Partitions {
         self.owned.keys().copied().collect()
     }
 
+    /// The first of which anything was ever read.
+    pub fn first_read(&self) -> Option<i32> {
+        self.owned.iter().find_map(|(partition, progress)| progress.next.map(|_| *partition))
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.owned.is_empty()

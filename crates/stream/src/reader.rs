@@ -128,7 +128,7 @@ impl<P: Pipeline> Reader<P> {
             self.hear()?;
             self.answer_group()?;
             self.load_on()?;
-            self.is_made_again();
+            self.check_topic()?;
             self.look_after_kafka()?;
             if self.parts.stop.is_stopping() {
                 return self.wind_down();
@@ -166,13 +166,12 @@ impl<P: Pipeline> Reader<P> {
         let patience = if awaited { AWAITED } else { POLL };
         let max_records = usize::try_from(self.parts.settings.batch_size).unwrap_or(usize::MAX);
         for polled in 1_u64.. {
-            match consumer.poll(patience) {
+            let arrived = consumer.poll(patience);
+            self.check_topic()?;
+            match arrived {
                 None => return Ok(()),
                 Some(Ok(message)) => {
                     self.kafka_is_back();
-                    if self.is_made_again() {
-                        return Ok(());
-                    }
                     self.take(&message)?;
                     if self.ends_the_run(&message) {
                         return Ok(());
@@ -197,14 +196,20 @@ impl<P: Pipeline> Reader<P> {
         Ok(())
     }
 
-    /// Whether the topic was made again under us. What was read is compared with it then, before anything more is taken in.
-    fn is_made_again(&mut self) -> bool {
-        let again = self.parts.consumer.client().context().take_made_again();
-        if again {
-            tracing::warn!(topic = self.parts.feed.topic, "the topic was made again; comparing it with what was read");
-            self.begin_again();
+    /// Ends us when the topic was made again under us, before anything of it is taken in: the client keeps the old one's leader
+    /// epochs, with which Kafka may refuse to be asked for the new one for ever.
+    fn check_topic(&self) -> Result<(), Error> {
+        if !self.parts.consumer.client().context().is_made_again() {
+            return Ok(());
         }
-        again
+        let topic = self.parts.feed.topic.clone();
+        match self.intake.partitions.first_read().filter(|_| !self.parts.settings.reset_offsets) {
+            Some(partition) => {
+                let why = "kafka has another id for it than when it was read".to_owned();
+                Err(Error::TopicChanged { topic, partition, why })
+            }
+            None => Err(Error::TopicMadeAgain { topic }),
+        }
     }
 
     /// Whether a run until the end has read its last record with this one: no need to wait for Kafka to say so.

@@ -203,7 +203,9 @@ impl<P: Pipeline> Reader<P> {
         for stored in &mut stored {
             let (start, end) = marks.get(&stored.partition).copied().unwrap_or((0, 0));
             let begin = self.begin(stored, (start, end))?;
-            self.parts.ends.entry(stored.partition).or_insert(end);
+            // A topic's end never falls: where it has, the topic is another one, which is to be read to its own end.
+            let known = self.parts.ends.entry(stored.partition).or_insert(end);
+            *known = end.min(*known);
             self.intake.partitions.insert(stored.partition, Progress::new(stored, begin)?);
             starts.push((stored.partition, begin.offset));
         }
@@ -256,14 +258,16 @@ impl<P: Pipeline> Reader<P> {
         Ok(())
     }
 
-    /// Has librdkafka fetch partitions from given offsets. Those it fetches already are taken from it and given anew: it
-    /// refuses to seek in a topic that was made again.
+    /// Has librdkafka fetch partitions from given offsets. Those it fetches already are taken from it and given anew, since it
+    /// refuses to seek where it has given up fetching, as after an offset that was out of range.
     fn fetch_from(&mut self, starts: &[(i32, i64)]) -> Result<(), Error> {
         let partitions: BTreeSet<i32> = starts.iter().map(|(partition, _)| *partition).collect();
         let known: BTreeSet<i32> = partitions.intersection(&self.assignment.assigned).copied().collect();
         if !known.is_empty() {
             // What came before comes again after it; taken in first, it would leave a gap.
             self.stash.retain(|message| !known.contains(&message.partition()));
+            // While they are still ours: a resume may overtake the start of fetching, and librdkafka drops what was overtaken.
+            self.parts.consumer.resume(&self.list(&known))?;
             self.parts.consumer.incremental_unassign(&self.list(&known))?;
         }
         let mut list = TopicPartitionList::with_capacity(starts.len());
