@@ -201,11 +201,14 @@ impl<P: Pipeline> Reader<P> {
         };
         let mut starts = Vec::with_capacity(stored.len());
         for stored in &mut stored {
-            let (start, end) = marks.get(&stored.partition).copied().unwrap_or((0, 0));
+            let told = marks.get(&stored.partition).copied();
+            let (start, end) = told.unwrap_or((0, 0));
             let begin = self.begin(stored, (start, end))?;
-            // A topic's end never falls: where it has, the topic is another one, which is to be read to its own end.
             let known = self.parts.ends.entry(stored.partition).or_insert(end);
-            *known = end.min(*known);
+            if told.is_some() {
+                // A topic's end never falls: where it has, the topic is another one, which is to be read to its own end.
+                *known = end.min(*known);
+            }
             self.intake.partitions.insert(stored.partition, Progress::new(stored, begin)?);
             starts.push((stored.partition, begin.offset));
         }
