@@ -70,11 +70,13 @@ pub(crate) fn kafka_is_killed_while_consumers_come_and_go<D: Dataset>() {
     let road = Road::<D>::on(Brokers::Own(servers::kafka()), 6);
     let lines = sendings::<D>(91).concat();
     let producer = road.producer(&lines, &["--rate", "40"]).start().unwrap();
-    let mut running = vec![road.follow(&["--batch-size", "7"])];
+    // On a busy machine Kafka may be dead for longer than a consumer that starts waits for it of itself.
+    let follow = || road.follow(&["--batch-size", "7", "--wait", "5m"]);
+    let mut running = vec![follow()];
     road.wait_for("SELECT count(*) FROM ingest_accounting", 1);
     for life in 0..3 {
         // One comes, and in the midst of its coming Kafka goes.
-        running.push(road.follow(&["--batch-size", "7"]));
+        running.push(follow());
         thread::sleep(Duration::from_millis(300 * life));
         road.brokers.own().kill().unwrap();
         thread::sleep(Duration::from_secs(1));
