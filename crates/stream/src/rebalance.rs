@@ -30,6 +30,7 @@ const REVOKE: Duration = Duration::from_secs(2);
 const AFTER_A_FENCE: Duration = Duration::from_secs(4);
 /// How long a consumer that met a homeless route stands still before it looks whether things have changed.
 const HOMELESS: Duration = Duration::from_secs(30);
+
 /// What is assigned to us, and how far we are in taking it over.
 pub struct Assignment<P: Pipeline> {
     /// Partitions that librdkafka fetches for us.
