@@ -51,7 +51,17 @@ impl Kafka {
     /// # Errors
     /// When it does not start, or another program has taken its port.
     pub fn revive(&self) -> anyhow::Result<()> {
-        self.0.revive()
+        self.0.revive(&[])
+    }
+
+    /// The same with further settings of the broker, a line each, for as long as it runs.
+    ///
+    /// # Errors
+    /// As [`Kafka::revive`].
+    pub fn revive_with(&self, settings: &str) -> anyhow::Result<()> {
+        let file = self.0.folder().join("further.properties");
+        std::fs::write(&file, settings)?;
+        self.0.revive(&[("KAFKA_PROPERTIES", &file.to_string_lossy())])
     }
 
     /// Leaves the broker running; `scripts/kafka down FOLDER` stops it.

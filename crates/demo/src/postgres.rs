@@ -59,7 +59,7 @@ impl Postgres {
     /// # Errors
     /// When it does not start, or another program has taken its port.
     pub fn revive(&self) -> anyhow::Result<()> {
-        self.0.revive()
+        self.0.revive(&[])
     }
 
     /// Leaves the server running; `scripts/postgres down FOLDER` stops it.

@@ -71,6 +71,10 @@ impl Server {
         &self.address
     }
 
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Stops the server.
     ///
     /// # Errors
@@ -88,12 +92,12 @@ impl Server {
         self.run("kill")
     }
 
-    /// Starts the server again after [`Server::kill`], where its clients know it.
+    /// Starts the server again after [`Server::kill`], where its clients know it; `env` is what the script is told this once.
     ///
     /// # Errors
     /// When it does not start, or another program has taken its port.
-    pub(crate) fn revive(&self) -> anyhow::Result<()> {
-        let (output, last_words) = listen(&mut self.command("up"))?;
+    pub(crate) fn revive(&self, env: &[(&str, &str)]) -> anyhow::Result<()> {
+        let (output, last_words) = listen(self.command("up").envs(env.iter().copied()))?;
         let address = String::from_utf8(output.stdout)?;
         if !output.status.success() || address.trim() != self.address {
             bail!("{} is not back at {}: {}", self.script, self.address, last_words.unwrap_or_default());

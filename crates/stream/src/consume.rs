@@ -102,27 +102,46 @@ fn leave(consumer: Arc<GroupConsumer>, encrypted: bool) {
     std::mem::forget(consumer);
 }
 
-/// Runs both threads' work; gives the consumer back so that its end is not in the way of the result.
+/// Runs both threads' work, anew whenever Kafka has answered what makes a client useless; gives the consumer back so that its end
+/// is not in the way of the result.
 fn work<P: Pipeline>(
     pipeline: P,
     consume: Consume,
     runtime: tokio::runtime::Handle,
 ) -> (Option<Arc<GroupConsumer>>, Result<(), Error>) {
     let group = consume.settings.group_id.clone().unwrap_or_else(|| format!("tributary-{}", P::NAME));
-    let consumer = match group::consumer(&consume.kafka, &group, &consume.settings) {
-        Ok(consumer) => Arc::new(consumer),
-        Err(error) => return (None, Err(error)),
-    };
-    let ended = read(Arc::new(pipeline), &consume, (Arc::clone(&consumer), runtime));
-    (Some(consumer), ended)
+    let pipeline = Arc::new(pipeline);
+    let mut patience = consume.settings.wait;
+    loop {
+        let consumer = match group::consumer(&consume.kafka, &group, &consume.settings) {
+            Ok(consumer) => Arc::new(consumer),
+            Err(error) => return (None, Err(error)),
+        };
+        match read(Arc::clone(&pipeline), (&consume, patience), (Arc::clone(&consumer), runtime.clone())) {
+            Err(error @ Error::BrokersForgotten { .. }) => {
+                tracing::warn!(%error, "going on with a new client, from what is stored");
+                consume.health.fault("kafka", "kafka named no broker");
+                patience = consume.settings.away;
+                retire(consumer);
+            }
+            ended => return (Some(consumer), ended),
+        }
+    }
+}
+
+/// Lets a client go that reaches nobody: the group will miss it by itself, and nothing waits for its threads.
+fn retire(consumer: Arc<GroupConsumer>) {
+    consumer.client().context().close();
+    std::thread::spawn(move || drop(consumer));
 }
 
 fn read<P: Pipeline>(
     pipeline: Arc<P>,
-    consume: &Consume,
+    (consume, patience): (&Consume, Duration),
     (consumer, runtime): (Arc<GroupConsumer>, tokio::runtime::Handle),
 ) -> Result<(), Error> {
-    let Some(ends) = wait_for_topic(&consumer, consume)? else { return Ok(()) };
+    let Some(ends) = wait_for_topic(&consumer, consume, patience)? else { return Ok(()) };
+    consume.health.clear("kafka");
     let cluster_id = consumer.client().fetch_cluster_id(ASK);
     let settings = Arc::new(consume.settings.clone());
     let database = Database::new(consume.database.clone());
@@ -167,17 +186,24 @@ fn read<P: Pipeline>(
 }
 
 /// Waits for Kafka and the topic; `None` when it is time to stop.
-fn wait_for_topic(consumer: &GroupConsumer, consume: &Consume) -> Result<Option<Watermarks>, Error> {
+fn wait_for_topic(
+    consumer: &GroupConsumer,
+    consume: &Consume,
+    patience: Duration,
+) -> Result<Option<Watermarks>, Error> {
     let began = Instant::now();
-    let mut backoff = Backoff::new(consume.settings.wait);
+    let mut backoff = Backoff::new(patience);
     let mut said = false;
     while !consume.stop.is_stopping() {
         consume.health.turn();
-        let missing = match group::watermarks(consumer, &consume.topic, consume.settings.wait.min(ASK)) {
+        let missing = match group::watermarks(consumer, &consume.topic, patience.min(ASK)) {
             Ok(Some(ends)) => return Ok(Some(ends)),
             Ok(None) => Error::TopicMissing { topic: consume.topic.clone(), waited: began.elapsed() },
             Err(_) => away(consumer, consume, began.elapsed()),
         };
+        if let Error::BrokersForgotten { .. } = missing {
+            return Err(missing);
+        }
         if !std::mem::replace(&mut said, true) {
             let (topic, brokers) = (&consume.topic, &consume.kafka.brokers);
             let why = consumer.client().context().connections().last();
@@ -191,10 +217,13 @@ fn wait_for_topic(consumer: &GroupConsumer, consume: &Consume) -> Result<Option<
     Ok(None)
 }
 
-/// Why Kafka did not answer: it is not there, or it and we refuse each other.
+/// Why Kafka did not answer: it is not there, it and we refuse each other, or it named no broker.
 fn away(consumer: &GroupConsumer, consume: &Consume, waited: Duration) -> Error {
     client::listen(consumer);
     let brokers = consume.kafka.brokers.clone();
+    if consumer.client().context().has_forgotten_brokers() {
+        return Error::BrokersForgotten { brokers };
+    }
     match consumer.client().context().connections().refusal() {
         Some(reason) => Error::KafkaRefused { brokers, reason },
         None => Error::KafkaAway { brokers, waited },

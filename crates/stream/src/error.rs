@@ -43,6 +43,12 @@ pub enum Error {
         /// How long it was tried.
         waited: Duration,
     },
+    /// Kafka named no broker, and the client library has forgotten all: only a new client reaches it again.
+    #[error("kafka at {brokers} named no broker, not even itself; start again")]
+    BrokersForgotten {
+        /// The bootstrap servers.
+        brokers: String,
+    },
     /// Kafka refuses us, or we do not trust it; trying again has not mended that.
     #[error("kafka at {brokers} refuses us, or is not trusted; check the --kafka-… settings: {reason}")]
     KafkaRefused {
@@ -158,6 +164,7 @@ impl Error {
         match self {
             Self::PostgresAway { .. }
             | Self::KafkaAway { .. }
+            | Self::BrokersForgotten { .. }
             | Self::TopicMissing { .. }
             | Self::TopicMadeAgain { .. } => Exit::Unavailable,
             Self::RetentionGap { .. } | Self::TopicChanged { .. } | Self::Homeless { .. } => Exit::Input,

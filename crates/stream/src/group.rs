@@ -52,6 +52,8 @@ pub struct GroupContext {
     closing: AtomicBool,
     /// Whether any broker answers, as the statistics tell.
     brokers_up: AtomicBool,
+    /// Whether no broker is left to turn to, as the statistics tell.
+    brokers_forgotten: AtomicBool,
     connections: Connections,
     /// Whether the topic was deleted and made again while we knew it.
     made_again: AtomicBool,
@@ -75,6 +77,14 @@ impl GroupContext {
         self.brokers_up.store(false, Ordering::Relaxed);
     }
 
+    /// Whether the client has forgotten every broker, and will never reach Kafka again.
+    ///
+    /// It believes an answer that names none, as a broker that its controller has fenced gives, and forgets even the bootstrap
+    /// servers: <https://github.com/confluentinc/librdkafka/issues/5301>, open as of librdkafka 2.15.
+    pub fn has_forgotten_brokers(&self) -> bool {
+        self.brokers_forgotten.load(Ordering::Relaxed)
+    }
+
     /// Whether the topic was deleted and made again while we knew it.
     pub fn is_made_again(&self) -> bool {
         self.made_again.load(Ordering::Relaxed)
@@ -95,6 +105,7 @@ impl ClientContext for GroupContext {
     fn stats(&self, statistics: Statistics) {
         let up = statistics.brokers.values().any(|broker| broker.state == "UP");
         self.brokers_up.store(up, Ordering::Relaxed);
+        self.brokers_forgotten.store(!knows_brokers(&statistics), Ordering::Relaxed);
         let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
         measures::set_lags(&mut measured, lags(&statistics));
     }
@@ -129,6 +140,11 @@ fn tells_made_again(message: &str) -> bool {
     const NONE: &str = "AAAAAAAAAAAAAAAAAAAAAA";
     let ids = message.split_once(" changed id from ").and_then(|(_, ids)| ids.split_once(" to "));
     ids.is_some_and(|(from, to)| from != NONE && to.trim_end() != NONE)
+}
+
+/// Whether there is a broker that was named to us or by Kafka; the coordinator is but another name for one of them.
+fn knows_brokers(statistics: &Statistics) -> bool {
+    statistics.brokers.values().any(|broker| matches!(broker.source.as_str(), "configured" | "learned"))
 }
 
 /// Lag in messages of each partition that is being fetched: from the next record we read to the last stable one.

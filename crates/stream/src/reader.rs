@@ -397,6 +397,9 @@ impl<P: Pipeline> Reader<P> {
 
     /// Notices that Kafka is back although no record comes, or that it was away for too long.
     fn look_after_kafka(&mut self) -> Result<(), Error> {
+        if self.parts.consumer.client().context().has_forgotten_brokers() {
+            return Err(Error::BrokersForgotten { brokers: self.parts.brokers.clone() });
+        }
         let Some(since) = self.kafka_away_since else { return Ok(()) };
         if self.assignment.is_settled() && self.parts.consumer.client().context().brokers_up() {
             self.kafka_is_back();

@@ -63,6 +63,38 @@ pub(crate) fn kafka_is_away_for_half_a_minute<D: Dataset>() {
     saw("killed, and started again half a minute later");
 }
 
+/// A broker that its controller hears from too seldom is fenced most of the time, and then names no broker to anybody.
+const FENCED: &str = "broker.session.timeout.ms=300\nbroker.heartbeat.interval.ms=2500\n";
+
+pub(crate) fn kafka_names_no_broker_for_a_while<D: Dataset>() {
+    if kafka::real::<D>("kafka names no broker for a while").is_none() {
+        return;
+    }
+    let road = Road::<D>::on(Brokers::Own(servers::kafka()), 3);
+    let sent = sendings::<D>(96);
+    let send = |lines: &[D::Line]| {
+        let producer = road.producer(lines, &[]).start().unwrap();
+        producer.wait(LIMIT).unwrap().expect_code(0).unwrap();
+    };
+    let (before, after) = sent.split_at(sent.len() / 2);
+    send(&before.concat());
+    let follow = road.consumer(&["--publish-every", "10ms", "--listen", "127.0.0.1:0"]);
+    let mut consumer = follow.env("LOG_LEVEL", "service=debug,info").start().unwrap();
+    let address = probes::address(&mut consumer);
+    road.wait_for(READ, i64::try_from(before.concat().len()).unwrap());
+    road.brokers.own().kill().unwrap();
+    road.brokers.own().revive_with(FENCED).unwrap();
+    consumer.wait_for_line("named no broker, not even itself", LIMIT).unwrap();
+    road.brokers.own().kill().unwrap();
+    road.brokers.own().revive().unwrap();
+    send(&after.concat());
+    road.wait_for_or_say(READ, i64::try_from(sent.concat().len()).unwrap(), &consumer);
+    probes::wait_until_ok(address, "/readyz");
+    consumer.stop(STOP).unwrap().expect_code(0).unwrap();
+    check_the_end(&road);
+    saw("fenced by its controller most of the time: the consumer goes on with another client");
+}
+
 pub(crate) fn kafka_is_killed_while_consumers_come_and_go<D: Dataset>() {
     if kafka::real::<D>("kafka is killed while consumers come and go").is_none() {
         return;

@@ -73,7 +73,8 @@ macro_rules! laws_of {
                     , slow kafka_comes_after_a_producer_has_begun
                         kafka_is_away_for_half_a_minute
                         kafka_is_killed_and_comes_back
-                        kafka_is_killed_while_consumers_come_and_go;
+                        kafka_is_killed_while_consumers_come_and_go
+                        kafka_names_no_broker_for_a_while;
                 clocks:
                     clocks_that_differ_by_days_change_nothing
                     a_clock_that_kafka_does_not_take_is_named;
