@@ -125,7 +125,7 @@ fn failure(error: SendError, settings: &Settings) -> anyhow::Error {
             Exit::Input,
             format!("not all of `{input}` was sent; raise the topic's max.message.bytes or shorten the record"),
         ),
-        SendError::Unacknowledged { .. } | SendError::Client(_) => {
+        SendError::Unacknowledged { .. } | SendError::BrokersForgotten | SendError::Client(_) => {
             (Exit::Unavailable, format!("not all of `{input}` was acknowledged; send it again"))
         }
         SendError::Stopped => (Exit::Unavailable, format!("not all of `{input}` was sent; send it again")),

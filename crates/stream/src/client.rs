@@ -2,12 +2,15 @@
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
 use rdkafka::{
-    ClientConfig,
+    ClientConfig, Statistics,
     consumer::{BaseConsumer, ConsumerContext},
     error::KafkaError,
     types::RDKafkaErrorCode,
@@ -18,6 +21,9 @@ use service::settings::{KafkaSettings, Login, Tls};
 /// How often a client is asked what it has to tell, and how long each time: more often than a failed question leaves
 /// log lines and errors behind, and still nothing beside the seconds that the question took.
 const TELLS: (u32, Duration) = (20, Duration::from_millis(1));
+
+/// How often a client that is polled tells its statistics, milliseconds.
+pub(crate) const STATISTICS_MS: &str = "5000";
 
 /// What every client's settings begin with.
 pub fn config(kafka: &KafkaSettings) -> ClientConfig {
@@ -48,6 +54,33 @@ fn encrypt(config: &mut ClientConfig, tls: &Tls) {
     if let Some(identity) = &tls.identity {
         config.set("ssl.certificate.location", path(&identity.certificate));
         config.set("ssl.key.location", path(&identity.key));
+    }
+}
+
+/// Whether a client knows any broker, as its statistics tell.
+///
+/// librdkafka believes an answer that names none, as a broker that its controller has fenced gives, and drops even the
+/// bootstrap servers: <https://github.com/confluentinc/librdkafka/issues/5301>, open as of librdkafka 2.15. It never reaches
+/// Kafka again then.
+#[derive(Debug, Default)]
+pub(crate) struct KnownBrokers {
+    /// How many statistics in a row have told of none.
+    missed: AtomicU32,
+}
+
+impl KnownBrokers {
+    /// Takes in what the client tells.
+    pub(crate) fn hear(&self, statistics: &Statistics) {
+        // Any other source is another name of one of these, such as the coordinator's.
+        let known =
+            statistics.brokers.values().any(|broker| matches!(broker.source.as_str(), "configured" | "learned"));
+        let missed = if known { 0 } else { self.missed.load(Ordering::Relaxed) + 1 };
+        self.missed.store(missed, Ordering::Relaxed);
+    }
+
+    /// Whether the client has forgotten all of them. Missed once, it may be about to turn to the bootstrap servers again.
+    pub(crate) fn are_forgotten(&self) -> bool {
+        self.missed.load(Ordering::Relaxed) > 1
     }
 }
 
@@ -118,6 +151,7 @@ fn is_refusal(error: &KafkaError, reason: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::statistics::Broker;
     use service::settings::Mechanism;
 
     use super::*;
@@ -134,6 +168,22 @@ mod tests {
         assert!(connections.refusal().is_some());
         hear(RDKafkaErrorCode::BrokerTransportFailure, "connection refused");
         assert_eq!((connections.refusal(), connections.last().as_deref()), (None, Some("connection refused")));
+    }
+
+    #[test]
+    fn brokers_are_forgotten_once_two_statistics_in_a_row_know_of_none() {
+        let of = |sources: &[&str]| {
+            let broker = |source: &&str| Broker { source: (*source).to_owned(), ..Broker::default() };
+            let brokers = sources.iter().map(|source| ((*source).to_owned(), broker(source))).collect();
+            Statistics { brokers, ..Statistics::default() }
+        };
+        let known = KnownBrokers::default();
+        let hear = |sources: &[&str]| {
+            known.hear(&of(sources));
+            known.are_forgotten()
+        };
+        assert!(!hear(&["configured"]) && !hear(&["logical"]) && !hear(&["logical", "learned"]) && !hear(&[]));
+        assert!(hear(&["logical"]));
     }
 
     #[test]

@@ -6,20 +6,21 @@ use std::sync::{
 };
 
 use rdkafka::{
-    ClientContext,
+    ClientContext, Statistics,
     config::RDKafkaLogLevel,
     error::KafkaError,
     producer::{DeliveryResult, ProducerContext},
     types::RDKafkaErrorCode,
 };
 
-use crate::sender::SendError;
+use crate::{client::KnownBrokers, sender::SendError};
 
 /// Counts delivery reports, one for each message, and remembers the first failures by their line.
 #[derive(Debug, Default)]
 pub(crate) struct Deliveries {
     acknowledged: AtomicU64,
     lost: AtomicBool,
+    known_brokers: KnownBrokers,
     failures: Mutex<Failures>,
 }
 
@@ -48,6 +49,11 @@ impl Deliveries {
         self.lost.load(Ordering::Relaxed)
     }
 
+    /// Whether the client has forgotten every broker, so that nothing more is acknowledged.
+    pub(crate) fn has_forgotten_brokers(&self) -> bool {
+        self.known_brokers.are_forgotten()
+    }
+
     /// Notes a message that is too large.
     pub(crate) fn too_large(&self, line: usize) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,6 +68,7 @@ impl Deliveries {
         match (failures.lost, failures.too_large) {
             (Some((count, line, reason)), _) => Err(SendError::Unacknowledged { line, reason, count }),
             (None, Some((count, line))) => Err(SendError::TooLarge { line, count }),
+            (None, None) if missing > 0 && self.has_forgotten_brokers() => Err(SendError::BrokersForgotten),
             (None, None) if missing > 0 => Err(SendError::Stopped),
             (None, None) => Ok(()),
         }
@@ -95,6 +102,10 @@ fn reason(error: &KafkaError) -> String {
 }
 
 impl ClientContext for Deliveries {
+    fn stats(&self, statistics: Statistics) {
+        self.known_brokers.hear(&statistics);
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         tracing::debug!(?level, facility, "{text}");
     }

@@ -22,7 +22,7 @@ use service::settings::KafkaSettings;
 
 use crate::{
     Error,
-    client::{self, Connections},
+    client::{self, Connections, KnownBrokers},
     measures,
     settings::ConsumeSettings,
 };
@@ -52,8 +52,7 @@ pub struct GroupContext {
     closing: AtomicBool,
     /// Whether any broker answers, as the statistics tell.
     brokers_up: AtomicBool,
-    /// Whether no broker is left to turn to, as the statistics tell.
-    brokers_forgotten: AtomicBool,
+    known_brokers: KnownBrokers,
     connections: Connections,
     /// Whether the topic was deleted and made again while we knew it.
     made_again: AtomicBool,
@@ -78,11 +77,8 @@ impl GroupContext {
     }
 
     /// Whether the client has forgotten every broker, and will never reach Kafka again.
-    ///
-    /// It believes an answer that names none, as a broker that its controller has fenced gives, and forgets even the bootstrap
-    /// servers: <https://github.com/confluentinc/librdkafka/issues/5301>, open as of librdkafka 2.15.
     pub fn has_forgotten_brokers(&self) -> bool {
-        self.brokers_forgotten.load(Ordering::Relaxed)
+        self.known_brokers.are_forgotten()
     }
 
     /// Whether the topic was deleted and made again while we knew it.
@@ -105,7 +101,7 @@ impl ClientContext for GroupContext {
     fn stats(&self, statistics: Statistics) {
         let up = statistics.brokers.values().any(|broker| broker.state == "UP");
         self.brokers_up.store(up, Ordering::Relaxed);
-        self.brokers_forgotten.store(!knows_brokers(&statistics), Ordering::Relaxed);
+        self.known_brokers.hear(&statistics);
         let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
         measures::set_lags(&mut measured, lags(&statistics));
     }
@@ -140,11 +136,6 @@ fn tells_made_again(message: &str) -> bool {
     const NONE: &str = "AAAAAAAAAAAAAAAAAAAAAA";
     let ids = message.split_once(" changed id from ").and_then(|(_, ids)| ids.split_once(" to "));
     ids.is_some_and(|(from, to)| from != NONE && to.trim_end() != NONE)
-}
-
-/// Whether there is a broker that was named to us or by Kafka; the coordinator is but another name for one of them.
-fn knows_brokers(statistics: &Statistics) -> bool {
-    statistics.brokers.values().any(|broker| matches!(broker.source.as_str(), "configured" | "learned"))
 }
 
 /// Lag in messages of each partition that is being fetched: from the next record we read to the last stable one.
@@ -202,7 +193,7 @@ pub fn consumer(kafka: &KafkaSettings, group: &str, settings: &ConsumeSettings) 
         .set("allow.auto.create.topics", "false")
         .set("isolation.level", "read_committed")
         .set("topic.metadata.refresh.interval.ms", "30000")
-        .set("statistics.interval.ms", "5000")
+        .set("statistics.interval.ms", client::STATISTICS_MS)
         // The default of a second starves a fast consumer: librdkafka waits that long once its queue is full.
         .set("fetch.queue.backoff.ms", "5")
         .set("queued.min.messages", "20000")

@@ -130,6 +130,9 @@ pub enum SendError {
     /// Kafka's client cannot go on.
     #[error("kafka's client cannot go on: {0}")]
     Client(KafkaError),
+    /// Kafka named no broker, and the client has forgotten all: only a new one reaches it again.
+    #[error("kafka named no broker, not even itself")]
+    BrokersForgotten,
     /// Stopping was asked for before the end of the input.
     #[error("stopped before the end of the input")]
     Stopped,
@@ -189,6 +192,7 @@ fn producer(settings: &SendSettings) -> Result<BaseProducer<Deliveries>, KafkaEr
         // Beside its bytes a queued message costs some 200 of bookkeeping: this bounds both.
         .set("queue.buffering.max.messages", "150000")
         .set("queue.buffering.max.kbytes", "32768")
+        .set("statistics.interval.ms", client::STATISTICS_MS)
         .set("message.timeout.ms", settings.away_limit.as_millis().to_string());
     BaseProducer::from_config_and_context(&config, Deliveries::default())
 }
@@ -318,6 +322,9 @@ impl Sender<'_> {
         if self.stop.is_stopping() {
             return Err(SendError::Stopped);
         }
+        if self.producer.context().has_forgotten_brokers() {
+            return Err(SendError::BrokersForgotten);
+        }
         // A record too large is counted and passed over; anything else lost ends the sending.
         if self.producer.context().has_lost() { self.verdict() } else { Ok(()) }
     }
@@ -329,7 +336,7 @@ impl Sender<'_> {
             if self.stop.is_stopping() && stopping.get_or_insert_with(Instant::now).elapsed() > STOP_LIMIT {
                 break;
             }
-            if self.producer.client().fatal_error().is_some() {
+            if self.producer.client().fatal_error().is_some() || self.producer.context().has_forgotten_brokers() {
                 break;
             }
             self.tell_sometimes();

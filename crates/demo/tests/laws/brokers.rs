@@ -64,7 +64,7 @@ pub(crate) fn kafka_is_away_for_half_a_minute<D: Dataset>() {
 }
 
 /// A broker that its controller hears from too seldom is fenced most of the time, and then names no broker to anybody.
-const FENCED: &str = "broker.session.timeout.ms=300\nbroker.heartbeat.interval.ms=2500\n";
+const FENCED: &str = "broker.session.timeout.ms=300\nbroker.heartbeat.interval.ms=1000\n";
 
 pub(crate) fn kafka_names_no_broker_for_a_while<D: Dataset>() {
     if kafka::real::<D>("kafka names no broker for a while").is_none() {
@@ -84,7 +84,7 @@ pub(crate) fn kafka_names_no_broker_for_a_while<D: Dataset>() {
     road.wait_for(READ, i64::try_from(before.concat().len()).unwrap());
     road.brokers.own().kill().unwrap();
     road.brokers.own().revive_with(FENCED).unwrap();
-    consumer.wait_for_line("named no broker, not even itself", LIMIT).unwrap();
+    consumer.wait_for_line("named no broker, not even itself", 2 * LIMIT).unwrap();
     road.brokers.own().kill().unwrap();
     road.brokers.own().revive().unwrap();
     send(&after.concat());
@@ -93,6 +93,25 @@ pub(crate) fn kafka_names_no_broker_for_a_while<D: Dataset>() {
     consumer.stop(STOP).unwrap().expect_code(0).unwrap();
     check_the_end(&road);
     saw("fenced by its controller most of the time: the consumer goes on with another client");
+}
+
+pub(crate) fn a_producer_that_kafka_names_no_broker_gives_up<D: Dataset>() {
+    if kafka::real::<D>("a producer that kafka names no broker gives up").is_none() {
+        return;
+    }
+    let road = Road::<D>::on(Brokers::Own(servers::kafka()), 3);
+    let lines = sendings::<D>(97).concat();
+    let mut producer = road.producer(&lines, &["--rate", "5"]).start().unwrap();
+    producer.wait_for_line("sent: ", LIMIT).unwrap();
+    road.brokers.own().kill().unwrap();
+    road.brokers.own().revive_with(FENCED).unwrap();
+    let ended = producer.wait(2 * LIMIT).unwrap();
+    ended.expect_failure(69, &["send it again", "kafka named no broker, not even itself"]).unwrap();
+    road.brokers.own().kill().unwrap();
+    road.brokers.own().revive().unwrap();
+    road.producer(&lines, &[]).start().unwrap().wait(LIMIT).unwrap().expect_code(0).unwrap();
+    check_the_end(&road);
+    saw("exit 69, and the next run sends what is missing");
 }
 
 pub(crate) fn kafka_is_killed_while_consumers_come_and_go<D: Dataset>() {
