@@ -59,8 +59,8 @@ fn encrypt(config: &mut ClientConfig, tls: &Tls) {
 
 /// Whether a client knows any broker, as its statistics tell.
 ///
-/// librdkafka believes an answer that names none, as a broker that its controller has fenced gives, and drops even the
-/// bootstrap servers: <https://github.com/confluentinc/librdkafka/issues/5301>, open as of librdkafka 2.15. It never reaches
+/// librdkafka (2.12) believes an answer that names none, as a broker that its controller has fenced gives, and drops even the
+/// bootstrap servers: <https://github.com/confluentinc/librdkafka/issues/5301>, open as of 2.15. It never reaches
 /// Kafka again then.
 #[derive(Debug, Default)]
 pub(crate) struct KnownBrokers {

@@ -1,6 +1,7 @@
 //! A consumer from start to stop: waiting for what it needs, two threads, a bounded end.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Once, mpsc},
     time::{Duration, Instant},
 };
@@ -111,37 +112,54 @@ fn work<P: Pipeline>(
 ) -> (Option<Arc<GroupConsumer>>, Result<(), Error>) {
     let group = consume.settings.group_id.clone().unwrap_or_else(|| format!("tributary-{}", P::NAME));
     let pipeline = Arc::new(pipeline);
-    let mut patience = consume.settings.wait;
+    let (mut ends, mut forgotten) = (None, None);
     loop {
         let consumer = match group::consumer(&consume.kafka, &group, &consume.settings) {
             Ok(consumer) => Arc::new(consumer),
             Err(error) => return (None, Err(error)),
         };
-        match read(Arc::clone(&pipeline), (&consume, patience), (Arc::clone(&consumer), runtime.clone())) {
-            Err(error @ Error::BrokersForgotten { .. }) => {
+        // A topic that was once there may be away for longer than one that never was.
+        let patience = if ends.is_some() { consume.settings.away } else { consume.settings.wait };
+        let client = (Arc::clone(&consumer), runtime.clone());
+        match read(Arc::clone(&pipeline), (&consume, patience, &mut ends), client) {
+            Err(error @ Error::BrokersForgotten { joined, .. }) => {
+                // Only clients that never came to read anything are counted together.
+                forgotten = forgotten.filter(|_| !joined).or_else(|| Some(Instant::now()));
+                if forgotten.is_some_and(|since| since.elapsed() > patience) {
+                    return (Some(consumer), Err(error));
+                }
                 tracing::warn!(%error, "going on with a new client, from what is stored");
-                consume.health.fault("kafka", "kafka named no broker");
-                patience = consume.settings.away;
-                retire(consumer);
+                consume.health.fault("kafka", error.to_string());
+                consume.health.clear("homes");
+                retire(consumer, consume.kafka.tls.is_some());
             }
             ended => return (Some(consumer), ended),
         }
     }
 }
 
-/// Lets a client go that reaches nobody: the group will miss it by itself, and nothing waits for its threads.
-fn retire(consumer: Arc<GroupConsumer>) {
+/// Lets a client go that reaches nobody: the group will miss it by itself, and nothing waits for its threads, but for those
+/// that speak by OpenSSL, as in [`leave`].
+fn retire(consumer: Arc<GroupConsumer>, encrypted: bool) {
     consumer.client().context().close();
-    std::thread::spawn(move || drop(consumer));
+    if encrypted {
+        drop(consumer);
+        return;
+    }
+    let retired = std::thread::Builder::new().name("retired".to_owned()).spawn(move || drop(consumer));
+    if let Err(error) = retired {
+        tracing::warn!(%error, "the old client was ended without a thread of its own");
+    }
 }
 
 fn read<P: Pipeline>(
     pipeline: Arc<P>,
-    (consume, patience): (&Consume, Duration),
+    (consume, patience, first_ends): (&Consume, Duration, &mut Option<BTreeMap<i32, i64>>),
     (consumer, runtime): (Arc<GroupConsumer>, tokio::runtime::Handle),
 ) -> Result<(), Error> {
-    let Some(ends) = wait_for_topic(&consumer, consume, patience)? else { return Ok(()) };
-    consume.health.clear("kafka");
+    let Some(marks) = wait_for_topic(&consumer, consume, patience)? else { return Ok(()) };
+    let ends =
+        first_ends.get_or_insert_with(|| marks.into_iter().map(|(partition, (_, end))| (partition, end)).collect());
     let cluster_id = consumer.client().fetch_cluster_id(ASK);
     let settings = Arc::new(consume.settings.clone());
     let database = Database::new(consume.database.clone());
@@ -176,12 +194,13 @@ fn read<P: Pipeline>(
         events,
         health: consume.health.clone(),
         stop: consume.stop.clone(),
-        ends: ends.into_iter().map(|(partition, (_, end))| (partition, end)).collect(),
+        ends: ends.clone(),
         cluster_id,
         brokers: consume.kafka.brokers.clone(),
     };
     let mut reader = Reader::new(parts);
     consume.health.connected();
+    consume.health.clear("kafka");
     reader.run()
 }
 
@@ -222,7 +241,7 @@ fn away(consumer: &GroupConsumer, consume: &Consume, waited: Duration) -> Error 
     client::listen(consumer);
     let brokers = consume.kafka.brokers.clone();
     if consumer.client().context().has_forgotten_brokers() {
-        return Error::BrokersForgotten { brokers };
+        return Error::BrokersForgotten { brokers, joined: false };
     }
     match consumer.client().context().connections().refusal() {
         Some(reason) => Error::KafkaRefused { brokers, reason },

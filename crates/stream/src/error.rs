@@ -44,10 +44,12 @@ pub enum Error {
         waited: Duration,
     },
     /// Kafka named no broker, and the client library has forgotten all: only a new client reaches it again.
-    #[error("kafka at {brokers} named no broker, not even itself; start again")]
+    #[error("kafka at {brokers} named no broker, not even itself")]
     BrokersForgotten {
         /// The bootstrap servers.
         brokers: String,
+        /// Whether that client had had a part in the group.
+        joined: bool,
     },
     /// Kafka refuses us, or we do not trust it; trying again has not mended that.
     #[error("kafka at {brokers} refuses us, or is not trusted; check the --kafka-… settings: {reason}")]

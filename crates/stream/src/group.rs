@@ -66,9 +66,14 @@ impl GroupContext {
         std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// From now on whatever is asked for is given back at once.
+    /// From now on whatever is asked for is given back at once, and no lag is told.
     pub fn close(&self) {
         self.closing.store(true, Ordering::SeqCst);
+        self.tell_lags(Vec::new());
+    }
+
+    fn tell_lags(&self, lags: Vec<(String, i32, u32)>) {
+        measures::set_lags(&mut self.measured.lock().unwrap_or_else(PoisonError::into_inner), lags);
     }
 
     /// Notes that no broker answers; the next statistics may say otherwise.
@@ -102,8 +107,9 @@ impl ClientContext for GroupContext {
         let up = statistics.brokers.values().any(|broker| broker.state == "UP");
         self.brokers_up.store(up, Ordering::Relaxed);
         self.known_brokers.hear(&statistics);
-        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
-        measures::set_lags(&mut measured, lags(&statistics));
+        if !self.closing.load(Ordering::SeqCst) {
+            self.tell_lags(lags(&statistics));
+        }
     }
 
     fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {

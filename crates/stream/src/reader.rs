@@ -129,10 +129,10 @@ impl<P: Pipeline> Reader<P> {
             self.answer_group()?;
             self.load_on()?;
             self.check_topic()?;
-            self.look_after_kafka()?;
             if self.parts.stop.is_stopping() {
                 return self.wind_down();
             }
+            self.look_after_kafka()?;
             if self.may_read() {
                 self.read()?;
                 self.send()?;
@@ -398,7 +398,7 @@ impl<P: Pipeline> Reader<P> {
     /// Notices that Kafka is back although no record comes, or that it was away for too long.
     fn look_after_kafka(&mut self) -> Result<(), Error> {
         if self.parts.consumer.client().context().has_forgotten_brokers() {
-            return Err(Error::BrokersForgotten { brokers: self.parts.brokers.clone() });
+            return Err(self.let_go()?);
         }
         let Some(since) = self.kafka_away_since else { return Ok(()) };
         if self.assignment.is_settled() && self.parts.consumer.client().context().brokers_up() {
@@ -407,6 +407,15 @@ impl<P: Pipeline> Reader<P> {
             return Err(Error::KafkaAway { brokers: self.parts.brokers.clone(), waited: since.elapsed() });
         }
         Ok(())
+    }
+
+    /// Stores and publishes what was read, and forgets it: the client reaches nobody any more.
+    fn let_go(&mut self) -> Result<Error, Error> {
+        self.finish(Instant::now())?;
+        self.intake.clear();
+        self.report_facts();
+        self.schedule.note_behind(false);
+        Ok(Error::BrokersForgotten { brokers: self.parts.brokers.clone(), joined: self.assignment.is_member() })
     }
 
     fn kafka_is_back(&mut self) {
@@ -432,22 +441,28 @@ impl<P: Pipeline> Reader<P> {
         }
     }
 
-    /// Stores what is in hand and publishes, as far as the time allows.
     fn wind_down(&mut self) -> Result<(), Error> {
         let began = Instant::now();
-        if self.assignment.is_settled() {
-            self.send()?;
-            self.drain(began, WIND_DOWN_STORE)?;
-            // One may be under way, of what had been read before.
-            self.await_publication(began)?;
-            let unpublished = self.intake.state.has_changed() || self.intake.partitions.unpublished();
-            if self.in_flight == 0 && self.may_publish() && unpublished {
-                self.publish()?;
-                self.await_publication(began)?;
-            }
-        }
+        self.finish(began)?;
         self.tell_kafka();
         tracing::info!(stopped_in_ms = millis(began.elapsed()), "stopped");
+        Ok(())
+    }
+
+    /// Stores what is in hand and publishes, as far as the time allows.
+    fn finish(&mut self, began: Instant) -> Result<(), Error> {
+        if !self.assignment.is_settled() {
+            return Ok(());
+        }
+        self.send()?;
+        self.drain(began, WIND_DOWN_STORE)?;
+        // One may be under way, of what had been read before.
+        self.await_publication(began)?;
+        let unpublished = self.intake.state.has_changed() || self.intake.partitions.unpublished();
+        if self.in_flight == 0 && self.may_publish() && unpublished {
+            self.publish()?;
+            self.await_publication(began)?;
+        }
         Ok(())
     }
 

@@ -132,6 +132,8 @@ impl<P: Pipeline> Writer<P> {
                 void = Some(term);
             }
             if self.events.send(event).is_err() {
+                // Whoever reads now has another writer, which says itself what lacks.
+                self.health.clear("postgres");
                 return;
             }
         }
