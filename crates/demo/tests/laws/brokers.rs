@@ -85,6 +85,7 @@ pub(crate) fn kafka_names_no_broker_for_a_while<D: Dataset>() {
     road.brokers.own().kill().unwrap();
     road.brokers.own().revive_with(FENCED).unwrap();
     consumer.wait_for_line("named no broker, not even itself", 2 * LIMIT).unwrap();
+    probes::wait_until_not_ok(address, "/readyz");
     road.brokers.own().kill().unwrap();
     road.brokers.own().revive().unwrap();
     send(&after.concat());
@@ -95,8 +96,8 @@ pub(crate) fn kafka_names_no_broker_for_a_while<D: Dataset>() {
     saw("fenced by its controller most of the time: the consumer goes on with another client");
 }
 
-pub(crate) fn a_producer_that_kafka_names_no_broker_gives_up<D: Dataset>() {
-    if kafka::real::<D>("a producer that kafka names no broker gives up").is_none() {
+pub(crate) fn a_producer_gives_up_when_kafka_names_no_broker<D: Dataset>() {
+    if kafka::real::<D>("a producer gives up when kafka names no broker").is_none() {
         return;
     }
     let road = Road::<D>::on(Brokers::Own(servers::kafka()), 3);

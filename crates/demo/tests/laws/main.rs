@@ -70,7 +70,7 @@ macro_rules! laws_of {
 
             tests! { $name, ($dataset);
                 brokers:
-                    , slow a_producer_that_kafka_names_no_broker_gives_up
+                    , slow a_producer_gives_up_when_kafka_names_no_broker
                         kafka_comes_after_a_producer_has_begun
                         kafka_is_away_for_half_a_minute
                         kafka_is_killed_and_comes_back
