@@ -65,10 +65,12 @@ impl Deliveries {
     pub(crate) fn verdict(&self, sent: u64) -> Result<(), SendError> {
         let failures = self.failures();
         let missing = sent.saturating_sub(self.acknowledged());
+        let unheard_of = missing.saturating_sub(self.failed());
         match (failures.lost, failures.too_large) {
             (Some((count, line, reason)), _) => Err(SendError::Unacknowledged { line, reason, count }),
+            // Before what is too large: the rest may have been sound, and wants sending again.
+            (None, _) if unheard_of > 0 && self.has_forgotten_brokers() => Err(SendError::BrokersForgotten),
             (None, Some((count, line))) => Err(SendError::TooLarge { line, count }),
-            (None, None) if missing > 0 && self.has_forgotten_brokers() => Err(SendError::BrokersForgotten),
             (None, None) if missing > 0 => Err(SendError::Stopped),
             (None, None) => Ok(()),
         }
@@ -130,5 +132,21 @@ impl ProducerContext for Deliveries {
             }
             Err((error, _)) => self.lose(line, error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_too_large_does_not_hide_that_others_were_not_heard_of() {
+        let deliveries = Deliveries::default();
+        deliveries.too_large(3);
+        let verdict = |sent| deliveries.verdict(sent).unwrap_err();
+        assert!(matches!(verdict(2), SendError::TooLarge { line: 3, count: 1 }));
+        (0..2).for_each(|_| deliveries.stats(Statistics::default()));
+        assert!(matches!(verdict(2), SendError::BrokersForgotten));
+        assert!(matches!(verdict(1), SendError::TooLarge { line: 3, count: 1 }), "nothing but that is missing");
     }
 }
