@@ -72,12 +72,8 @@ pub(crate) fn kafka_names_no_broker_for_a_while<D: Dataset>() {
     }
     let road = Road::<D>::on(Brokers::Own(servers::kafka()), 3);
     let sent = sendings::<D>(96);
-    let send = |lines: &[D::Line]| {
-        let producer = road.producer(lines, &[]).start().unwrap();
-        producer.wait(LIMIT).unwrap().expect_code(0).unwrap();
-    };
     let (before, after) = sent.split_at(sent.len() / 2);
-    send(&before.concat());
+    road.produce(&before.concat());
     let follow = road.consumer(&["--publish-every", "10ms", "--listen", "127.0.0.1:0"]);
     let mut consumer = follow.env("LOG_LEVEL", "service=debug,info").start().unwrap();
     let address = probes::address(&mut consumer);
@@ -88,7 +84,7 @@ pub(crate) fn kafka_names_no_broker_for_a_while<D: Dataset>() {
     probes::wait_until_not_ok(address, "/readyz");
     road.brokers.own().kill().unwrap();
     road.brokers.own().revive().unwrap();
-    send(&after.concat());
+    road.produce(&after.concat());
     road.wait_for_or_say(READ, i64::try_from(sent.concat().len()).unwrap(), &consumer);
     probes::wait_until_ok(address, "/readyz");
     consumer.stop(STOP).unwrap().expect_code(0).unwrap();
@@ -110,7 +106,7 @@ pub(crate) fn a_producer_gives_up_when_kafka_names_no_broker<D: Dataset>() {
     ended.expect_failure(69, &["send it again", "kafka named no broker, not even itself"]).unwrap();
     road.brokers.own().kill().unwrap();
     road.brokers.own().revive().unwrap();
-    road.producer(&lines, &[]).start().unwrap().wait(LIMIT).unwrap().expect_code(0).unwrap();
+    road.produce(&lines);
     check_the_end(&road);
     saw("exit 69, and the next run sends what is missing");
 }
