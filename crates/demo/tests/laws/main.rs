@@ -146,6 +146,7 @@ macro_rules! laws_of {
                     an_unkeyed_topic_with_three_replicas_is_stopped_by_name_and_never_wrong
                     the_first_process_of_a_namespace_stops_when_asked,
                     slow one_comes_as_another_goes
+                        stopped_in_mid_load
                         stopped_in_mid_rebalance
                         fenced_in_mid_load;
                 secrets:
