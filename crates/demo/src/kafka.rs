@@ -70,6 +70,10 @@ impl Kafka {
     }
 }
 
+/// Settings of a broker that its controller hears from too seldom: it is fenced most of the time, and names no broker to
+/// anybody then.
+pub const FENCED: &str = "broker.session.timeout.ms=300\nbroker.heartbeat.interval.ms=1000\n";
+
 /// The real broker that tests may use: `TEST_KAFKA_BROKERS`, which `make test` sets where there is a JDK.
 ///
 /// A test that gets `None` says that it was skipped, and ends.

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Once, mpsc},
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -52,18 +53,18 @@ pub struct Consume {
 /// Whatever ends a consumer, see [`Error`].
 pub async fn consume<P: Pipeline>(pipeline: P, consume: Consume) -> Result<(), Error> {
     let stop = consume.stop.clone();
-    let encrypted = consume.kafka.tls.is_some();
     let (decided, result) = oneshot::channel();
     let (closed, close) = oneshot::channel();
     let runtime = tokio::runtime::Handle::current();
     std::thread::Builder::new()
         .name("reader".to_owned())
         .spawn(move || {
-            let (consumer, ended) = work(pipeline, consume, runtime);
+            let mut run = Run::new(pipeline, consume, runtime);
+            let (consumer, ended) = run.carry();
             // Nobody listens any more when the deadline has passed.
             let _ = decided.send(ended);
             if let Some(consumer) = consumer {
-                leave(consumer, encrypted);
+                run.leave(consumer);
             }
             let _ = closed.send(());
         })
@@ -85,165 +86,177 @@ pub async fn consume<P: Pipeline>(pipeline: P, consume: Consume) -> Result<(), E
     ended
 }
 
-/// Leaves the group. The consumer's own drop would look only every 100 ms whether it has, and ends its threads.
-fn leave(consumer: Arc<GroupConsumer>, encrypted: bool) {
-    consumer.client().context().close();
-    if encrypted {
-        // OpenSSL clears up when the process ends; a thread that still speaks by it then crashes.
-        drop(consumer);
-        return;
-    }
-    let began = Instant::now();
-    if consumer.close_queue().is_ok() {
-        while !consumer.closed() && began.elapsed() < CLOSE {
-            consumer.poll(LEAVING);
-        }
-    }
-    // Its drop would close it once more, and report that as an error; the process ends anyway.
-    std::mem::forget(consumer);
-}
-
-/// Runs both threads' work, anew whenever Kafka has answered what makes a client useless; gives the consumer back so that its end
-/// is not in the way of the result.
-fn work<P: Pipeline>(
-    pipeline: P,
+/// A run, across the clients of Kafka that it may need one after another.
+struct Run<P: Pipeline> {
+    pipeline: Arc<P>,
     consume: Consume,
     runtime: tokio::runtime::Handle,
-) -> (Option<Arc<GroupConsumer>>, Result<(), Error>) {
-    let group = consume.settings.group_id.clone().unwrap_or_else(|| format!("tributary-{}", P::NAME));
-    let pipeline = Arc::new(pipeline);
-    let (mut ends, mut forgotten) = (None, None);
-    loop {
-        let consumer = match group::consumer(&consume.kafka, &group, &consume.settings) {
-            Ok(consumer) => Arc::new(consumer),
-            Err(error) => return (None, Err(error)),
-        };
-        // A topic that was once there may be away for longer than one that never was.
-        let patience = if ends.is_some() { consume.settings.away } else { consume.settings.wait };
-        let client = (Arc::clone(&consumer), runtime.clone());
-        match read(Arc::clone(&pipeline), (&consume, patience, &mut ends), client) {
-            Err(error @ Error::BrokersForgotten { joined, .. }) => {
-                // Only clients that never came to read anything are counted together.
-                forgotten = forgotten.filter(|_| !joined).or_else(|| Some(Instant::now()));
-                if forgotten.is_some_and(|since| since.elapsed() > patience) {
-                    return (Some(consumer), Err(error));
+    /// The end of every partition when the first client saw the topic.
+    ends: Option<BTreeMap<i32, i64>>,
+    /// Since when clients have come and gone without a part in the group.
+    in_vain_since: Option<Instant>,
+    /// Those that wait for the ends of clients let go.
+    retired: Vec<JoinHandle<()>>,
+}
+
+impl<P: Pipeline> Run<P> {
+    fn new(pipeline: P, consume: Consume, runtime: tokio::runtime::Handle) -> Self {
+        Self { pipeline: Arc::new(pipeline), consume, runtime, ends: None, in_vain_since: None, retired: Vec::new() }
+    }
+
+    /// Goes on, anew whenever Kafka has answered what makes a client useless; gives the last one back so that its end is not in
+    /// the way of the result.
+    fn carry(&mut self) -> (Option<Arc<GroupConsumer>>, Result<(), Error>) {
+        let group = self.consume.settings.group_id.clone().unwrap_or_else(|| format!("tributary-{}", P::NAME));
+        loop {
+            let consumer = match group::consumer(&self.consume.kafka, &group, &self.consume.settings) {
+                Ok(consumer) => Arc::new(consumer),
+                Err(error) => return (None, Err(error)),
+            };
+            match self.read(&consumer) {
+                Err(error @ Error::BrokersForgotten { joined, .. }) if self.may_go_on(joined) => {
+                    tracing::warn!(%error, "going on with a new client, from what is stored");
+                    self.consume.health.fault("kafka", error.to_string());
+                    self.consume.health.clear("homes");
+                    self.retire(consumer);
                 }
-                tracing::warn!(%error, "going on with a new client, from what is stored");
-                consume.health.fault("kafka", error.to_string());
-                consume.health.clear("homes");
-                retire(consumer, consume.kafka.tls.is_some());
+                ended => return (Some(consumer), ended),
             }
-            ended => return (Some(consumer), ended),
         }
     }
-}
 
-/// Lets a client go that reaches nobody: the group will miss it by itself, and nothing waits for its threads, but for those
-/// that speak by OpenSSL, as in [`leave`].
-fn retire(consumer: Arc<GroupConsumer>, encrypted: bool) {
-    consumer.client().context().close();
-    if encrypted {
-        drop(consumer);
-        return;
+    /// How long Kafka and the topic may be away: what was once there for longer than what never was.
+    fn patience(&self) -> Duration {
+        if self.ends.is_some() { self.consume.settings.away } else { self.consume.settings.wait }
     }
-    let retired = std::thread::Builder::new().name("retired".to_owned()).spawn(move || drop(consumer));
-    if let Err(error) = retired {
-        tracing::warn!(%error, "the old client was ended without a thread of its own");
+
+    /// Whether another client may be tried: those that never had a part in the group are counted together.
+    fn may_go_on(&mut self, joined: bool) -> bool {
+        let since = self.in_vain_since.filter(|_| !joined).unwrap_or_else(Instant::now);
+        self.in_vain_since = Some(since);
+        since.elapsed() <= self.patience()
     }
-}
 
-fn read<P: Pipeline>(
-    pipeline: Arc<P>,
-    (consume, patience, first_ends): (&Consume, Duration, &mut Option<BTreeMap<i32, i64>>),
-    (consumer, runtime): (Arc<GroupConsumer>, tokio::runtime::Handle),
-) -> Result<(), Error> {
-    let Some(marks) = wait_for_topic(&consumer, consume, patience)? else { return Ok(()) };
-    let ends =
-        first_ends.get_or_insert_with(|| marks.into_iter().map(|(partition, (_, end))| (partition, end)).collect());
-    let cluster_id = consumer.client().fetch_cluster_id(ASK);
-    let settings = Arc::new(consume.settings.clone());
-    let database = Database::new(consume.database.clone());
-    let feed = Arc::new(Feed { pipeline: P::NAME, topic: consume.topic.clone(), changelog: pipeline.changelog() });
-    let (jobs, job_queue) = tokio::sync::mpsc::channel(JOBS);
-    let (event_sender, events) = mpsc::channel();
-    let writer = Writer {
-        pipeline: Arc::clone(&pipeline),
-        feed: Arc::clone(&feed),
-        database: database.clone(),
-        cluster_id: cluster_id.clone(),
-        settings: Arc::clone(&settings),
-        health: consume.health.clone(),
-        events: event_sender,
-        rejects_named: Once::new(),
-    };
-    let handle = runtime.clone();
-    std::thread::Builder::new()
-        .name("writer".to_owned())
-        .spawn(move || handle.block_on(writer.run(job_queue)))
-        .map_err(|error| Error::Publication(error.into()))?;
-    consumer.subscribe(&[&consume.topic])?;
-    let loader = Loader { database, feed: Arc::clone(&feed), owner: owner(), settings: Arc::clone(&settings) };
-    let parts = Parts {
-        consumer,
-        pipeline,
-        feed,
-        settings,
-        loader,
-        runtime,
-        jobs,
-        events,
-        health: consume.health.clone(),
-        stop: consume.stop.clone(),
-        ends: ends.clone(),
-        cluster_id,
-        brokers: consume.kafka.brokers.clone(),
-    };
-    let mut reader = Reader::new(parts);
-    consume.health.connected();
-    consume.health.clear("kafka");
-    reader.run()
-}
+    /// Lets a client go that reaches nobody: the group will miss it by itself, and nothing waits for its end. That may take for
+    /// ever, as when an offset was yet to be told to a coordinator that is not known any more.
+    fn retire(&mut self, consumer: Arc<GroupConsumer>) {
+        consumer.client().context().close();
+        self.retired.retain(|retired| !retired.is_finished());
+        match std::thread::Builder::new().name("retired".to_owned()).spawn(move || drop(consumer)) {
+            Ok(retired) => self.retired.push(retired),
+            Err(error) => tracing::warn!(%error, "the old client was ended without a thread of its own"),
+        }
+    }
 
-/// Waits for Kafka and the topic; `None` when it is time to stop.
-fn wait_for_topic(
-    consumer: &GroupConsumer,
-    consume: &Consume,
-    patience: Duration,
-) -> Result<Option<Watermarks>, Error> {
-    let began = Instant::now();
-    let mut backoff = Backoff::new(patience);
-    let mut said = false;
-    while !consume.stop.is_stopping() {
-        consume.health.turn();
-        let missing = match group::watermarks(consumer, &consume.topic, patience.min(ASK)) {
-            Ok(Some(ends)) => return Ok(Some(ends)),
-            Ok(None) => Error::TopicMissing { topic: consume.topic.clone(), waited: began.elapsed() },
-            Err(_) => away(consumer, consume, began.elapsed()),
+    /// Leaves the group. The consumer's own drop would look only every 100 ms whether it has, and ends its threads.
+    fn leave(self, consumer: Arc<GroupConsumer>) {
+        consumer.client().context().close();
+        if self.consume.kafka.tls.is_some() {
+            // OpenSSL clears up when the process ends; a thread that still speaks by it then crashes.
+            drop(consumer);
+            // One that has panicked has ended as well.
+            self.retired.into_iter().for_each(|retired| drop(retired.join()));
+            return;
+        }
+        let began = Instant::now();
+        if consumer.close_queue().is_ok() {
+            while !consumer.closed() && began.elapsed() < CLOSE {
+                consumer.poll(LEAVING);
+            }
+        }
+        // Its drop would close it once more, and report that as an error; the process ends anyway.
+        std::mem::forget(consumer);
+    }
+
+    /// Both threads' work, with one client.
+    fn read(&mut self, consumer: &Arc<GroupConsumer>) -> Result<(), Error> {
+        let Some(marks) = self.wait_for_topic(consumer)? else { return Ok(()) };
+        let ends = marks.into_iter().map(|(partition, (_, end))| (partition, end));
+        let ends = self.ends.get_or_insert_with(|| ends.collect()).clone();
+        let (consume, pipeline) = (&self.consume, &self.pipeline);
+        let cluster_id = consumer.client().fetch_cluster_id(ASK);
+        let settings = Arc::new(consume.settings.clone());
+        let database = Database::new(consume.database.clone());
+        let feed = Arc::new(Feed { pipeline: P::NAME, topic: consume.topic.clone(), changelog: pipeline.changelog() });
+        let (jobs, job_queue) = tokio::sync::mpsc::channel(JOBS);
+        let (event_sender, events) = mpsc::channel();
+        let writer = Writer {
+            pipeline: Arc::clone(pipeline),
+            feed: Arc::clone(&feed),
+            database: database.clone(),
+            cluster_id: cluster_id.clone(),
+            settings: Arc::clone(&settings),
+            health: consume.health.clone(),
+            events: event_sender,
+            rejects_named: Once::new(),
         };
-        if let Error::BrokersForgotten { .. } = missing {
-            return Err(missing);
-        }
-        if !std::mem::replace(&mut said, true) {
-            let (topic, brokers) = (&consume.topic, &consume.kafka.brokers);
-            let why = consumer.client().context().connections().last();
-            tracing::info!(topic, brokers, why, "waiting for kafka and the topic");
-        }
-        match backoff.wait() {
-            Some(wait) => std::thread::sleep(wait),
-            None => return Err(missing),
-        }
+        let handle = self.runtime.clone();
+        std::thread::Builder::new()
+            .name("writer".to_owned())
+            .spawn(move || handle.block_on(writer.run(job_queue)))
+            .map_err(|error| Error::Publication(error.into()))?;
+        consumer.subscribe(&[&consume.topic])?;
+        let loader = Loader { database, feed: Arc::clone(&feed), owner: owner(), settings: Arc::clone(&settings) };
+        let parts = Parts {
+            consumer: Arc::clone(consumer),
+            pipeline: Arc::clone(pipeline),
+            feed,
+            settings,
+            loader,
+            runtime: self.runtime.clone(),
+            jobs,
+            events,
+            health: consume.health.clone(),
+            stop: consume.stop.clone(),
+            ends,
+            cluster_id,
+            brokers: consume.kafka.brokers.clone(),
+        };
+        let mut reader = Reader::new(parts);
+        consume.health.connected();
+        consume.health.clear("kafka");
+        reader.run()
     }
-    Ok(None)
+
+    /// Waits for Kafka and the topic; `None` when it is time to stop.
+    fn wait_for_topic(&self, consumer: &GroupConsumer) -> Result<Option<Watermarks>, Error> {
+        let (consume, patience) = (&self.consume, self.patience());
+        let began = Instant::now();
+        let mut backoff = Backoff::new(patience);
+        let mut said = false;
+        while !consume.stop.is_stopping() {
+            consume.health.turn();
+            let missing = match group::watermarks(consumer, &consume.topic, patience.min(ASK)) {
+                Ok(Some(ends)) => return Ok(Some(ends)),
+                Ok(None) => Error::TopicMissing { topic: consume.topic.clone(), waited: began.elapsed() },
+                Err(_) => away(consumer, consume, began.elapsed()),
+            };
+            if let Error::BrokersForgotten { .. } = missing {
+                return Err(missing);
+            }
+            if !std::mem::replace(&mut said, true) {
+                let (topic, brokers) = (&consume.topic, &consume.kafka.brokers);
+                let why = consumer.client().context().connections().last();
+                tracing::info!(topic, brokers, why, "waiting for kafka and the topic");
+            }
+            match backoff.wait() {
+                Some(wait) => std::thread::sleep(wait),
+                None => return Err(missing),
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// Why Kafka did not answer: it is not there, it and we refuse each other, or it named no broker.
 fn away(consumer: &GroupConsumer, consume: &Consume, waited: Duration) -> Error {
     client::listen(consumer);
     let brokers = consume.kafka.brokers.clone();
-    if consumer.client().context().has_forgotten_brokers() {
+    let context = consumer.client().context();
+    if context.has_forgotten_brokers() {
         return Error::BrokersForgotten { brokers, joined: false };
     }
-    match consumer.client().context().connections().refusal() {
+    match context.connections().refusal() {
         Some(reason) => Error::KafkaRefused { brokers, reason },
         None => Error::KafkaAway { brokers, waited },
     }

@@ -426,7 +426,12 @@ impl<P: Pipeline> Reader<P> {
     }
 
     /// Tells Kafka how far we are, for lag tools; nothing of ours reads it, so nothing waits for it.
+    ///
+    /// Nor is it told while it is away: a client would wait for ever for the answer before it ends.
     fn tell_kafka(&mut self) {
+        if self.kafka_away_since.is_some() {
+            return;
+        }
         let mut list = TopicPartitionList::new();
         for (partition, offset) in std::mem::take(&mut self.committed) {
             if self.assignment.assigned().contains(&partition) {

@@ -2,6 +2,8 @@
 
 use std::{thread, time::Duration};
 
+use demo::kafka::FENCED;
+
 use crate::{
     datasets::Dataset,
     disturbed::{self, STOP, check_the_end},
@@ -62,9 +64,6 @@ pub(crate) fn kafka_is_away_for_half_a_minute<D: Dataset>() {
     });
     saw("killed, and started again half a minute later");
 }
-
-/// A broker that its controller hears from too seldom is fenced most of the time, and then names no broker to anybody.
-const FENCED: &str = "broker.session.timeout.ms=300\nbroker.heartbeat.interval.ms=1000\n";
 
 pub(crate) fn kafka_names_no_broker_for_a_while<D: Dataset>() {
     if kafka::real::<D>("kafka names no broker for a while").is_none() {

@@ -1,8 +1,18 @@
 //! Kafka with logins and TLS on one listener, and clients' certificates on another.
 
-use std::io::Write as _;
+use std::{
+    io::Write as _,
+    path::PathBuf,
+    sync::LazyLock,
+    thread,
+    time::{Duration, Instant},
+};
 
-use demo::{TestDatabase, kafka::Kafka, process::Program};
+use demo::{
+    TestDatabase,
+    kafka::{FENCED, Kafka},
+    process::{Program, Running},
+};
 use sqlx::{Connection, PgConnection};
 
 use crate::{LIMIT, PATIENCE, WAIT, certificates::Authority, check, folder};
@@ -11,6 +21,9 @@ const PASSWORD: &str = "a-carriers-password";
 const SCRAM: &str = "SCRAM-SHA-512=[name=carrier,password=a-carriers-password]";
 const TOPIC: &str = "behind-tls";
 const ROWS: i64 = 40;
+/// A client may need a minute to find Kafka again.
+const PATIENT: Duration = Duration::from_secs(120);
+const UNTIL_END: [&str; 1] = ["--until-end"];
 
 /// The settings of a broker with two more listeners than it has by itself; `@…@` are those of `scripts/kafka`.
 fn properties(keystore: &str, truststore: &str) -> String {
@@ -32,6 +45,8 @@ fn properties(keystore: &str, truststore: &str) -> String {
 /// A broker of a test's own; `localhost` is what its certificate says.
 struct Broker {
     kafka: Kafka,
+    /// Its own settings.
+    properties: String,
     /// The settings of whoever logs in.
     login: Vec<(&'static str, String)>,
     /// The settings of whoever shows a certificate.
@@ -39,14 +54,16 @@ struct Broker {
 }
 
 impl Broker {
-    fn start(authority: &Authority) -> Self {
-        let files = folder("kafka-settings");
+    /// Starts one in folders of the test's own, `name` and what comes after it.
+    fn start(name: &str, authority: &Authority) -> Self {
+        let files = folder(&format!("{name}-settings"));
         let pair = authority.sign("localhost");
         let (keystore, settings) = (files.join("keystore.pem"), files.join("server.properties"));
         std::fs::write(&keystore, pair.key + &pair.certificate).unwrap();
-        std::fs::write(&settings, properties(keystore.to_str().unwrap(), &authority.file())).unwrap();
+        let properties = properties(keystore.to_str().unwrap(), &authority.file());
+        std::fs::write(&settings, &properties).unwrap();
         let env = [("KAFKA_PROPERTIES", settings.to_str().unwrap()), ("KAFKA_SCRAM", SCRAM)];
-        let kafka = Kafka::start_with(&folder("kafka-server"), &env).unwrap();
+        let kafka = Kafka::start_with(&folder(&format!("{name}-server")), &env).unwrap();
         let port: u16 = kafka.bootstrap().rsplit_once(':').unwrap().1.parse().unwrap();
         let at = |port: u16| ("KAFKA_BROKERS", format!("localhost:{port}"));
         let login = vec![
@@ -64,7 +81,13 @@ impl Broker {
             ("KAFKA_SSL_CERTIFICATE_LOCATION", certificate),
             ("KAFKA_SSL_KEY_LOCATION", key),
         ];
-        Self { kafka, login, mutual }
+        Self { kafka, properties, login, mutual }
+    }
+
+    /// Kills it, and has it back with further settings.
+    fn restart_with(&self, further: &str) {
+        self.kafka.kill().unwrap();
+        self.kafka.revive_with(&format!("{}{further}", self.properties)).unwrap();
     }
 }
 
@@ -79,17 +102,22 @@ fn but(settings: &[(&'static str, String)], changes: &[(&'static str, &str)]) ->
     settings.iter().cloned().chain(changed).collect()
 }
 
-fn producer(settings: &[(&'static str, String)], wait: &str) -> Program {
+/// What all of them send.
+static INPUT: LazyLock<PathBuf> = LazyLock::new(|| {
     let path = folder("kafka-input").join("made.csv");
     let row = |year| format!("Made Land,{year},XAA,1000,2000,{year},4\n");
     let rows: String = (1980..1980 + ROWS).map(row).collect();
     std::fs::write(&path, format!("country,year,iso_code,population,gdp,co2,co2_per_capita\n{rows}")).unwrap();
-    let program = Program::new("producer").unwrap().args(["--topic", TOPIC, "--wait", wait, "--input"]).args([path]);
-    with(program, settings)
+    path
+});
+
+fn producer(settings: &[(&'static str, String)], wait: &str) -> Program {
+    let program = Program::new("producer").unwrap().args(["--topic", TOPIC, "--wait", wait, "--input"]);
+    with(program.args([INPUT.as_path()]), settings)
 }
 
 fn consumer(url: &str, settings: &[(&'static str, String)], wait: &str) -> Program {
-    let program = Program::new("consumer").unwrap().args(["--topic", TOPIC, "--wait", wait, "--until-end"]);
+    let program = Program::new("consumer").unwrap().args(["--topic", TOPIC, "--wait", wait]);
     with(program.env("DATABASE_URL", url), settings)
 }
 
@@ -100,6 +128,15 @@ fn database() -> String {
     let program = Program::new("migrate").unwrap().args(["--pipeline", "emissions", "up"]);
     program.env("DATABASE_URL", &url).env("ROLE_PREFIX", "tls").run(LIMIT).unwrap().expect_code(0).unwrap();
     url
+}
+
+fn wait_for_read(url: &str, records: i64, consumer: &Running) {
+    let began = Instant::now();
+    while read(url) < records {
+        let said = || consumer.stderr().join("\n");
+        assert!(began.elapsed() < PATIENT, "{} of {records} records were read in {PATIENT:?}:\n{}", read(url), said());
+        thread::sleep(Duration::from_millis(100));
+    }
 }
 
 fn read(url: &str) -> i64 {
@@ -130,11 +167,11 @@ fn records_are_carried_by_those_who_are_let_in() {
     }
     let files = folder("kafka");
     let (authority, stranger) = (Authority::new(&files, "known"), Authority::new(&files, "stranger"));
-    let broker = Broker::start(&authority);
+    let broker = Broker::start("kafka", &authority);
     let url = database();
     for (settings, expected) in [(&broker.login, ROWS), (&broker.mutual, 2 * ROWS)] {
         check(producer(settings, PATIENCE), 0, "acknowledged=40", &[PASSWORD]);
-        check(consumer(&url, settings, PATIENCE), 0, "saved to PostgreSQL", &[PASSWORD]);
+        check(consumer(&url, settings, PATIENCE).args(UNTIL_END), 0, "saved to PostgreSQL", &[PASSWORD]);
         assert_eq!(read(&url), expected);
     }
 
@@ -149,7 +186,7 @@ fn records_are_carried_by_those_who_are_let_in() {
     for (changes, why) in wrong {
         let settings = but(&broker.login, &changes);
         check(producer(&settings, WAIT), 64, why, &[PASSWORD, "a-wrong-password"]);
-        check(consumer(&url, &settings, WAIT), 64, why, &[PASSWORD, "a-wrong-password"]);
+        check(consumer(&url, &settings, WAIT).args(UNTIL_END), 64, why, &[PASSWORD, "a-wrong-password"]);
     }
     let (certificate, key) = stranger.sign_files("stranger");
     let unknown =
@@ -159,4 +196,25 @@ fn records_are_carried_by_those_who_are_let_in() {
     let settings = broker.login.clone();
     drop(broker.kafka);
     check(producer(&settings, WAIT), 69, "Connection refused", &[PASSWORD]);
+}
+
+#[test]
+#[ignore = "slow: make faults"]
+fn a_client_that_was_named_no_broker_is_replaced() {
+    if !is_there("a_client_that_was_named_no_broker_is_replaced") {
+        return;
+    }
+    let authority = Authority::new(&folder("fenced"), "known");
+    let broker = Broker::start("fenced", &authority);
+    let url = database();
+    check(producer(&broker.mutual, PATIENCE), 0, "acknowledged=40", &[]);
+    let mut running = consumer(&url, &broker.mutual, PATIENCE).start().unwrap();
+    wait_for_read(&url, ROWS, &running);
+    broker.restart_with(FENCED);
+    running.wait_for_line("named no broker, not even itself", PATIENT).unwrap();
+    broker.restart_with("");
+    check(producer(&broker.mutual, PATIENCE), 0, "acknowledged=40", &[]);
+    wait_for_read(&url, 2 * ROWS, &running);
+
+    running.stop(LIMIT).unwrap().expect_code(0).unwrap();
 }
