@@ -221,15 +221,14 @@ impl<P: Pipeline> Run<P> {
     /// Waits for Kafka and the topic; `None` when it is time to stop.
     fn wait_for_topic(&self, consumer: &GroupConsumer) -> Result<Option<Watermarks>, Error> {
         let (consume, patience) = (&self.consume, self.patience());
-        let began = Instant::now();
         let mut backoff = Backoff::new(patience);
         let mut said = false;
         while !consume.stop.is_stopping() {
             consume.health.turn();
             let missing = match group::watermarks(consumer, &consume.topic, patience.min(ASK)) {
                 Ok(Some(ends)) => return Ok(Some(ends)),
-                Ok(None) => Error::TopicMissing { topic: consume.topic.clone(), waited: began.elapsed() },
-                Err(_) => away(consumer, consume, began.elapsed()),
+                Ok(None) => Error::TopicMissing { topic: consume.topic.clone(), waited: backoff.elapsed() },
+                Err(_) => away(consumer, consume, backoff.elapsed()),
             };
             if let Error::BrokersForgotten { .. } = missing {
                 return Err(missing);
