@@ -6,6 +6,7 @@ use service::{
     Exit, Failure,
     backoff::Backoff,
     postgres::{code, plain},
+    settings::address,
     telemetry::millis,
 };
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection, postgres::PgConnectOptions};
@@ -42,7 +43,11 @@ pub(crate) async fn connect_if_there(
 ) -> anyhow::Result<Option<PgConnection>> {
     let place = place(&options);
     // Statements may carry verifiers; what matters is logged by name.
-    let options = options.application_name("tributary migrate").disable_statement_logging();
+    let options = match options.get_application_name() {
+        Some(_) => options,
+        None => options.application_name("tributary migrate"),
+    };
+    let options = options.disable_statement_logging();
     let mut backoff = Backoff::new(wait);
     loop {
         let error = match timeout(ONE_TRY, PgConnection::connect_with(&options)).await {
@@ -72,5 +77,5 @@ pub(crate) async fn connect_if_there(
 /// A connection's place for people, without the password.
 pub(crate) fn place(options: &PgConnectOptions) -> String {
     let database = options.get_database().unwrap_or("postgres");
-    format!("postgres at {}:{}, database {database}", options.get_host(), options.get_port())
+    format!("postgres at {}, database {database}", address(options))
 }

@@ -61,8 +61,11 @@ pub(crate) enum Command {
 #[command(next_help_heading = "Postgres")]
 pub(crate) struct AdminSettings {
     /// Postgres, as `postgres://user:password@host:port[/database][?sslmode=verify-full&sslrootcert=FILE]`, with a
-    /// login that may create databases and roles; without a database the pipeline's own is meant. Of TLS it has
-    /// sslmode, sslrootcert, sslcert and sslkey, as libpq does.
+    /// login that may create databases and roles; without a database the pipeline's own is meant.
+    ///
+    /// Parameters are libpq's: host, port, dbname, user, password, sslmode, sslrootcert, sslcert, sslkey,
+    /// application_name, options; any other is refused. What the URL does not say, PGHOST, PGPORT, PGUSER, PGPASSWORD,
+    /// PGDATABASE, PGSSLMODE and their like do.
     #[arg(
         long,
         global = true,
@@ -70,7 +73,7 @@ pub(crate) struct AdminSettings {
         hide_env_values = true,
         hide_default_value = true,
         allow_hyphen_values = true,
-        default_value = "postgres://postgres@localhost:5432",
+        default_value = SecretUrl::DEFAULT,
         value_name = "URL"
     )]
     pub(crate) database_url: SecretUrl,
@@ -113,7 +116,7 @@ impl Settings {
             DATABASES.iter().filter_map(|database| Some(self.options(database).get_database()?.to_owned())).collect();
         if all && named.len() < DATABASES.len() {
             let message =
-                "DATABASE_URL names one database, and each pipeline has its own; say which one with --pipeline";
+                "DATABASE_URL or PGDATABASE names one database, and each pipeline has its own; say which one with --pipeline";
             return Err(Failure::new(Exit::Usage, message));
         }
         Ok(DATABASES.iter().filter(move |database| all || self.pipeline == database.pipeline))

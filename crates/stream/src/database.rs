@@ -29,7 +29,11 @@ pub struct Database {
 impl Database {
     /// The database behind `options`, with the session settings every connection of ours has.
     pub fn new(options: PgConnectOptions) -> Self {
-        let options = options.application_name("tributary").options(SESSION).log_statements(LevelFilter::Trace);
+        let options = match options.get_application_name() {
+            Some(_) => options,
+            None => options.application_name("tributary"),
+        };
+        let options = options.options(SESSION).log_statements(LevelFilter::Trace);
         // A slow statement is part of a batch or a publication, whose time is logged.
         let options = options.log_slow_statements(LevelFilter::Debug, Duration::from_secs(1));
         Self { options }

@@ -2,13 +2,14 @@
 
 mod kafka;
 mod postgres;
+mod postgres_url;
 
 use std::{fs::File, io::Read, time::Duration};
 
 use anyhow::{Context, ensure};
 
 pub use kafka::{Identity, KafkaSettings, Login, Mechanism, Tls};
-pub use postgres::{PostgresSettings, SecretUrl};
+pub use postgres::{PostgresSettings, SecretUrl, address};
 
 /// The longest text of a span, in bytes, and the most digits in a row.
 ///
