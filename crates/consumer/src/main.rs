@@ -19,7 +19,7 @@ fn main() -> ExitCode {
 }
 
 async fn work(job: Job) -> anyhow::Result<()> {
-    telemetry::start(&job.settings.log)?;
+    telemetry::start(&job.settings.log);
     match job.settings.task {
         None => follow::run(job).await,
         Some(Task::Rehome) => follow::rehome(job).await,

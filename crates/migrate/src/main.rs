@@ -30,7 +30,7 @@ fn main() -> ExitCode {
 }
 
 async fn work(settings: Settings) -> anyhow::Result<()> {
-    telemetry::start(&settings.logs)?;
+    telemetry::start(&settings.logs);
     let stop = Stop::on_signals()?;
     let command = async {
         match settings.command {

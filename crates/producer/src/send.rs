@@ -21,7 +21,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Runs the job, and ends early when stopping is asked for.
 pub(crate) async fn run(job: Job) -> anyhow::Result<()> {
-    telemetry::start(&job.settings.log)?;
+    telemetry::start(&job.settings.log);
     tracing::info!(version = service::version!(), "producer starts");
     let stop = Stop::on_signals().or_exit(Exit::Bug, || "cannot watch for signals")?;
     let token = stop.clone();
