@@ -2,8 +2,10 @@
 
 import os
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Optional
+from urllib.parse import unquote
 
 from .faults import USAGE, Fault
 
@@ -17,6 +19,8 @@ PIPELINES = {
 }
 # What is shown where no database is named.
 DEFAULT = {"emissions": "co2_emissions"}
+# Control characters, line and paragraph separators.
+UNSEEN = ("Cc", "Zl", "Zp")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -44,6 +48,9 @@ def required(name: str) -> str:
     value = os.environ.get(name, "")
     if not value:
         raise Fault(USAGE, f"{name} is not set")
+    # As the Rust programs do: what `echo` adds to a password, nobody types.
+    if any(unicodedata.category(character) in UNSEEN or character == "\ufeff" for character in value + (unquote(value) if "://" in value else "")):
+        raise Fault(USAGE, f"{name} holds a control character, such as the line end of a Secret made with `echo`; make it with `printf %s`")
     return value
 
 

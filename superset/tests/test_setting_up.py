@@ -54,6 +54,15 @@ class Settings(unittest.TestCase):
                 with self.assertRaisesRegex(faults.Fault, name):
                     settings.of_bootstrap()
 
+    def test_a_secret_with_a_control_character_is_refused_without_being_shown(self) -> None:
+        for unseen in ("\n", "\r\n", "\t", "\x7f", "\u2028", "\ufeff", "%0A"):
+            with mock.patch.dict(os.environ, {"READER_URL": f"postgres://r:secret{unseen}@h"}):
+                with self.assertRaises(faults.Fault, msg=repr(unseen)) as caught:
+                    settings.required("READER_URL")
+            self.assertEqual(caught.exception.code, faults.USAGE)
+            self.assertRegex(str(caught.exception), "^READER_URL holds a control character")
+            self.assertNotIn("secret\n", str(caught.exception))
+
     def test_switches(self) -> None:
         for given, expected in {"": False, "0": False, "false": False, "no": False, "1": True, "true": True}.items():
             with mock.patch.dict(os.environ, {"ENERGY_SAMPLE": given}):

@@ -10,7 +10,7 @@ use registry::databases::{DATABASES, Database};
 use secrecy::SecretString;
 use service::{
     Exit, Failure,
-    settings::{SecretUrl, span},
+    settings::{SecretParser, SecretUrl, span},
     telemetry::LogSettings,
 };
 use sqlx::postgres::PgConnectOptions;
@@ -85,17 +85,17 @@ pub(crate) struct AdminSettings {
 #[command(next_help_heading = "Roles")]
 pub(crate) struct RoleSettings {
     /// The password of tributary_owner, who owns the tables.
-    #[arg(long, global = true, env = "OWNER_PASSWORD", hide_env_values = true, allow_hyphen_values = true, value_parser = secret, value_name = "PASSWORD")]
+    #[arg(long, global = true, env = "OWNER_PASSWORD", hide_env_values = true, allow_hyphen_values = true, value_parser = SecretParser, value_name = "PASSWORD")]
     pub(crate) owner_password: Option<SecretString>,
     /// The password of tributary_writer, as whom the consumer writes.
-    #[arg(long, global = true, env = "WRITER_PASSWORD", hide_env_values = true, allow_hyphen_values = true, value_parser = secret, value_name = "PASSWORD")]
+    #[arg(long, global = true, env = "WRITER_PASSWORD", hide_env_values = true, allow_hyphen_values = true, value_parser = SecretParser, value_name = "PASSWORD")]
     pub(crate) writer_password: Option<SecretString>,
     /// The password of tributary_reader, as whom dashboards read.
-    #[arg(long, global = true, env = "READER_PASSWORD", hide_env_values = true, allow_hyphen_values = true, value_parser = secret, value_name = "PASSWORD")]
+    #[arg(long, global = true, env = "READER_PASSWORD", hide_env_values = true, allow_hyphen_values = true, value_parser = SecretParser, value_name = "PASSWORD")]
     pub(crate) reader_password: Option<SecretString>,
     /// The password of tributary_superset, as whom Superset keeps its own metadata; when given, `up` makes that role
     /// and its database.
-    #[arg(long, global = true, env = "SUPERSET_PASSWORD", hide_env_values = true, allow_hyphen_values = true, value_parser = secret, value_name = "PASSWORD")]
+    #[arg(long, global = true, env = "SUPERSET_PASSWORD", hide_env_values = true, allow_hyphen_values = true, value_parser = SecretParser, value_name = "PASSWORD")]
     pub(crate) superset_password: Option<SecretString>,
     /// The database of Superset's metadata.
     #[arg(long, global = true, env = "SUPERSET_DATABASE", default_value = "superset", value_parser = NonEmptyStringValueParser::new(), value_name = "NAME")]
@@ -137,13 +137,6 @@ fn pipelines() -> PossibleValuesParser {
     PossibleValuesParser::new(DATABASES.iter().map(|database| database.pipeline).chain(["all"]))
 }
 
-fn secret(text: &str) -> Result<SecretString, String> {
-    match text {
-        "" => Err("empty; leave it unset to keep the role's password".to_owned()),
-        text => Ok(SecretString::from(text)),
-    }
-}
-
 /// Names that need no quotes and leave room for `_writer` within Postgres's 63 bytes.
 fn prefix(text: &str) -> Result<String, String> {
     let plain = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
@@ -182,5 +175,15 @@ mod tests {
             assert!(!format!("{settings:?}").contains("s3cret"));
         }
         assert!(Settings::try_parse_from(["migrate", "--writer-password", "", "status"]).is_err());
+    }
+
+    #[test]
+    fn no_role_gets_a_password_that_nobody_can_type() {
+        for role in ["owner", "writer", "reader", "superset"] {
+            let arguments = ["migrate", &format!("--{role}-password"), "s3cret\n", "up"];
+            let said = Settings::try_parse_from(arguments).unwrap_err().to_string();
+            let named = format!("{}_PASSWORD holds a control character", role.to_uppercase());
+            assert!(said.contains(&named) && !said.contains("s3cret"), "{said}");
+        }
     }
 }

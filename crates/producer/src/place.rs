@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use percent_encoding::percent_decode_str;
+use service::settings::check_secret;
 use ureq::http::Uri;
 
 /// Where the input is. Prints without what an address may hold of credentials: user, password and query.
@@ -24,10 +26,18 @@ impl Place {
     ///
     /// # Errors
     /// When it is an address that cannot be one, or of a kind that is not read.
-    pub(crate) fn parse(text: OsString) -> Result<Self, &'static str> {
+    pub(crate) fn parse(text: OsString) -> Result<Self, String> {
         if text == "-" {
             return Ok(Self::Stdin);
         }
+        let address = text.to_str().filter(|text| text.contains("://")).unwrap_or_default();
+        check_secret("INPUT", address)?;
+        let login = address.rsplit_once('@').map_or("", |(login, _)| login);
+        check_secret("INPUT", &percent_decode_str(login).decode_utf8_lossy())?;
+        Self::read(text).map_err(str::to_owned)
+    }
+
+    fn read(text: OsString) -> Result<Self, &'static str> {
         match text.to_str().and_then(|text| text.split_once("://").map(|(scheme, _)| (scheme, text))) {
             Some((scheme, address)) if ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) => {
                 let uri = address
@@ -76,13 +86,22 @@ mod tests {
     fn check(text: &str, expected: Result<&str, &str>) {
         let place = Place::parse(text.into());
         let said = place.as_ref().map(|place| format!("{place:?}"));
-        assert_eq!(said.as_deref().map_err(|error| **error), expected, "{text}");
+        assert_eq!(said.as_deref().map_err(|error| error.as_str()), expected, "{text}");
     }
 
     #[test]
     fn credentials_are_never_printed() {
         check("https://me:s3cret@host.example:8443/data.csv?sig=s3cret", Ok("https://host.example:8443/data.csv"));
         check("HTTP://t0ken@host.example", Ok("http://host.example/"));
+    }
+
+    #[test]
+    fn an_address_with_a_line_end_is_refused_by_its_variables_name() {
+        for address in ["https://me:s3cret@host/data.csv\n", "https://me:s3cret\n@host", "https://me:s3cret%0a@host"] {
+            let said = Place::parse(address.into()).unwrap_err();
+            assert!(said.starts_with("INPUT holds a control character") && !said.contains("s3cret"), "{said}");
+        }
+        check("a\nfile", Ok("a\nfile"));
     }
 
     #[test]

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::{
     ArgMatches, Args, Command, FromArgMatches, ValueEnum,
-    builder::NonEmptyStringValueParser,
+    builder::{NonEmptyStringValueParser, TypedValueParser},
     error::{Error, ErrorKind},
 };
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
-use super::check_pem;
+use super::{check_pem, secret::SecretParser};
 
 /// Where Kafka is, and how it is spoken to.
 ///
@@ -127,7 +127,7 @@ struct Options {
     kafka_sasl_mechanism: Mechanism,
     /// The user to log in as.
     #[arg(long, global = true, env = "KAFKA_SASL_USERNAME", value_name = "NAME",
-          value_parser = NonEmptyStringValueParser::new())]
+          value_parser = SecretParser.map(|name| name.expose_secret().to_owned()))]
     kafka_sasl_username: Option<String>,
     /// The user's password.
     // It may begin with a hyphen; taken for an option, it would be quoted as one that nobody knows.
@@ -137,6 +137,7 @@ struct Options {
         env = "KAFKA_SASL_PASSWORD",
         hide_env_values = true,
         allow_hyphen_values = true,
+        value_parser = SecretParser,
         value_name = "PASSWORD"
     )]
     kafka_sasl_password: Option<SecretString>,
@@ -292,6 +293,8 @@ mod tests {
             "--kafka-security-protocol ssl --kafka-ssl-key-location=-----BEGIN_s3cret",
             "--kafka-ssl-key-location holds what a PEM file would, and wants the file's name",
         );
+        check("--kafka-sasl-password=s3cret\u{7f} --kafka-sasl-username me", "KAFKA_SASL_PASSWORD holds a control");
+        check("--kafka-sasl-username s3cret\0", "KAFKA_SASL_USERNAME holds a control character");
         check("--kafka-security-protocol tls", "[possible values: plaintext, ssl, sasl_plaintext, sasl_ssl]");
     }
 }

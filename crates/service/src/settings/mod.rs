@@ -3,6 +3,7 @@
 mod kafka;
 mod postgres;
 mod postgres_url;
+mod secret;
 
 use std::{fs::File, io::Read, time::Duration};
 
@@ -10,6 +11,7 @@ use anyhow::{Context, ensure};
 
 pub use kafka::{Identity, KafkaSettings, Login, Mechanism, Tls};
 pub use postgres::{PostgresSettings, SecretUrl, address};
+pub use secret::{SecretParser, check_secret};
 
 /// The longest text of a span, in bytes, and the most digits in a row.
 ///

@@ -11,7 +11,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgSslMode},
 };
 
-use super::check_pem;
+use super::{check_pem, secret::check_secret};
 
 /// Leaves everything to the `PG…` variables, and where they are not set to [`DEFAULTS`].
 pub(super) const DEFAULT: &str = "postgres://";
@@ -45,6 +45,9 @@ const VARIABLES: [(&str, &str); 10] = [
     ("sslkey", "PGSSLKEY"),
     ("application_name", "PGAPPNAME"),
 ];
+
+/// The parameters whose values may have line ends.
+const HAVE_LINES: [&str; 3] = ["sslrootcert", "sslcert", "sslkey"];
 
 /// What libpq obeys and we cannot, and what to do instead.
 const UNSUPPORTED: &[(&[&str], &str)] = &[
@@ -125,7 +128,13 @@ pub(super) fn parse(text: &str, variable: impl Fn(&str) -> Option<String>) -> Re
     if let Some((name, parameter)) = UNSUPPORTED_VARIABLES.iter().find(|(name, _)| variable(name).is_some()) {
         return Err(unsupported(name, parameter).unwrap_or_default());
     }
+    check_secret("DATABASE_URL", text)?;
     let mut parameters = Parameters::of_url(text)?;
+    // A certificate or a key may stand in the variable itself, with its line ends.
+    for (name, stand_in) in VARIABLES.iter().filter(|(name, _)| !HAVE_LINES.contains(name)) {
+        parameters.get(name).map_or(Ok(()), |value| check_secret(&format!("{name} of DATABASE_URL"), value))?;
+        variable(stand_in).map_or(Ok(()), |value| check_secret(stand_in, &value))?;
+    }
     parameters.fill(VARIABLES.iter().filter_map(|&(name, stand_in)| Some((name, variable(stand_in)?))));
     if text == DEFAULT {
         parameters.fill(DEFAULTS.map(|(name, value)| (name, value.to_owned())));
@@ -392,6 +401,22 @@ mod tests {
         refused("postgres://db?password=a&s3cret&b", "unknown parameter (not shown");
         refused("postgres://db?password=a&s3cret=b", "unknown parameter (not shown");
         refused("postgres://db:s3cret", "is no number");
+    }
+
+    #[test]
+    fn a_control_character_is_refused_by_its_variables_name() {
+        for url in ["postgres://me:s3cret\n@db", "postgres://me:s3cret@db\n", "\u{feff}postgres://me@db", "\n"] {
+            refused(url, "DATABASE_URL holds a control character");
+        }
+        refused("postgres://me:s3cret%0A@db", "password of DATABASE_URL holds a control character");
+        refused("postgres://me@db?password=%E2%80%A8", "password of DATABASE_URL holds");
+        refused("postgres://me%00@db", "user of DATABASE_URL holds");
+        refused("postgres://me@db/co2%0D", "dbname of DATABASE_URL holds");
+        for (name, stand_in) in VARIABLES.iter().filter(|(name, _)| !HAVE_LINES.contains(name)) {
+            let set = |given: &str| (given == *stand_in).then(|| "s3cret\n".to_owned());
+            let error = parse("postgres://me@db", set).expect_err(name);
+            assert!(error.starts_with(&format!("{stand_in} holds a control character")), "{error}");
+        }
     }
 
     #[test]
