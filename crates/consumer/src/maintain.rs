@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use service::{
-    Failure,
-    postgres::{exit, plain},
-};
+use service::postgres::failure;
 use sqlx::PgConnection;
 use stream::{
     database::Database,
@@ -19,7 +16,7 @@ pub(crate) async fn hash(job: &Job) -> anyhow::Result<()> {
     let mut connection = connect(job).await?;
     let hashes = hash::hash(&mut connection, job.pipeline.tables.hashed)
         .await
-        .map_err(|error| judge(&error, "cannot hash the state tables; run `migrate up` first"))?;
+        .map_err(|error| failure(&error, "cannot hash the state tables"))?;
     for table in hashes {
         println!("{}  {} ({} rows)", table.sha256, table.table, table.rows);
     }
@@ -45,7 +42,7 @@ impl From<bool> for Consent {
 pub(crate) async fn reset(job: &Job, consent: Consent) -> anyhow::Result<()> {
     let mut connection = connect(job).await?;
     let tables = &job.pipeline.tables;
-    let failed = |error: sqlx::Error| judge(&error, "cannot reset the pipeline; nothing was removed");
+    let failed = |error: sqlx::Error| failure(&error, "cannot reset the pipeline; nothing was removed");
     for (table, rows) in reset::count(&mut connection, tables).await.map_err(failed)? {
         println!("{rows:>12} rows of {table}");
     }
@@ -64,17 +61,12 @@ pub(crate) async fn compact(job: &Job, keep: Duration) -> anyhow::Result<()> {
     let changelog = &job.pipeline.tables.changelog;
     let deleted = compact::compact(&mut connection, changelog, keep)
         .await
-        .map_err(|error| judge(&error, "cannot compact the changelog; nothing was deleted"))?;
+        .map_err(|error| failure(&error, "cannot compact the changelog; nothing was deleted"))?;
     println!("deleted {deleted} superseded rows of {}", changelog.table);
     Ok(())
 }
 
 async fn connect(job: &Job) -> anyhow::Result<PgConnection> {
     let connected = Database::new(job.database()).connect().await;
-    connected.map_err(|error| judge(&error, &format!("cannot connect to {}", job.settings.postgres.database_url)))
-}
-
-/// Says what failed, with the exit code it deserves.
-fn judge(error: &sqlx::Error, failed: &str) -> anyhow::Error {
-    anyhow::anyhow!(plain(error)).context(Failure::new(exit(error), failed))
+    connected.map_err(|error| failure(&error, format!("cannot connect to {}", job.settings.postgres.database_url)))
 }

@@ -5,7 +5,7 @@ use service::{
     Exit, Failure,
     backoff::Backoff,
     health::Health,
-    postgres::{is_refused, is_transient, is_unmigrated, plain},
+    postgres::{failure, is_refused, is_transient, is_unmigrated, plain},
 };
 use stream::database::Database;
 
@@ -14,8 +14,8 @@ use crate::settings::Job;
 /// Waits until the schema is the one this program knows.
 ///
 /// # Errors
-/// Exit 65 when the schema is newer or was edited, 64 when it is another pipeline's or the login is refused, 69 when
-/// it is not there in time.
+/// Exit 65 when the schema is newer or was edited, 64 when it is another pipeline's, the login is refused or the database
+/// is none that we can work with, 69 when it is not there in time.
 pub(crate) async fn wait(job: &Job, health: &Health) -> anyhow::Result<()> {
     let database = Database::new(job.database());
     let mut backoff = Backoff::new(job.settings.consume.wait);
@@ -42,7 +42,7 @@ pub(crate) async fn wait(job: &Job, health: &Health) -> anyhow::Result<()> {
             // The role may be about to be made; when it is not, the settings are wrong.
             Err(error) if is_refused(&error) => (Exit::Usage, plain(&error)),
             Err(error) if is_transient(&error) || is_unmigrated(&error) => (Exit::Unavailable, plain(&error)),
-            Err(error) => return Err(Failure::new(Exit::Usage, format!("cannot use {}: {error}", place(job))).into()),
+            Err(error) => return Err(failure(&error, format!("cannot use {}", place(job)))),
         };
         if !std::mem::replace(&mut said, true) {
             tracing::info!(why = missing, "waiting for postgres and the schema");

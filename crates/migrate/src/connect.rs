@@ -5,22 +5,25 @@ use std::time::Duration;
 use service::{
     Exit, Failure,
     backoff::Backoff,
-    postgres::{code, plain},
+    postgres::{self, code, exit, plain},
     settings::address,
     telemetry::millis,
 };
-use sqlx::{ConnectOptions, Connection, Executor, PgConnection, postgres::PgConnectOptions};
+use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
 use tokio::time::{sleep, timeout};
 
-use crate::judge::{Judge, exit_of};
+use crate::judge::Judge;
 
 /// The longest one try may take: a host that swallows packets would hold it for minutes; a server that is merely
 /// busy answers well within it.
 const ONE_TRY: Duration = Duration::from_secs(10);
 
-/// What every session of ours is set to. A migration may build an index for hours, but must not queue behind a
-/// reader for long: everyone else would queue behind it.
-const SESSION: &str = "SET search_path = public; SET lock_timeout = '10s'; SET statement_timeout = 0";
+/// Session settings, beside those of [`postgres::session`]. A migration may build an index for hours, but must not
+/// queue behind a reader for long: everyone else would queue behind it.
+const SESSION: [(&str, &str); 2] = [("lock_timeout", "10s"), ("statement_timeout", "0")];
+
+/// The database that every server has, from which what belongs to the whole server is done.
+pub(crate) const MAINTENANCE: &str = "postgres";
 
 /// Connects, and waits up to `wait` for Postgres to be there.
 ///
@@ -28,9 +31,13 @@ const SESSION: &str = "SET search_path = public; SET lock_timeout = '10s'; SET s
 /// Exit 64 when Postgres refuses the login, 69 when it stays away.
 pub(crate) async fn connect(options: PgConnectOptions, wait: Duration) -> anyhow::Result<PgConnection> {
     let place = place(&options);
-    connect_if_there(options, wait).await?.ok_or_else(|| {
-        Failure::new(Exit::Usage, format!("{place}: there is no such database; `migrate up` creates it")).into()
-    })
+    let help = match options.get_database() {
+        Some(MAINTENANCE) => "migrate works from it; create it",
+        _ => "`migrate up` creates it",
+    };
+    connect_if_there(options, wait)
+        .await?
+        .ok_or_else(|| Failure::new(Exit::Usage, format!("{place}: there is no such database; {help}")).into())
 }
 
 /// Connects like [`connect`]; `None` when the server is there, and the database is not.
@@ -43,16 +50,13 @@ pub(crate) async fn connect_if_there(
 ) -> anyhow::Result<Option<PgConnection>> {
     let place = place(&options);
     // Statements may carry verifiers; what matters is logged by name.
-    let options = match options.get_application_name() {
-        Some(_) => options,
-        None => options.application_name("tributary migrate"),
-    };
-    let options = options.disable_statement_logging();
+    let options = postgres::session(options, "tributary migrate").options(SESSION).disable_statement_logging();
     let mut backoff = Backoff::new(wait);
     loop {
         let error = match timeout(ONE_TRY, PgConnection::connect_with(&options)).await {
             Ok(Ok(mut connection)) => {
-                connection.execute(SESSION).await.or_judge(|| format!("{place}: cannot set up a session"))?;
+                let checked = postgres::check_session(&mut connection).await;
+                checked.or_judge(|| format!("{place}: cannot set up a session"))?;
                 return Ok(Some(connection));
             }
             Ok(Err(error)) => error,
@@ -61,7 +65,7 @@ pub(crate) async fn connect_if_there(
         if code(&error).as_deref() == Some("3D000") {
             return Ok(None);
         }
-        if exit_of(&error) != Exit::Unavailable {
+        if exit(&error) != Exit::Unavailable {
             return Err(error).or_judge(|| format!("{place}: cannot log in; check DATABASE_URL"));
         }
         let Some(pause) = backoff.wait() else {

@@ -15,6 +15,8 @@ use service::{
 };
 use sqlx::postgres::PgConnectOptions;
 
+use crate::connect::MAINTENANCE;
+
 /// Creates and upgrades a pipeline's database and its roles.
 ///
 /// Exit codes: 0 done; 64 a setting is wrong, a password or a missing privilege included; 65 the database holds
@@ -115,8 +117,7 @@ impl Settings {
         let named: BTreeSet<String> =
             DATABASES.iter().filter_map(|database| Some(self.options(database).get_database()?.to_owned())).collect();
         if all && named.len() < DATABASES.len() {
-            let message =
-                "DATABASE_URL or PGDATABASE names one database, and each pipeline has its own; say which one with --pipeline";
+            let message = "DATABASE_URL or PGDATABASE names one database, and each pipeline has its own; say which one with --pipeline";
             return Err(Failure::new(Exit::Usage, message));
         }
         Ok(DATABASES.iter().filter(move |database| all || self.pipeline == database.pipeline))
@@ -129,7 +130,7 @@ impl Settings {
 
     /// How to connect to the database every server has, for what belongs to the whole server.
     pub(crate) fn maintenance(&self) -> PgConnectOptions {
-        self.postgres.database_url.options("postgres").database("postgres")
+        self.postgres.database_url.options(MAINTENANCE).database(MAINTENANCE)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use registry::databases::Database;
+use service::postgres::check_encoding;
 use sqlx::Connection;
 
 use crate::{
@@ -44,6 +45,7 @@ async fn upgrade(settings: &Settings, database: &Database, predecessor: Predeces
     let options = settings.options(database);
     let roles = Roles::new(&settings.roles);
     let mut connection = connect(options.clone(), settings.wait).await?;
+    check_encoding(&mut connection).await.or_judge(|| "the database cannot be used".to_owned())?;
     lock::hold(&mut connection, settings.wait).await?;
     migrations::refuse_foreign(&mut connection, database).await?;
     adopt::make_way(&mut connection, database, predecessor).await?;

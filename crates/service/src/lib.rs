@@ -5,6 +5,7 @@ pub mod exit;
 pub mod health;
 pub mod postgres;
 pub mod settings;
+mod sqlstate;
 pub mod stop;
 pub mod telemetry;
 

@@ -133,8 +133,7 @@ mod tests {
 
     #[test]
     fn every_level_that_is_taken_logs_errors() {
-        for text in
-            ["", " ", "error", "WARN", "Info", "debug", "trace", " warn ", "stream=error", "stream=debug, warn"]
+        for text in ["", " ", "error", "WARN", "Info", "debug", "trace", " warn ", "stream=error", "stream=debug, warn"]
         {
             for target in ["stream::writer", "service::exit", "ureq", "sqlx"] {
                 assert!(logs(text, target, Level::ERROR), "{text}: {target}");

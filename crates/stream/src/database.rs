@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use service::postgres;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, postgres::PgConnectOptions};
 use tracing::log::LevelFilter;
 
@@ -9,7 +10,7 @@ use crate::wire;
 
 /// Connecting takes milliseconds; a host that drops packets would hold us up for minutes.
 const CONNECT: Duration = Duration::from_secs(10);
-/// Session settings, on every connection. The server notices a client that vanished within 15 s
+/// Session settings, on every connection, beside those of [`postgres::session`]. The server notices a client that vanished within 15 s
 /// (as [`wire`] notices a server that did), and no statement or lock is waited for without end.
 const SESSION: [(&str, &str); 6] = [
     ("statement_timeout", "60s"),
@@ -29,11 +30,7 @@ pub struct Database {
 impl Database {
     /// The database behind `options`, with the session settings every connection of ours has.
     pub fn new(options: PgConnectOptions) -> Self {
-        let options = match options.get_application_name() {
-            Some(_) => options,
-            None => options.application_name("tributary"),
-        };
-        let options = options.options(SESSION).log_statements(LevelFilter::Trace);
+        let options = postgres::session(options, "tributary").options(SESSION).log_statements(LevelFilter::Trace);
         // A slow statement is part of a batch or a publication, whose time is logged.
         let options = options.log_slow_statements(LevelFilter::Debug, Duration::from_secs(1));
         Self { options }
@@ -42,12 +39,19 @@ impl Database {
     /// Opens a connection.
     ///
     /// # Errors
-    /// When Postgres does not answer within 10 s, or refuses.
+    /// When Postgres does not answer within 10 s, refuses, or is no server or database that we can work with.
     pub async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
-        match tokio::time::timeout(CONNECT, wire::connect(&self.options)).await {
+        match tokio::time::timeout(CONNECT, self.checked()).await {
             Ok(connected) => connected,
             Err(_) => Err(timed_out("connecting took more than 10 s")),
         }
+    }
+
+    async fn checked(&self) -> Result<PgConnection, sqlx::Error> {
+        let mut connection = wire::connect(&self.options).await?;
+        postgres::check_session(&mut connection).await?;
+        postgres::check_encoding(&mut connection).await?;
+        Ok(connection)
     }
 }
 

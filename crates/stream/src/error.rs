@@ -5,7 +5,7 @@ use std::time::Duration;
 use rdkafka::error::KafkaError;
 use service::{
     Exit,
-    postgres::{is_refused, is_transient},
+    postgres::{self, is_transient},
 };
 
 /// Why carrying a topic into Postgres ended.
@@ -172,10 +172,8 @@ impl Error {
             Self::RetentionGap { .. } | Self::TopicChanged { .. } | Self::Homeless { .. } => Exit::Input,
             Self::KafkaRefused { .. } => Exit::Usage,
             Self::Partition { .. } | Self::Memory { .. } | Self::OtherTopic { .. } | Self::NotAlone => Exit::Usage,
-            Self::Postgres { source, .. } if is_refused(source) => Exit::Usage,
-            Self::Postgres { .. } | Self::Changelog(_) | Self::Publication(_) | Self::Kafka(_) | Self::WriterGone => {
-                Exit::Bug
-            }
+            Self::Postgres { source, .. } => postgres::exit(source),
+            Self::Changelog(_) | Self::Publication(_) | Self::Kafka(_) | Self::WriterGone => Exit::Bug,
         }
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what panics here fails the test, wherever it stands")]
 
 mod adoption;
+mod environments;
 mod fixture;
 mod refusals;
 mod repetition;

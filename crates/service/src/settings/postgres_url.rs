@@ -167,8 +167,7 @@ impl Parameters {
             None => place.split_once(':').unwrap_or((place, "")),
         };
         let database = database.trim_start_matches('/');
-        let parts =
-            [("user", user), ("password", password), ("host", host), ("port", port), ("dbname", database)];
+        let parts = [("user", user), ("password", password), ("host", host), ("port", port), ("dbname", database)];
         for (name, value) in parts.into_iter().filter(|(_, value)| !value.is_empty()) {
             self.0.push((name, decoded(value)?));
         }
@@ -262,7 +261,9 @@ fn unknown(name: &str, may_be_password: bool) -> String {
     let known = KNOWN.join(", ");
     match plain && !may_be_password {
         true => format!("the URL has an unknown parameter `{name}`; known are {known}"),
-        false => format!("the URL has an unknown parameter (not shown; `&` of a value is written %26); known are {known}"),
+        false => {
+            format!("the URL has an unknown parameter (not shown; `&` of a value is written %26); known are {known}")
+        }
     }
 }
 
@@ -421,7 +422,8 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_is_named_at_once() {
-        let check = |query: &str, expected: &str| refused(&format!("postgres://w:s3cret@[::1]:5432/?{query}"), expected);
+        let check =
+            |query: &str, expected: &str| refused(&format!("postgres://w:s3cret@[::1]:5432/?{query}"), expected);
         check("sslmode=verify-full&sslrootcert=/not%20there", "sslrootcert `/not there` cannot be read: No such file");
         check("sslrootcert=Cargo.toml", "sslrootcert `Cargo.toml` is not a PEM file");
         check("sslkey=-----BEGIN PRIVATE KEY-----s3cret", "sslkey holds what a PEM file would");
