@@ -4,6 +4,7 @@ mod checksum;
 mod http;
 mod input;
 mod keep;
+mod members;
 mod packing;
 mod place;
 mod progress;

@@ -26,7 +26,7 @@ pub(crate) struct Settings {
     /// Each has options of its own: `--pipeline NAME --help` shows them.
     #[arg(long, env = choice::VARIABLE, default_value = choice::DEFAULT, value_parser = PossibleValuesParser::new(producers::names()), value_name = "NAME")]
     pub(crate) pipeline: String,
-    /// What to send, plain or packed with gzip, xz or zip: a file, `-` for standard input, or an http:// or https:// address.
+    /// What to send, plain or packed with gzip, xz, zip, zstd or bzip2: a file, `-` for standard input, or an http:// or https:// address.
     ///
     /// An address is sent as it comes, and taken up again where its connection broke. HTTPS_PROXY and NO_PROXY count;
     /// SSL_CERT_FILE names the certificate authorities to trust instead of the system's.

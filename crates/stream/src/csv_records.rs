@@ -13,11 +13,12 @@ const MAX_RECORD: usize = 1 << 20;
 const CHUNK: usize = 128 << 10;
 /// The byte order mark that spreadsheets put before UTF-8.
 const BOM: &[u8] = b"\xEF\xBB\xBF";
-/// The byte order marks of UTF-16.
-const BOMS_16: [&[u8]; 2] = [b"\xFF\xFE", b"\xFE\xFF"];
+/// How much of the input is looked at for the end of its first line: longer than any header.
+const HEAD: usize = 64 << 10;
 
 const UNCLOSED: &str = "a quote is opened and never closed";
 const TOO_LONG: &str = "longer than 1 MiB";
+const CR_ALONE: &str = "it holds a CR; lines must end with LF or CRLF";
 
 /// What the next piece of the input turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,11 +61,9 @@ impl<R: Read> CsvRecords<R> {
 
     /// Starts reading fields separated by `delimiter`; nothing is read yet.
     pub fn with_delimiter(input: R, delimiter: u8) -> Self {
-        let mut core = ReaderBuilder::new().delimiter(delimiter).terminator(Terminator::Any(b'\n')).build();
-        leave_boms_alone(&mut core);
         Self {
             input,
-            core,
+            core: core(delimiter),
             buffer: vec![0; CHUNK],
             start: 0,
             end: 0,
@@ -84,12 +83,22 @@ impl<R: Read> CsvRecords<R> {
     /// # Errors
     /// When the input cannot be read, or is a broken archive.
     pub fn read(&mut self) -> Result<Option<CsvRecord>, SourceError> {
-        self.record().map_err(|error| match error.kind() {
-            ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof => {
-                SourceError::Unusable(format!("line {}: the input is damaged: {error}", self.next_line))
-            }
-            _ => SourceError::Read { line: self.next_line, source: error },
-        })
+        self.record().map_err(|error| self.unread(error))
+    }
+
+    /// What the input begins with, byte order marks and blank lines aside: its first line at least, if that is not very
+    /// long.
+    ///
+    /// # Errors
+    /// As of [`CsvRecords::read`].
+    pub(crate) fn head(&mut self) -> Result<&[u8], SourceError> {
+        self.find_head().map_err(|error| self.unread(error))?;
+        Ok(&self.buffer[self.start..self.end])
+    }
+
+    /// Changes the separator, before anything is read.
+    pub(crate) fn set_delimiter(&mut self, delimiter: u8) {
+        self.core = core(delimiter);
     }
 
     /// Reads the next record as a header: its fields as texts.
@@ -128,10 +137,50 @@ impl<R: Read> CsvRecords<R> {
         Some(&self.fields[start..end])
     }
 
+    /// Checks that the last record has as many fields as the header.
+    ///
+    /// # Errors
+    /// The reason, when it has not.
+    pub fn expect_len(&self, width: usize) -> Result<(), String> {
+        if self.len == width { Ok(()) } else { Err(self.wrong_len(width)) }
+    }
+
+    #[cold]
+    fn wrong_len(&self, width: usize) -> String {
+        let why = format!("{} fields where the header has {width}", self.len);
+        let fields = &self.fields[..self.len.checked_sub(1).map_or(0, |last| self.ends[last])];
+        if fields.contains(&b'\r') { format!("{why}: {CR_ALONE}") } else { why }
+    }
+
+    fn unread(&self, error: io::Error) -> SourceError {
+        match error.kind() {
+            ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof => {
+                SourceError::Unusable(format!("line {}: the input is damaged: {error}", self.next_line))
+            }
+            _ => SourceError::Read { line: self.next_line, source: error },
+        }
+    }
+
+    fn find_head(&mut self) -> io::Result<()> {
+        self.skip_boms()?;
+        if !self.skip_blank_lines()? {
+            return Ok(());
+        }
+        loop {
+            let head = &self.buffer[self.start..self.end];
+            // Behind a CR it is known only by the next byte whether it ends the line by itself.
+            let ended = head.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
+            if self.ended || head.len() >= HEAD || ended.is_some_and(|at| at + 1 < head.len() || head[at] == b'\n') {
+                return Ok(());
+            }
+            self.fill()?;
+        }
+    }
+
     fn record(&mut self) -> io::Result<Option<CsvRecord>> {
         self.len = 0;
         if self.next_line == 1 && self.line == 0 {
-            self.skip_bom()?;
+            self.skip_boms()?;
         }
         if std::mem::take(&mut self.abandoned) {
             self.skip_line()?;
@@ -248,18 +297,18 @@ impl<R: Read> CsvRecords<R> {
         }
     }
 
-    fn skip_bom(&mut self) -> io::Result<()> {
-        while self.end < BOM.len() && !self.ended {
-            self.fill()?;
+    /// Skips byte order marks, of which a file has several that was saved again and again.
+    fn skip_boms(&mut self) -> io::Result<()> {
+        loop {
+            let head = &self.buffer[self.start..self.end];
+            if head.starts_with(BOM) {
+                self.start += BOM.len();
+            } else if BOM.starts_with(head) && !self.ended {
+                self.fill()?;
+            } else {
+                return Ok(());
+            }
         }
-        let head = &self.buffer[..self.end];
-        if BOMS_16.iter().any(|bom| head.starts_with(bom)) {
-            return Err(io::Error::new(ErrorKind::InvalidData, "it is UTF-16; save it as UTF-8"));
-        }
-        if head.starts_with(BOM) {
-            self.start = BOM.len();
-        }
-        Ok(())
     }
 
     /// Reads more; a last line without an end is given one.
@@ -290,6 +339,12 @@ impl<R: Read> CsvRecords<R> {
     }
 }
 
+fn core(delimiter: u8) -> csv_core::Reader {
+    let mut core = ReaderBuilder::new().delimiter(delimiter).terminator(Terminator::Any(b'\n')).build();
+    leave_boms_alone(&mut core);
+    core
+}
+
 /// Gives a new core a blank line, which is no record.
 ///
 /// What it is given first it would search for a byte order mark, also behind ours and behind an abandoned line, but only
@@ -299,112 +354,4 @@ fn leave_boms_alone(core: &mut csv_core::Reader) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Hands out a byte at a time, as a slow pipe may.
-    struct Trickle<'a>(&'a [u8]);
-
-    impl Read for Trickle<'_> {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            let n = self.0.len().min(1).min(buffer.len());
-            buffer[..n].copy_from_slice(&self.0[..n]);
-            self.0 = &self.0[n..];
-            Ok(n)
-        }
-    }
-
-    fn lines(input: impl Read) -> Vec<String> {
-        let mut records = CsvRecords::new(input);
-        let mut lines = vec![];
-        while let Some(record) = records.read().unwrap() {
-            let what = match record {
-                CsvRecord::Read => (0..records.len())
-                    .map(|i| String::from_utf8_lossy(records.field(i).unwrap()).into_owned())
-                    .collect::<Vec<_>>()
-                    .join("|"),
-                CsvRecord::Unreadable(why) => format!("! {why}"),
-            };
-            lines.push(format!("{}: {what}", records.line()));
-        }
-        lines
-    }
-
-    fn check(input: &[u8], expected: &[&str]) {
-        assert_eq!(lines(input), expected, "{}", String::from_utf8_lossy(input));
-        assert_eq!(lines(Trickle(input)), expected, "a byte at a time: {}", String::from_utf8_lossy(input));
-    }
-
-    #[test]
-    fn records_and_the_lines_they_begin_at() {
-        check(b"", &[]);
-        check(b"\n\r\n\n", &[]);
-        check(b"a,b\n1,2\n", &["1: a|b", "2: 1|2"]);
-        check(b"a,b\r\n1,2\r\n\r\n3,4", &["1: a|b", "2: 1|2", "4: 3|4"]);
-        check(b"\xEF\xBB\xBFa,b\n", &["1: a|b"]);
-        check(b"\xEF\xBB\xBF\xEF\xBB\xBFa\n\xEF\xBB\xBFb", &["1: \u{feff}a", "2: \u{feff}b"]);
-        check(b"\n\na\n", &["3: a"]);
-        check(b"a\r\n\"b\"\r\nc\r", &["1: a", "2: b", "3: c"]);
-        check(b",\n,,", &["1: |", "2: ||"]);
-        check(b"\"a,1\n2\",\"say \"\"x\"\"\"\nb\n", &["1: a,1\n2|say \"x\"", "3: b"]);
-    }
-
-    #[test]
-    fn an_unclosed_quote_costs_its_own_line() {
-        check(b"a\nb,\"c\nd\ne\n", &["1: a", "2: ! a quote is opened and never closed", "3: d", "4: e"]);
-        check(b"\"", &["1: ! a quote is opened and never closed"]);
-        check(b"a,\"\n\xEF\xBB\xBFb\n", &["1: ! a quote is opened and never closed", "2: \u{feff}b"]);
-    }
-
-    #[test]
-    fn a_line_without_end_is_skipped_in_bounded_memory() {
-        let endless = io::repeat(b'x').take(100 << 20);
-        let mut records = CsvRecords::new(b"a\n".chain(endless).chain(&b"\nb\n"[..]));
-        let mut seen = vec![];
-        while let Some(record) = records.read().unwrap() {
-            seen.push((records.line(), record));
-        }
-        assert_eq!(seen, [(1, CsvRecord::Read), (2, CsvRecord::Unreadable("longer than 1 MiB")), (3, CsvRecord::Read)]);
-        assert!(records.buffer.len() <= 4 * MAX_RECORD && records.fields.len() <= 4 * MAX_RECORD);
-    }
-
-    #[test]
-    fn how_the_input_comes_does_not_decide_what_is_too_long() {
-        for (len, expected) in [(MAX_RECORD - 1, "1: x"), (MAX_RECORD, "1: ! longer than 1 MiB")] {
-            let input = [&b"x".repeat(len)[..], b"\nb\n"].concat();
-            for lines in [lines(&input[..]), lines(Trickle(&input))] {
-                assert!(lines[0].starts_with(expected) && lines[1] == "2: b", "{len}");
-            }
-        }
-    }
-
-    #[test]
-    fn an_unclosed_quote_costs_its_own_line_in_a_long_file_too() {
-        let rest = b"b,c\n".repeat(MAX_RECORD);
-        let mut records = CsvRecords::new(b"\"a,b\n".chain(&rest[..]));
-        assert_eq!(records.read().unwrap(), Some(CsvRecord::Unreadable("longer than 1 MiB")));
-        let mut read = 0;
-        while records.read().unwrap() == Some(CsvRecord::Read) {
-            read += 1;
-        }
-        assert_eq!((read, records.line()), (MAX_RECORD, MAX_RECORD as u64 + 1));
-    }
-
-    #[test]
-    fn lines_that_all_leave_a_quote_open_cost_no_more_than_others() {
-        let lines = 200_000;
-        let input = [&b"a\"b,\"c\n".repeat(lines)[..], b"d\n"].concat();
-        let mut records = CsvRecords::new(&input[..]);
-        for line in 1..=lines as u64 {
-            assert!(matches!(records.read().unwrap(), Some(CsvRecord::Unreadable(_))));
-            assert_eq!(records.line(), line);
-        }
-        assert_eq!((records.read().unwrap(), records.field(0)), (Some(CsvRecord::Read), Some(&b"d"[..])));
-    }
-
-    #[test]
-    fn utf_16_is_named() {
-        let error = CsvRecords::new(&b"\xFF\xFEa\0"[..]).read().unwrap_err();
-        assert_eq!(error.to_string(), "line 1: the input is damaged: it is UTF-16; save it as UTF-8");
-    }
-}
+mod tests;

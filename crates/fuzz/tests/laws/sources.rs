@@ -11,7 +11,7 @@ use energy::{
 use fuzz::mutation::{Input, inputs};
 use proptest::prelude::*;
 use serde_json::Value;
-use stream::{Outgoing, Pipeline, Reading, Row, Source, SourceError, csv_records::CsvRecords};
+use stream::{Outgoing, Pipeline, Reading, Row, Source, SourceError, table::Layout};
 
 use crate::{corpus, is_a_reason};
 
@@ -28,9 +28,8 @@ struct Books {
 }
 
 /// The records there are in a file, the header aside, of whatever kind.
-fn records(bytes: &[u8], delimiter: u8) -> usize {
-    let mut records = CsvRecords::with_delimiter(bytes, delimiter);
-    let _ = records.header();
+fn records<const N: usize>(bytes: &[u8], layout: &Layout<N>) -> usize {
+    let (mut records, _) = layout.open(bytes).expect("it could be opened before");
     std::iter::from_fn(|| records.read().expect("what is in memory can be read")).count()
 }
 
@@ -64,9 +63,9 @@ fn run<S: Source>(
     }
 }
 
-fn balance(books: Option<Books>, bytes: &[u8], delimiter: u8) -> Result<(), TestCaseError> {
+fn balance<const N: usize>(books: Option<Books>, bytes: &[u8], layout: &Layout<N>) -> Result<(), TestCaseError> {
     if let Some(Books { sent, filtered, rejected }) = books {
-        prop_assert_eq!(sent + filtered + rejected, records(bytes, delimiter));
+        prop_assert_eq!(sent + filtered + rejected, records(bytes, layout));
     }
     Ok(())
 }
@@ -102,12 +101,12 @@ fn energy_sent(message: &Outgoing) -> Result<(), TestCaseError> {
 
 fn emissions_laws(bytes: &[u8]) -> Result<(), TestCaseError> {
     let books = run(CsvSource::open(bytes, &CsvSettings { from_year: FROM_YEAR }), emissions_sent)?;
-    balance(books, bytes, b',')
+    balance(books, bytes, &emissions::csv_row::LAYOUT)
 }
 
 fn energy_laws(bytes: &[u8]) -> Result<(), TestCaseError> {
     let books = run(MeterSource::open(bytes, &MeterSettings {}), energy_sent)?;
-    balance(books, bytes, b';')
+    balance(books, bytes, &energy::csv_row::LAYOUT)
 }
 
 /// With a sound header in front as often as not: without one, nothing is read beyond the first line.

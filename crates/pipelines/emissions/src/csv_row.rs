@@ -2,55 +2,32 @@
 
 use std::io::Read;
 
-use stream::csv_records::CsvRecords;
+use stream::{
+    csv_records::CsvRecords,
+    table::{Layout, Places},
+};
 
 use crate::record::{FIELDS, Fields, Number, Observation, Reason, Text, says_missing};
 
+/// The seven columns, and how the file is published.
+pub const LAYOUT: Layout<{ FIELDS.len() }> = Layout { names: FIELDS, delimiter: b',' };
+
 /// Where the seven columns are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Columns {
-    /// The number of fields every row has.
-    width: usize,
-    /// The place of each of [`FIELDS`].
-    places: [usize; FIELDS.len()],
-}
+pub struct Columns(pub Places<{ FIELDS.len() }>);
 
 impl Columns {
-    /// Finds the columns by their names, in any order, among any others.
-    ///
-    /// # Errors
-    /// A sentence that names the columns that are missing, or the one that is there twice.
-    pub fn find(header: &[String]) -> Result<Self, String> {
-        let mut places = [0; FIELDS.len()];
-        let mut missing = vec![];
-        for (place, name) in places.iter_mut().zip(FIELDS) {
-            let mut found = header.iter().enumerate().filter(|(_, column)| column.trim() == name);
-            match (found.next(), found.next()) {
-                (Some((at, _)), None) => *place = at,
-                (Some(_), Some(_)) => return Err(format!("column `{name}` is in the header twice")),
-                (None, _) => missing.push(format!("`{name}`")),
-            }
-        }
-        match missing.as_slice() {
-            [] => Ok(Self { width: header.len(), places }),
-            [one] => Err(format!("column {one} is missing from the header")),
-            _ => Err(format!("columns {} are missing from the header", missing.join(", "))),
-        }
-    }
-
     /// Reads the record that `rows` is at.
     ///
     /// # Errors
     /// The reason, when it has too few or too many fields, or one that is not what it should be.
     pub fn read<'a, R: Read>(&self, rows: &'a CsvRecords<R>) -> Result<Observation<'a>, Reason> {
-        if rows.len() != self.width {
-            return Err(format!("{} fields where the header has {}", rows.len(), self.width).into());
-        }
+        rows.expect_len(self.0.width)?;
         let text = |index: usize| {
-            let field = rows.field(self.places[index]).unwrap_or_default();
+            let field = rows.field(self.0.at[index]).unwrap_or_default();
             std::str::from_utf8(field)
                 .map(str::trim_ascii)
-                .map_err(|_| Reason::from(format!("{} is not UTF-8", FIELDS[index])))
+                .map_err(|_| Reason::from(format!("{} is not UTF-8; save the file as UTF-8", FIELDS[index])))
         };
         let fields = Fields {
             country: text_of(text(0)?),
@@ -66,7 +43,7 @@ impl Columns {
 
     /// What a person would call the record that `rows` is at: `Brazil - 1987`.
     pub fn label<R: Read>(&self, rows: &CsvRecords<R>) -> String {
-        let text = |index: usize| String::from_utf8_lossy(rows.field(self.places[index]).unwrap_or_default());
+        let text = |index: usize| String::from_utf8_lossy(rows.field(self.0.at[index]).unwrap_or_default());
         format!("{} - {}", text(0).trim_ascii(), text(1).trim_ascii())
     }
 }
@@ -90,35 +67,8 @@ fn text_of(text: &str) -> Text<'_> {
 mod tests {
     use super::*;
 
-    fn columns(header: &str) -> Result<Columns, String> {
-        Columns::find(&header.split(',').map(str::to_owned).collect::<Vec<_>>())
-    }
-
-    #[test]
-    fn columns_are_found_by_name() {
-        let check = |header: &str, expected: Result<[usize; 7], &str>| {
-            let found = columns(header).map(|columns| columns.places);
-            assert_eq!(found, expected.map_err(str::to_owned), "{header}");
-        };
-        check("country,year,iso_code,population,gdp,co2,co2_per_capita", Ok([0, 1, 2, 3, 4, 5, 6]));
-        check("co2_per_capita,co2, gdp ,x,population,iso_code,year,country,x", Ok([7, 6, 5, 4, 2, 1, 0]));
-        check("country,year,iso_code,population,co2,co2_per_capita", Err("column `gdp` is missing from the header"));
-        check(
-            "Country,year,iso_code,population,gdp,co2,co2_per_capita",
-            Err("column `country` is missing from the header"),
-        );
-        check(
-            "country,year,iso_code,co2",
-            Err("columns `population`, `gdp`, `co2_per_capita` are missing from the header"),
-        );
-        check(
-            "year,country,year,iso_code,population,gdp,co2,co2_per_capita",
-            Err("column `year` is in the header twice"),
-        );
-    }
-
     fn check(row: &[u8], expected: &str) {
-        let columns = columns("country,year,iso_code,population,gdp,co2,co2_per_capita").unwrap();
+        let columns = Columns(LAYOUT.find(&FIELDS.map(str::to_owned)).unwrap());
         let mut rows = CsvRecords::new(row);
         rows.read().unwrap();
         let found = match columns.read(&rows) {
@@ -149,7 +99,7 @@ mod tests {
         check(b"Brazil,87AD,BRA,1,2,3,4", "! year is not an integer from 1 to 9999");
         check(b"Brazil,,BRA,1,2,3,4", "! year is missing");
         check(b",1987,BRA,1,2,3,4", "! country is missing");
-        check(b"Bra\xFFzil,1987,BRA,1,2,3,4", "! country is not UTF-8");
+        check(b"Bra\xFFzil,1987,BRA,1,2,3,4", "! country is not UTF-8; save the file as UTF-8");
         check(b"\"Bra\nzil\",1987,BRA,1,2,3,4", "! country holds a control character");
     }
 }

@@ -8,7 +8,10 @@ use stream::{
     csv_records::{CsvRecord, CsvRecords},
 };
 
-use crate::{csv_row::Columns, message};
+use crate::{
+    csv_row::{Columns, LAYOUT},
+    message,
+};
 
 /// The topic, unless `--topic` names another.
 pub const TOPIC: &str = "emissions-topic";
@@ -33,11 +36,10 @@ impl<R: Read> CsvSource<R> {
     /// Reads the header.
     ///
     /// # Errors
-    /// When the input is empty, cannot be read, or lacks a column.
+    /// When the input cannot be read, or is no such file: it lacks a column, for one.
     pub fn open(input: R, settings: &CsvSettings) -> Result<Self, SourceError> {
-        let mut rows = CsvRecords::new(input);
-        let columns = Columns::find(&rows.header()?).map_err(SourceError::Unusable)?;
-        Ok(Self { rows, columns, from_year: settings.from_year })
+        let (rows, places) = LAYOUT.open(input)?;
+        Ok(Self { rows, columns: Columns(places), from_year: settings.from_year })
     }
 }
 

@@ -73,7 +73,7 @@ fn a_bad_row_costs_itself_alone() {
         [
             "2 ! 6 fields where the header has 7",
             "3 ! gdp is not a number",
-            "4 ! country is not UTF-8",
+            "4 ! country is not UTF-8; save the file as UTF-8",
             "5 ! co2_per_capita is not within 0e0 to 1e15",
             "6 ! a quote is opened and never closed",
         ]
@@ -87,5 +87,5 @@ fn an_input_without_the_columns_is_unusable() {
     check("empty.csv", &["! the input is empty"]);
     check("missing-gdp.csv", &["! column `gdp` is missing from the header"]);
     check("gdp-twice.csv", &["! column `gdp` is in the header twice"]);
-    check("utf-16.csv", &["! line 1: the input is damaged: it is UTF-16; save it as UTF-8"]);
+    check("utf-16.csv", &["! it is UTF-16; save it as UTF-8"]);
 }

@@ -2,7 +2,11 @@
 
 use std::{borrow::Cow, io::Read};
 
-use stream::{Outgoing, csv_records::CsvRecords};
+use stream::{
+    Outgoing,
+    csv_records::CsvRecords,
+    table::{Layout, Places},
+};
 
 use crate::{
     day::Day,
@@ -11,8 +15,13 @@ use crate::{
     thousandths::Thousandths,
 };
 
-/// The columns of day and time, in front of [`MEASURES`].
-const WHEN: [&str; 2] = ["Date", "Time"];
+/// Day and time, then [`MEASURES`].
+const NAMES: [&str; 2 + MEASURES.len()] = {
+    let [a, b, c, d, e, f, g] = MEASURES;
+    ["Date", "Time", a, b, c, d, e, f, g]
+};
+/// The nine columns, and how the file is published.
+pub const LAYOUT: Layout<{ NAMES.len() }> = Layout { names: NAMES, delimiter: b';' };
 /// What stands where a value was not measured; so does nothing.
 const MISSING: &[u8] = b"?";
 
@@ -27,38 +36,14 @@ pub struct Columns {
     measures: [usize; MEASURES.len()],
 }
 
-impl Columns {
-    /// Finds the columns by their names, in any order, among any others.
-    ///
-    /// # Errors
-    /// A sentence that names the columns that are missing, or the one that is there twice.
-    pub fn find(header: &[String]) -> Result<Self, String> {
-        let mut missing = vec![];
-        let mut place = |name: &str| {
-            let mut found = header.iter().enumerate().filter(|(_, column)| column.trim() == name);
-            match (found.next(), found.next()) {
-                (Some((at, _)), None) => Ok(at),
-                (Some(_), Some(_)) => Err(format!("column `{name}` is in the header twice")),
-                (None, _) => {
-                    missing.push(format!("`{name}`"));
-                    Ok(0)
-                }
-            }
-        };
-        let [date, time] = WHEN.map(&mut place);
-        let mut measures = [0; MEASURES.len()];
-        for (at, name) in measures.iter_mut().zip(MEASURES) {
-            *at = place(name)?;
-        }
-        let found = Self { width: header.len(), date: date?, time: time?, measures };
-        let hint = if header.len() == 1 { "; `;` separates them" } else { "" };
-        match missing.as_slice() {
-            [] => Ok(found),
-            [one] => Err(format!("column {one} is missing from the header{hint}")),
-            _ => Err(format!("columns {} are missing from the header{hint}", missing.join(", "))),
-        }
+impl From<Places<{ NAMES.len() }>> for Columns {
+    fn from(places: Places<{ NAMES.len() }>) -> Self {
+        let [date, time, measures @ ..] = places.at;
+        Self { width: places.width, date, time, measures }
     }
+}
 
+impl Columns {
     /// Writes the record that `row` is at as a message.
     ///
     /// A date, a time or a value that is none is sent all the same, for the consumer to keep it among the rejects.
@@ -66,9 +51,7 @@ impl Columns {
     /// # Errors
     /// The reason, when it has too few or too many fields.
     pub fn encode<R: Read>(&self, row: &CsvRecords<R>, message: &mut Outgoing) -> Result<(), String> {
-        if row.len() != self.width {
-            return Err(format!("{} fields where the header has {}", row.len(), self.width));
-        }
+        row.expect_len(self.width)?;
         let field = |at: usize| row.field(at).unwrap_or_default().trim_ascii();
         let (date, time) = (field(self.date), field(self.time));
         match (day(date), minute(time)) {
@@ -164,10 +147,8 @@ fn write_as_it_stands(text: &[u8], out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    const HEADER: &str = "Date;Time;Global_active_power;Global_reactive_power;Voltage;Global_intensity;Sub_metering_1;Sub_metering_2;Sub_metering_3";
-
     fn check(row: &str, expected: &str) {
-        let columns = Columns::find(&HEADER.split(';').map(str::to_owned).collect::<Vec<_>>()).unwrap();
+        let columns = Columns::from(LAYOUT.find(&NAMES.map(str::to_owned)).unwrap());
         let mut rows = CsvRecords::with_delimiter(row.as_bytes(), b';');
         rows.read().unwrap();
         let mut message = Outgoing::default();

@@ -8,7 +8,7 @@ use stream::{
     csv_records::{CsvRecord, CsvRecords},
 };
 
-use crate::csv_row::Columns;
+use crate::csv_row::{Columns, LAYOUT};
 
 /// The topic, unless `--topic` names another.
 pub const TOPIC: &str = "raw_energy";
@@ -27,11 +27,10 @@ impl<R: Read> MeterSource<R> {
     /// Reads the header.
     ///
     /// # Errors
-    /// When the input is empty, cannot be read, or lacks a column.
+    /// When the input cannot be read, or is no such file: it lacks a column, for one.
     pub fn open(input: R, _: &MeterSettings) -> Result<Self, SourceError> {
-        let mut rows = CsvRecords::with_delimiter(input, b';');
-        let columns = Columns::find(&rows.header()?).map_err(SourceError::Unusable)?;
-        Ok(Self { rows, columns })
+        let (rows, places) = LAYOUT.open(input)?;
+        Ok(Self { rows, columns: Columns::from(places) })
     }
 }
 

@@ -36,10 +36,17 @@ impl Producer {
     pub fn source(&self, input: Input, options: &ArgMatches) -> anyhow::Result<Box<dyn Source>> {
         let begin = Begin::default();
         let opened = (self.open)(Box::new(Watched { input, begin: begin.clone() }), options);
-        opened.map_err(|error| match all().iter().find(|other| other.name != self.name && other.reads(&begin)) {
-            Some(other) => error.context(format!("it has the columns that --pipeline {} reads", other.name)),
-            None => error,
+        opened.map_err(|error| match error.downcast_ref() {
+            Some(SourceError::Unusable(_)) => self.of_another(&begin).map_or(error, anyhow::Error::new),
+            _ => error,
         })
+    }
+
+    /// What is said where another pipeline reads an input that begins so.
+    fn of_another(&self, begin: &Begin) -> Option<SourceError> {
+        let other = all().into_iter().find(|other| other.name != self.name && other.reads(begin))?;
+        let what = format!("it has the columns that --pipeline {} reads; choose that one, or another file", other.name);
+        Some(SourceError::Unusable(what))
     }
 
     /// Whether an input that begins so is one of the pipeline's, whatever its options.
