@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 
 use bzip2::bufread::BzDecoder;
+use flate2::bufread::GzDecoder;
 use registry::producers::Input;
 use service::Failure;
 
@@ -77,6 +78,22 @@ fn next<M: Member>(mut rest: Packed) -> io::Result<Option<M>> {
                 return Err(io::Error::new(ErrorKind::InvalidData, why));
             }
         }
+    }
+}
+
+impl Member for GzDecoder<Packed> {
+    const NAME: &'static str = "gzip";
+
+    fn begin(packed: Packed) -> io::Result<Self> {
+        Ok(Self::new(packed))
+    }
+
+    fn begins_with(byte: u8) -> bool {
+        byte == 0x1F
+    }
+
+    fn rest(self) -> Packed {
+        self.into_inner()
     }
 }
 

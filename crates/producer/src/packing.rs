@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::anyhow;
 use bzip2::bufread::BzDecoder;
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use liblzma::{bufread::XzDecoder, stream::Stream};
 use registry::producers::Input;
 use service::{Exit, Failure, ResultExt};
@@ -120,7 +120,7 @@ fn kept(input: &mut dyn Read, place: &Place) -> anyhow::Result<File> {
 fn stream(packing: Packing, input: Input) -> io::Result<Input> {
     let input = BufReader::with_capacity(BUFFER, input);
     Ok(match packing {
-        Packing::Gzip => Box::new(MultiGzDecoder::new(input)),
+        Packing::Gzip => Box::new(Members::<GzDecoder<_>>::new(input)?),
         Packing::Zstd => Box::new(Members::<ZstdFrame>::new(input)?),
         Packing::Bzip2 => Box::new(Members::<BzDecoder<_>>::new(input)?),
         Packing::Xz => {

@@ -99,6 +99,34 @@ fn an_archive_holds_one_file() {
 }
 
 #[test]
+fn zero_bytes_behind_packed_data_are_padding() {
+    for packed in [gzip("text"), zstd("text"), bzip2("text"), [gzip("te"), gzip("xt")].concat()] {
+        for zeros in [1, 3, 512, BUFFER + 1] {
+            check(&[&packed[..], &vec![0; zeros]].concat(), Ok("text"));
+        }
+    }
+    // As xz has it: by fours, between streams too.
+    check(&[&xz("text")[..], &[0; 512]].concat(), Ok("text"));
+    check(&[&xz("te")[..], &[0; 4], &xz("xt")].concat(), Ok("text"));
+    check(&[&xz("text")[..], &[0; 3]].concat(), Err((Exit::Input, "`-`")));
+    let zip = zip(&[("a", "text")], CompressionMethod::Deflated);
+    check(&[&zip[..], &[0; 512]].concat(), Ok("text"));
+}
+
+#[test]
+fn what_may_have_been_rows_behind_packed_data_is_not_passed_over() {
+    for (packed, name) in [(gzip("text"), "gzip"), (zstd("text"), "zstd"), (bzip2("text"), "bzip2")] {
+        let reason = format!("behind the end of its {name} data is something else");
+        for rest in [&b"garbage"[..], b"\0\0garbage", &[&[0], &packed[..]].concat()] {
+            check(&[&packed, rest].concat(), Err((Exit::Input, &reason)));
+        }
+        // It begins as a further member does, and is none.
+        check(&[&packed[..], &packed[..1]].concat(), Err((Exit::Input, "`-`")));
+        check(&[&packed[..], &packed[..1], b"garbage"].concat(), Err((Exit::Input, "`-`")));
+    }
+}
+
+#[test]
 fn an_office_file_is_named() {
     for (own, what) in [
         ("xl/workbook.xml", "an Excel workbook; save its sheet"),
