@@ -10,6 +10,7 @@ mod place;
 mod progress;
 mod send;
 mod settings;
+mod usable;
 
 use std::process::ExitCode;
 

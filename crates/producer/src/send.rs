@@ -14,6 +14,7 @@ use crate::{
     input::{self, Wanted, exit_of},
     progress::{Progress, grouped, records_per_s},
     settings::{Job, Settings},
+    usable::Watched,
 };
 
 /// What is in hand is given this long once stopping was asked for; Kubernetes kills after 30 s.
@@ -43,7 +44,7 @@ fn work(job: &Job, stop: &Stop) -> anyhow::Result<()> {
     let mut progress = Progress::start();
     let wanted = Wanted { place: &settings.input, sha256: settings.sha256, wait: settings.wait };
     let input = input::open(&wanted, &progress, stop)?;
-    let mut source = source(job, input)?;
+    let mut source = Watched::new(source(job, input)?, settings.strict);
     let lookup = Lookup {
         kafka: settings.kafka.clone(),
         topic: settings.topic.clone().unwrap_or_else(|| job.pipeline.topic.to_owned()),
@@ -58,10 +59,14 @@ fn work(job: &Job, stop: &Stop) -> anyhow::Result<()> {
         rate: settings.rate,
         on_rejected: if settings.strict { OnRejected::Stop } else { OnRejected::GoOn },
     };
-    let (sent, ended) = sender::send(source.as_mut(), &how, &mut progress, stop);
+    let (sent, ended) = sender::send(&mut source, &how, &mut progress, stop);
     progress.end();
+    source.summarise();
     summarise(&sent);
-    ended.map_err(|error| failure(error, settings))
+    ended.map_err(|error| failure(error, settings))?;
+    source
+        .verdict()
+        .map_err(|why| Failure::new(Exit::Input, format!("cannot use the input `{}`: {why}", settings.input)).into())
 }
 
 fn source(job: &Job, input: Input) -> anyhow::Result<Box<dyn Source>> {

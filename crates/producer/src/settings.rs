@@ -48,8 +48,8 @@ pub(crate) struct Settings {
     pub(crate) rate: Option<NonZeroU32>,
     /// End with 65 at the first row that cannot be read, instead of reporting it and going on.
     ///
-    /// What cannot be read depends on the pipeline: of energy, a row with too few or too many fields or an unclosed
-    /// quote; a date or a value that is none is sent, and the consumer keeps it in the table rejects.
+    /// Of energy a date or a value that is none ends it too; without this option such a row is sent, and the consumer
+    /// keeps it in the table rejects. An input with rows of which none can be used always ends with 65.
     #[arg(long, env = "STRICT", value_parser = FalseyValueParser::new())]
     pub(crate) strict: bool,
     /// How long to wait at the start for Kafka, and for the server of an address.

@@ -61,6 +61,68 @@ fn a_sound_file_is_sent_and_summed_up() {
     assert!(log.contains("the input has a header and no rows"), "{log}");
 }
 
+/// How it ends, and what is said, when an input is sent to brokers.
+fn check_ends(args: &[&str], input: &str, (code, log): (i32, &str)) {
+    let (ended, said) = producer(&[&["--input", "-"], args].concat(), input.as_bytes());
+    assert_eq!(ended, Some(code), "{said}");
+    assert!(said.contains(log), "{log}\n{said}");
+}
+
+#[test]
+fn rows_of_which_none_can_be_used_are_no_success() {
+    let cluster = cluster();
+    let brokers = format!("--kafka-brokers={}", cluster.bootstrap_servers());
+    let check_ends = |args: &[&str], input: &str, expected: (i32, &str)| {
+        check_ends(&[&[brokers.as_str()], args].concat(), input, expected);
+    };
+    let field_too_many = format!("{HEADER}Aland,2001,AAA,1,2,3,4,\nBland,2001,BBB,1,2,3,4,\n");
+    let why = "line 2: 8 fields where the header has 7";
+    let none = |rows| format!("cannot use the input `-`: none of its rows could be used (read {rows}, filtered 0)");
+    check_ends(&[], &field_too_many, (65, &format!("{}: {why}", none(2))));
+    check_ends(&["--strict"], &field_too_many, (65, &format!("cannot use the input `-`: {why}")));
+    let cr_in_the_body = format!("{HEADER}Aland,2001,AAA,1,2,3,4\rBland,2001,BBB,1,2,3,4\r");
+    let why = "line 2: 13 fields where the header has 7: it holds a CR; lines must end with LF or CRLF";
+    check_ends(&[], &cr_in_the_body, (65, &format!("{}: {why}", none(1))));
+    check_ends(&["--strict"], &cr_in_the_body, (65, why));
+    let long = format!("{HEADER}{}", "Aland,2001,AAA,1,2,3,4\r".repeat(100_000));
+    check_ends(&[], &long, (65, "line 2: longer than 1 MiB: it holds a CR; lines must end with LF or CRLF"));
+    let decimal_commas = "country;year;iso_code;population;gdp;co2;co2_per_capita\nAland;2001;AAA;1;2;3,5;4,5\n";
+    check_ends(&[], decimal_commas, (65, "line 2: co2 is not a number"));
+    // What is filtered is sound, and what is not is not.
+    let sound = format!("{HEADER}Aland,1899,AAA,1,2,3,4\n");
+    check_ends(&[], &sound, (0, "read 1, sent 0, filtered 1, rejected 0"));
+    check_ends(&["--from-year", "3000"], &sound, (0, "read 1, sent 0, filtered 1, rejected 0"));
+    check_ends(&[], &format!("{sound}Aland,2001,AAA,1,many,3,4\n"), (65, "(read 2, filtered 1): line 3: gdp"));
+    check_ends(&[], HEADER, (0, "the input has a header and no rows"));
+}
+
+#[test]
+fn rows_that_are_sent_only_to_be_rejected_are_no_success() {
+    let header = "Date;Time;Global_active_power;Global_reactive_power;Voltage;Global_intensity;Sub_metering_1;\
+                  Sub_metering_2;Sub_metering_3\n";
+    let cluster = cluster();
+    cluster.create_topic("raw_energy", 2, 1).expect("the topic is new");
+    let brokers = format!("--kafka-brokers={}", cluster.bootstrap_servers());
+    let energy = |args: &[&str], rows: &str, expected: (i32, &str)| {
+        check_ends(&[&["--pipeline=energy", &brokers], args].concat(), &format!("{header}{rows}"), expected);
+    };
+    let (sound, bad) = ("16/12/2006;17:24:00;1;0;0;0;0;0;0\n", "16/12/06;17:24:00;1;0;0;0;0;0;0\n");
+    let why = "Date `16/12/06` is no day as d/m/yyyy or yyyy-mm-dd";
+    energy(&[], bad, (65, &format!("none of its rows could be used (read 1, filtered 0): line 2: {why}")));
+    energy(
+        &[],
+        &format!("{sound}{bad}"),
+        (0, &format!("1 of the rows sent will be rejected by the consumer: line 3: {why}")),
+    );
+    energy(&["--strict"], &format!("{sound}{bad}"), (65, &format!("cannot use the input `-`: line 3: {why}")));
+    let value = "16/12/2006;17:25:00;1,5;0;0;0;0;0;0\n";
+    let why = "Global_active_power is not a number of at most three decimals";
+    energy(&["--strict"], &format!("{sound}{value}"), (65, why));
+    energy(&[], value, (65, why));
+    energy(&[], "16/12/2006;17:25:00;1;0;0;0;0;0;0;\n", (65, "10 fields where the header has 9"));
+    energy(&[], "16/12/2006;17:25;1;0;0;0;0;0;0\n", (65, "Time `17:25` is no whole minute as HH:MM:SS"));
+}
+
 #[test]
 fn an_input_at_fault_ends_with_65_and_is_named() {
     let folder = tempfile::tempdir().expect("there is a folder for temporary files");

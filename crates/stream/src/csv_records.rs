@@ -18,6 +18,7 @@ const HEAD: usize = 64 << 10;
 
 const UNCLOSED: &str = "a quote is opened and never closed";
 const TOO_LONG: &str = "longer than 1 MiB";
+const TOO_LONG_WITH_CR: &str = "longer than 1 MiB: it holds a CR; lines must end with LF or CRLF";
 const CR_ALONE: &str = "it holds a CR; lines must end with LF or CRLF";
 
 /// What the next piece of the input turned out to be.
@@ -149,7 +150,7 @@ impl<R: Read> CsvRecords<R> {
     fn wrong_len(&self, width: usize) -> String {
         let why = format!("{} fields where the header has {width}", self.len);
         let fields = &self.fields[..self.len.checked_sub(1).map_or(0, |last| self.ends[last])];
-        if fields.contains(&b'\r') { format!("{why}: {CR_ALONE}") } else { why }
+        if holds_cr_alone(fields) { format!("{why}: {CR_ALONE}") } else { why }
     }
 
     fn unread(&self, error: io::Error) -> SourceError {
@@ -204,7 +205,7 @@ impl<R: Read> CsvRecords<R> {
             (fed, written, len) = (fed + n_in, written + n_out, len + n_ends);
             match result {
                 // Not only where more is read: whether that is needed depends on how the input comes.
-                _ if fed > MAX_RECORD => return Ok(self.abandon_open(MAX_RECORD, TOO_LONG)),
+                _ if fed > MAX_RECORD => return Ok(self.abandon_too_long()),
                 ReadRecordResult::Record | ReadRecordResult::End => {
                     self.advance(fed);
                     self.finish(len);
@@ -239,6 +240,12 @@ impl<R: Read> CsvRecords<R> {
     fn abandon_open(&mut self, bytes: usize, why: &'static str) -> Option<CsvRecord> {
         self.open_for = bytes;
         self.abandon(why)
+    }
+
+    #[cold]
+    fn abandon_too_long(&mut self) -> Option<CsvRecord> {
+        let cr = holds_cr_alone(&self.buffer[self.start..self.start + MAX_RECORD]);
+        self.abandon_open(MAX_RECORD, if cr { TOO_LONG_WITH_CR } else { TOO_LONG })
     }
 
     /// Takes the CR of a CRLF off the last field.
@@ -337,6 +344,11 @@ impl<R: Read> CsvRecords<R> {
         self.end += read;
         Ok(())
     }
+}
+
+/// Whether a CR is there that no LF follows: the end of a line, as it was meant.
+fn holds_cr_alone(bytes: &[u8]) -> bool {
+    bytes.windows(2).any(|pair| pair[0] == b'\r' && pair[1] != b'\n')
 }
 
 fn core(delimiter: u8) -> csv_core::Reader {

@@ -44,6 +44,11 @@ pub trait Source: Send {
     /// When nothing more can be read. A bad row is no error, but [`Row::Rejected`].
     fn next(&mut self, message: &mut Outgoing) -> Result<Option<Row>, SourceError>;
 
+    /// Why the consumer will reject the row last read, where that is known: it is sent all the same.
+    fn unusable(&self) -> Option<&str> {
+        None
+    }
+
     /// The line the row last read began at, counted from 1, the header included.
     fn line(&self) -> u64;
 

@@ -36,7 +36,7 @@ fn records<const N: usize>(bytes: &[u8], layout: &Layout<N>) -> usize {
 /// Reads to the end; what is sent is shown to `sent`.
 fn run<S: Source>(
     opened: Result<S, SourceError>,
-    sent: impl Fn(&Outgoing) -> Result<(), TestCaseError>,
+    sent: impl Fn(&Outgoing, Option<&str>) -> Result<(), TestCaseError>,
 ) -> Result<Option<Books>, TestCaseError> {
     let mut source = match opened {
         Ok(source) => source,
@@ -51,7 +51,7 @@ fn run<S: Source>(
         let _ = source.label();
         match row {
             Row::Send => {
-                sent(&message)?;
+                sent(&message, source.unusable())?;
                 books.sent += 1;
             }
             Row::Filtered => books.filtered += 1,
@@ -71,7 +71,8 @@ fn balance<const N: usize>(books: Option<Books>, bytes: &[u8], layout: &Layout<N
 }
 
 /// What the emissions producer sends, its consumer keeps or filters.
-fn emissions_sent(message: &Outgoing) -> Result<(), TestCaseError> {
+fn emissions_sent(message: &Outgoing, unusable: Option<&str>) -> Result<(), TestCaseError> {
+    prop_assert_eq!(unusable, None);
     match emissions::message::decode(&message.value) {
         Reading::Record(record) => {
             prop_assert!(record.year >= FROM_YEAR);
@@ -83,16 +84,20 @@ fn emissions_sent(message: &Outgoing) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// What the energy producer sends is JSON, rejects included, and of the day that its key tells.
-fn energy_sent(message: &Outgoing) -> Result<(), TestCaseError> {
+/// What the energy producer sends is JSON, rejects included, and of the day that its key tells; it knows of each whether
+/// the consumer will use it.
+fn energy_sent(message: &Outgoing, unusable: Option<&str>) -> Result<(), TestCaseError> {
+    unusable.map_or(Ok(()), is_a_reason)?;
     prop_assert!(serde_json::from_slice::<Value>(&message.value).is_ok(), "{:?}", message);
     match energy::message::decode(&message.value) {
         Reading::Record(record) => {
             prop_assert!(message.key == Energy::route(&record.day).as_bytes(), "{:?}", message);
+            prop_assert_eq!(unusable, None);
         }
         Reading::Filtered => prop_assert!(false, "nothing is filtered"),
         Reading::Rejected(reason) => {
             is_a_reason(&reason)?;
+            prop_assert!(unusable.is_some(), "{}: {:?}", reason, message);
             prop_assert!(!reason.starts_with("not "), "{}: {:?}", reason, message);
         }
     }

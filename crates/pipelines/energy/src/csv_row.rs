@@ -3,7 +3,7 @@
 use std::{borrow::Cow, io::Read};
 
 use stream::{
-    Outgoing,
+    Outgoing, Reading,
     csv_records::CsvRecords,
     table::{Layout, Places},
 };
@@ -24,6 +24,8 @@ const NAMES: [&str; 2 + MEASURES.len()] = {
 pub const LAYOUT: Layout<{ NAMES.len() }> = Layout { names: NAMES, delimiter: b';' };
 /// What stands where a value was not measured; so does nothing.
 const MISSING: &[u8] = b"?";
+/// So many characters of a field are shown: more than any date or time has.
+const SHOWN: usize = 30;
 
 /// Where the columns are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,26 +46,30 @@ impl From<Places<{ NAMES.len() }>> for Columns {
 }
 
 impl Columns {
-    /// Writes the record that `row` is at as a message.
+    /// Writes the record that `row` is at as a message, and says why the consumer will reject it, if it will.
     ///
     /// A date, a time or a value that is none is sent all the same, for the consumer to keep it among the rejects.
     ///
     /// # Errors
     /// The reason, when it has too few or too many fields.
-    pub fn encode<R: Read>(&self, row: &CsvRecords<R>, message: &mut Outgoing) -> Result<(), String> {
+    pub fn encode<R: Read>(&self, row: &CsvRecords<R>, message: &mut Outgoing) -> Result<Option<String>, String> {
         row.expect_len(self.width)?;
         let field = |at: usize| row.field(at).unwrap_or_default().trim_ascii();
         let (date, time) = (field(self.date), field(self.time));
+        let mut sound = true;
         match (day(date), minute(time)) {
             (Some(day), Some(minute)) => message::begin(day, minute, message),
-            _ => begin_with_no_minute((date, time), message),
+            _ => {
+                begin_with_no_minute((date, time), message);
+                sound = false;
+            }
         }
         for (name, &at) in MEASURES.iter().zip(&self.measures) {
             message::begin_field(name, &mut message.value);
-            write_value(field(at), &mut message.value);
+            sound &= write_value(field(at), &mut message.value);
         }
         message.value.push(b'}');
-        Ok(())
+        Ok(if sound { None } else { why_rejected((date, time), message) })
     }
 
     /// What a person would call the record that `row` is at: `16/12/2006 17:24:00`.
@@ -103,12 +109,33 @@ fn time_numbers(text: &[u8]) -> Option<(u16, u16, u16)> {
     Some((next()?, next()?, next()?))
 }
 
-fn write_value(text: &[u8], out: &mut Vec<u8>) {
+/// Writes a value, and says whether it is one.
+fn write_value(text: &[u8], out: &mut Vec<u8>) -> bool {
     match Thousandths::parse(text) {
         Some(value) => value.write(out),
         None if text.is_empty() || text == MISSING => Thousandths::MISSING.write(out),
-        None => write_as_it_stands(text, out),
+        None => {
+            write_as_it_stands(text, out);
+            return false;
+        }
     }
+    true
+}
+
+/// Why the consumer will reject a message that was made of a row with such a date and time, in the words of the file.
+#[cold]
+fn why_rejected((date, time): (&[u8], &[u8]), message: &Outgoing) -> Option<String> {
+    let Reading::Rejected(reason) = message::decode(&message.value) else { return None };
+    Some(match (day(date), minute(time)) {
+        (None, _) => format!("Date `{}` is no day as d/m/yyyy or yyyy-mm-dd", shown(date)),
+        (_, None) => format!("Time `{}` is no whole minute as HH:MM:SS", shown(time)),
+        _ => reason.into_owned(),
+    })
+}
+
+/// A field as a sentence may have it: not long, and without control characters.
+fn shown(field: &[u8]) -> String {
+    String::from_utf8_lossy(field).chars().take(SHOWN).flat_map(char::escape_debug).collect()
 }
 
 /// Begins a message of no minute: numbers in the message's form, so that its reader can say what is wrong with them,
@@ -153,7 +180,7 @@ mod tests {
         rows.read().unwrap();
         let mut message = Outgoing::default();
         let said = match columns.encode(&rows, &mut message) {
-            Ok(()) => format!("{} {}", String::from_utf8_lossy(&message.key), String::from_utf8_lossy(&message.value)),
+            Ok(_) => format!("{} {}", String::from_utf8_lossy(&message.key), String::from_utf8_lossy(&message.value)),
             Err(reason) => format!("! {reason}"),
         };
         assert_eq!(said, expected, "{row}");

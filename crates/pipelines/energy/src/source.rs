@@ -21,6 +21,8 @@ pub struct MeterSettings {}
 pub struct MeterSource<R> {
     rows: CsvRecords<R>,
     columns: Columns,
+    /// Why the consumer will reject the row last read.
+    unusable: Option<String>,
 }
 
 impl<R: Read> MeterSource<R> {
@@ -30,7 +32,7 @@ impl<R: Read> MeterSource<R> {
     /// When the input cannot be read, or is no such file: it lacks a column, for one.
     pub fn open(input: R, _: &MeterSettings) -> Result<Self, SourceError> {
         let (rows, places) = LAYOUT.open(input)?;
-        Ok(Self { rows, columns: Columns::from(places) })
+        Ok(Self { rows, columns: Columns::from(places), unusable: None })
     }
 }
 
@@ -40,9 +42,16 @@ impl<R: Read + Send> Source for MeterSource<R> {
             CsvRecord::Unreadable(why) => Row::Rejected(why.to_owned()),
             CsvRecord::Read => match self.columns.encode(&self.rows, message) {
                 Err(reason) => Row::Rejected(reason),
-                Ok(()) => Row::Send,
+                Ok(why_rejected) => {
+                    self.unusable = why_rejected;
+                    Row::Send
+                }
             },
         }))
+    }
+
+    fn unusable(&self) -> Option<&str> {
+        self.unusable.as_deref()
     }
 
     fn line(&self) -> u64 {

@@ -1,0 +1,175 @@
+//! Whether any row of the input could be used.
+
+use stream::{Outgoing, Row, Source, SourceError};
+
+/// So many different reasons are named when no row could be used.
+const NAMED_REASONS: usize = 3;
+
+/// A source that is watched for rows that can be used.
+pub(crate) struct Watched {
+    source: Box<dyn Source>,
+    /// Whether the first row that cannot be used ends the sending.
+    strict: bool,
+    usable: u64,
+    filtered: u64,
+    /// Rows that cannot be read.
+    rejected: u64,
+    /// Rows that are sent, for the consumer to keep them among the rejects.
+    sent_to_be_rejected: u64,
+    /// The first reasons, each once, and the line where it was first met.
+    reasons: Vec<(u64, String)>,
+}
+
+impl Watched {
+    pub(crate) fn new(source: Box<dyn Source>, strict: bool) -> Self {
+        Self { source, strict, usable: 0, filtered: 0, rejected: 0, sent_to_be_rejected: 0, reasons: vec![] }
+    }
+
+    /// Whether there was something to do, and it was done.
+    ///
+    /// Rows that are filtered are sound, and an input of nothing else is too; so is one without rows.
+    ///
+    /// # Errors
+    /// A sentence that says that no row could be used, and why.
+    pub(crate) fn verdict(&self) -> Result<(), String> {
+        let unusable = self.rejected + self.sent_to_be_rejected;
+        if self.usable > 0 || unusable == 0 {
+            return Ok(());
+        }
+        let (read, filtered) = (unusable + self.filtered, self.filtered);
+        Err(format!("none of its rows could be used (read {read}, filtered {filtered}): {}", self.first_reasons()))
+    }
+
+    /// Says how many rows were sent that the consumer will not use.
+    pub(crate) fn summarise(&self) {
+        let rows = self.sent_to_be_rejected;
+        if rows > 0 {
+            let why = self.first_reasons();
+            tracing::warn!(rows, "{rows} of the rows sent will be rejected by the consumer: {why}");
+        }
+    }
+
+    fn first_reasons(&self) -> String {
+        let named = self.reasons.iter().map(|(line, reason)| format!("line {line}: {reason}"));
+        named.collect::<Vec<_>>().join("; ")
+    }
+
+    fn note(&mut self, reason: &str) {
+        if self.reasons.len() < NAMED_REASONS && self.reasons.iter().all(|(_, known)| known != reason) {
+            self.reasons.push((self.source.line(), reason.to_owned()));
+        }
+    }
+
+    /// What becomes of a row that the consumer will reject.
+    #[cold]
+    fn unusable(&mut self, reason: String) -> Row {
+        self.note(&reason);
+        if self.strict {
+            self.rejected += 1;
+            return Row::Rejected(reason);
+        }
+        self.sent_to_be_rejected += 1;
+        Row::Send
+    }
+}
+
+impl Source for Watched {
+    fn next(&mut self, message: &mut Outgoing) -> Result<Option<Row>, SourceError> {
+        let row = self.source.next(message)?;
+        match &row {
+            Some(Row::Send) => match self.source.unusable() {
+                None => self.usable += 1,
+                Some(reason) => {
+                    let reason = reason.to_owned();
+                    return Ok(Some(self.unusable(reason)));
+                }
+            },
+            Some(Row::Rejected(reason)) => {
+                self.rejected += 1;
+                self.note(reason);
+            }
+            Some(Row::Filtered) => self.filtered += 1,
+            None => {}
+        }
+        Ok(row)
+    }
+
+    fn line(&self) -> u64 {
+        self.source.line()
+    }
+
+    fn label(&self) -> String {
+        self.source.label()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows from a list; the first is at line 2.
+    struct List(Vec<(Row, Option<&'static str>)>, usize);
+
+    impl Source for List {
+        fn next(&mut self, _: &mut Outgoing) -> Result<Option<Row>, SourceError> {
+            self.1 += 1;
+            Ok(self.0.get(self.1 - 1).map(|(row, _)| row.clone()))
+        }
+
+        fn unusable(&self) -> Option<&str> {
+            self.0[self.1 - 1].1
+        }
+
+        fn line(&self) -> u64 {
+            self.1 as u64 + 1
+        }
+
+        fn label(&self) -> String {
+            String::new()
+        }
+    }
+
+    const SOUND: (Row, Option<&str>) = (Row::Send, None);
+    const FILTERED: (Row, Option<&str>) = (Row::Filtered, None);
+
+    fn bad(reason: &str) -> (Row, Option<&'static str>) {
+        (Row::Rejected(reason.to_owned()), None)
+    }
+
+    fn sent(reason: &'static str) -> (Row, Option<&'static str>) {
+        (Row::Send, Some(reason))
+    }
+
+    fn watched(rows: Vec<(Row, Option<&'static str>)>, strict: bool) -> (Watched, Vec<Row>) {
+        let mut watched = Watched::new(Box::new(List(rows, 0)), strict);
+        let mut message = Outgoing::default();
+        let rows = std::iter::from_fn(|| watched.next(&mut message).unwrap()).collect();
+        (watched, rows)
+    }
+
+    #[test]
+    fn rows_of_which_none_could_be_used_are_the_inputs_fault() {
+        let check = |rows: Vec<_>, expected: Result<(), &str>| {
+            assert_eq!(watched(rows, false).0.verdict(), expected.map_err(str::to_owned));
+        };
+        check(vec![], Ok(()));
+        check(vec![SOUND, bad("a")], Ok(()));
+        check(vec![FILTERED, FILTERED], Ok(()));
+        check(vec![bad("a"), SOUND], Ok(()));
+        check(vec![bad("a")], Err("none of its rows could be used (read 1, filtered 0): line 2: a"));
+        check(
+            vec![FILTERED, bad("a"), bad("a"), sent("b")],
+            Err("none of its rows could be used (read 4, filtered 1): line 3: a; line 5: b"),
+        );
+        check(
+            vec![bad("a"), bad("b"), bad("c"), bad("d")],
+            Err("none of its rows could be used (read 4, filtered 0): line 2: a; line 3: b; line 4: c"),
+        );
+    }
+
+    #[test]
+    fn a_row_that_will_be_rejected_is_sent_unless_all_is_to_be_strict() {
+        assert_eq!(watched(vec![SOUND, sent("a")], false).1, [Row::Send, Row::Send]);
+        assert_eq!(watched(vec![SOUND, sent("a")], true).1, [Row::Send, Row::Rejected("a".to_owned())]);
+    }
+}
