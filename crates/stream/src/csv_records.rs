@@ -1,9 +1,12 @@
 //! CSV records one after another, in bounded memory whatever the input holds.
 
+mod ahead;
+
 use std::io::{self, ErrorKind, Read};
 
 use csv_core::{ReadRecordResult, ReaderBuilder, Terminator};
 
+pub use self::ahead::{AHEAD, Ahead};
 use crate::source::SourceError;
 
 /// The longest record, in bytes. A sound row takes a few hundred; a larger limit would let one
@@ -38,6 +41,7 @@ pub enum CsvRecord {
 pub struct CsvRecords<R> {
     input: R,
     core: csv_core::Reader,
+    delimiter: u8,
     /// What was read and is not yet used up is `buffer[start..end]`.
     buffer: Vec<u8>,
     start: usize,
@@ -65,6 +69,7 @@ impl<R: Read> CsvRecords<R> {
         Self {
             input,
             core: core(delimiter),
+            delimiter,
             buffer: vec![0; CHUNK],
             start: 0,
             end: 0,
@@ -100,6 +105,7 @@ impl<R: Read> CsvRecords<R> {
     /// Changes the separator, before anything is read.
     pub(crate) fn set_delimiter(&mut self, delimiter: u8) {
         self.core = core(delimiter);
+        self.delimiter = delimiter;
     }
 
     /// Reads the next record as a header: its fields as texts.
@@ -114,6 +120,16 @@ impl<R: Read> CsvRecords<R> {
                 .map(|i| String::from_utf8_lossy(self.field(i).unwrap_or_default()).into_owned())
                 .collect()),
         }
+    }
+
+    /// A reader of the records that come next, which takes none of them, and sees no more than [`AHEAD`] bytes.
+    ///
+    /// Its last record may be cut off.
+    pub fn ahead(&mut self) -> CsvRecords<Ahead<'_, R>> {
+        let (delimiter, next_line) = (self.delimiter, self.next_line);
+        let mut ahead = CsvRecords::with_delimiter(Ahead::of(self), delimiter);
+        ahead.next_line = next_line;
+        ahead
     }
 
     /// The line the last record began at, counted from 1.

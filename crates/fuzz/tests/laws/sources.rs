@@ -44,8 +44,15 @@ fn run<S: Source>(
     };
     let (mut books, mut message, mut before) = (Books::default(), Outgoing::default(), 0);
     loop {
-        let row = source.next(&mut message);
-        let Some(row) = row.map_err(|error| TestCaseError::fail(error.to_string()))? else { return Ok(Some(books)) };
+        let row = match source.next(&mut message) {
+            Ok(Some(row)) => row,
+            Ok(None) => return Ok(Some(books)),
+            // What is in memory can be read, but may turn out to be no file of the pipeline's.
+            Err(error) => {
+                prop_assert!(error.to_string().contains("day and month swapped"), "{}", error);
+                return is_a_reason(&error.to_string()).map(|()| None);
+            }
+        };
         prop_assert!(source.line() > before, "line {} after {}", source.line(), before);
         before = source.line();
         let _ = source.label();

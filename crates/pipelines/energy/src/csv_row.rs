@@ -9,9 +9,9 @@ use stream::{
 };
 
 use crate::{
-    day::Day,
+    date::{Date, Order},
     message,
-    record::{MEASURES, day_of, digits},
+    record::{MEASURES, digits},
     thousandths::Thousandths,
 };
 
@@ -26,6 +26,14 @@ pub const LAYOUT: Layout<{ NAMES.len() }> = Layout { names: NAMES, delimiter: b'
 const MISSING: &[u8] = b"?";
 /// So many characters of a field are shown: more than any date or time has.
 const SHOWN: usize = 30;
+
+/// What is known of a row that was written as a message.
+pub struct Encoded {
+    /// What its date shows of the file's order.
+    pub order: Order,
+    /// Why the consumer will reject it, if it will.
+    pub why_rejected: Option<String>,
+}
 
 /// Where the columns are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,18 +54,19 @@ impl From<Places<{ NAMES.len() }>> for Columns {
 }
 
 impl Columns {
-    /// Writes the record that `row` is at as a message, and says why the consumer will reject it, if it will.
+    /// Writes the record that `row` is at as a message.
     ///
     /// A date, a time or a value that is none is sent all the same, for the consumer to keep it among the rejects.
     ///
     /// # Errors
     /// The reason, when it has too few or too many fields.
-    pub fn encode<R: Read>(&self, row: &CsvRecords<R>, message: &mut Outgoing) -> Result<Option<String>, String> {
+    pub fn encode<R: Read>(&self, row: &CsvRecords<R>, message: &mut Outgoing) -> Result<Encoded, String> {
         row.expect_len(self.width)?;
         let field = |at: usize| row.field(at).unwrap_or_default().trim_ascii();
         let (date, time) = (field(self.date), field(self.time));
+        let written = Date::read(date);
         let mut sound = true;
-        match (day(date), minute(time)) {
+        match (written.and_then(Date::of_calendar), minute(time)) {
             (Some(day), Some(minute)) => message::begin(day, minute, message),
             _ => {
                 begin_with_no_minute((date, time), message);
@@ -69,7 +78,20 @@ impl Columns {
             sound &= write_value(field(at), &mut message.value);
         }
         message.value.push(b'}');
-        Ok(if sound { None } else { why_rejected((date, time), message) })
+        let why_rejected = if sound { None } else { why_rejected((date, time), message) };
+        Ok(Encoded { order: written.map_or(Order::Unknown, Date::order), why_rejected })
+    }
+
+    /// What the date of the record that `row` is at shows of the file's order; nothing where it has another width.
+    pub fn order<R: Read>(&self, row: &CsvRecords<R>) -> Order {
+        let date = row.field(self.date).filter(|_| row.len() == self.width);
+        date.and_then(|date| Date::read(date.trim_ascii())).map_or(Order::Unknown, Date::order)
+    }
+
+    /// What is wrong with the date of the record that `row` is at, where day and month are swapped.
+    pub fn swapped<R: Read>(&self, row: &CsvRecords<R>) -> String {
+        let date = shown(row.field(self.date).unwrap_or_default().trim_ascii());
+        format!("Date `{date}` has day and month swapped; write all dates as d/m/yyyy or yyyy-mm-dd")
     }
 
     /// What a person would call the record that `row` is at: `16/12/2006 17:24:00`.
@@ -77,23 +99,6 @@ impl Columns {
         let text = |at: usize| String::from_utf8_lossy(row.field(at).unwrap_or_default());
         format!("{} {}", text(self.date).trim_ascii(), text(self.time).trim_ascii())
     }
-}
-
-/// Reads `16/12/2006` or `1/2/2007`: day, month, year.
-fn day(text: &[u8]) -> Option<Day> {
-    let (year, month, day) = date_numbers(text)?;
-    day_of(year, month, day)
-}
-
-/// Year, month and day as the row has them, whether or not there is such a day.
-fn date_numbers(text: &[u8]) -> Option<(u16, u16, u16)> {
-    let mut parts = text.splitn(3, |&byte| byte == b'/');
-    let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
-    // Two digits of a year may be of any century.
-    if year.len() != 4 {
-        return None;
-    }
-    Some((digits(year)?, digits(month)?, digits(day)?))
 }
 
 /// Reads `17:24:00` as a minute of the day, 0 to 1439; a record is of a minute, so that seconds are 00.
@@ -126,7 +131,7 @@ fn write_value(text: &[u8], out: &mut Vec<u8>) -> bool {
 #[cold]
 fn why_rejected((date, time): (&[u8], &[u8]), message: &Outgoing) -> Option<String> {
     let Reading::Rejected(reason) = message::decode(&message.value) else { return None };
-    Some(match (day(date), minute(time)) {
+    Some(match (Date::read(date).and_then(Date::of_calendar), minute(time)) {
         (None, _) => format!("Date `{}` is no day as d/m/yyyy or yyyy-mm-dd", shown(date)),
         (_, None) => format!("Time `{}` is no whole minute as HH:MM:SS", shown(time)),
         _ => reason.into_owned(),
@@ -142,8 +147,10 @@ fn shown(field: &[u8]) -> String {
 /// and anything else as it stands.
 #[cold]
 fn begin_with_no_minute((date, time): (&[u8], &[u8]), message: &mut Outgoing) {
-    let date = match date_numbers(date) {
-        Some((year, month @ ..=99, day @ ..=99)) => Cow::from(format!("{year:04}-{month:02}-{day:02}").into_bytes()),
+    let date = match Date::read(date) {
+        Some(Date { year, month: month @ ..=99, day: day @ ..=99, .. }) => {
+            Cow::from(format!("{year:04}-{month:02}-{day:02}").into_bytes())
+        }
         _ => Cow::from(date),
     };
     let time = match time_numbers(time) {
@@ -219,22 +226,6 @@ mod tests {
             ("1/2/2007", "noon", "2007-02-01", "2007-02-01 noon"),
         ] {
             check(&format!("{date};{time};1;?;?;?;?;?;?\n"), &format!("{key} {{\"Datetime\":\"{datetime}\"{rest}"));
-        }
-    }
-
-    #[test]
-    fn days_and_months_need_no_zeros() {
-        for (text, expected) in [
-            ("1/2/2007", Some("2007-02-01")),
-            ("01/02/2007", Some("2007-02-01")),
-            ("29/2/2008", Some("2008-02-29")),
-            ("29/2/2007", None),
-            ("1/2/07", None),
-            ("1/2/2007/", None),
-            ("1/2", None),
-            ("1/+2/2007", None),
-        ] {
-            assert_eq!(day(text.as_bytes()).map(|day| day.to_string()).as_deref(), expected, "{text}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 pub mod aggregates;
 pub mod csv_row;
+pub mod date;
 pub mod day;
 pub mod fact;
 pub mod message;

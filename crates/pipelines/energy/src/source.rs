@@ -8,7 +8,10 @@ use stream::{
     csv_records::{CsvRecord, CsvRecords},
 };
 
-use crate::csv_row::{Columns, LAYOUT};
+use crate::{
+    csv_row::{Columns, LAYOUT},
+    date::Order,
+};
 
 /// The topic, unless `--topic` names another.
 pub const TOPIC: &str = "raw_energy";
@@ -23,31 +26,67 @@ pub struct MeterSource<R> {
     columns: Columns,
     /// Why the consumer will reject the row last read.
     unusable: Option<String>,
+    /// Whether a date has shown that the day stands in front of the month.
+    day_first: bool,
+    /// The slip there was since, which has them swapped.
+    slip: Option<String>,
 }
 
 impl<R: Read> MeterSource<R> {
-    /// Reads the header.
+    /// Reads the header, and looks ahead for the first date that shows the file's order.
     ///
     /// # Errors
-    /// When the input cannot be read, or is no such file: it lacks a column, for one.
+    /// When the input cannot be read, or is no such file: it lacks a column, for one, or has day and month swapped.
     pub fn open(input: R, _: &MeterSettings) -> Result<Self, SourceError> {
-        let (rows, places) = LAYOUT.open(input)?;
-        Ok(Self { rows, columns: Columns::from(places), unusable: None })
+        let (mut rows, places) = LAYOUT.open(input)?;
+        let columns = Columns::from(places);
+        let mut ahead = rows.ahead();
+        while let Some(record) = ahead.read()? {
+            match columns.order(&ahead) {
+                Order::MonthFirst if record == CsvRecord::Read => return Err(swapped(&columns, &ahead)),
+                Order::YearFirst | Order::DayFirst => break,
+                Order::Unknown | Order::MonthFirst => {}
+            }
+        }
+        Ok(Self { rows, columns, unusable: None, day_first: false, slip: None })
     }
+
+    /// What becomes of a row whose date has day and month swapped.
+    ///
+    /// In a file that has shown before that the day stands in front, one such date is a slip, and costs itself alone. In any
+    /// other, or where a second one follows, rows of days up to the twelfth would be taken for other days.
+    #[cold]
+    fn month_first(&mut self) -> Result<Row, SourceError> {
+        let why = self.columns.swapped(&self.rows);
+        if self.day_first && self.slip.as_ref().is_none_or(|slip| *slip == why) {
+            self.slip = Some(why.clone());
+            self.unusable = Some(why);
+            return Ok(Row::Send);
+        }
+        Err(swapped(&self.columns, &self.rows))
+    }
+}
+
+fn swapped<R: Read>(columns: &Columns, rows: &CsvRecords<R>) -> SourceError {
+    SourceError::Unusable(format!("line {}: {}", rows.line(), columns.swapped(rows)))
 }
 
 impl<R: Read + Send> Source for MeterSource<R> {
     fn next(&mut self, message: &mut Outgoing) -> Result<Option<Row>, SourceError> {
-        Ok(self.rows.read()?.map(|record| match record {
-            CsvRecord::Unreadable(why) => Row::Rejected(why.to_owned()),
-            CsvRecord::Read => match self.columns.encode(&self.rows, message) {
-                Err(reason) => Row::Rejected(reason),
-                Ok(why_rejected) => {
-                    self.unusable = why_rejected;
-                    Row::Send
-                }
-            },
-        }))
+        let Some(record) = self.rows.read()? else { return Ok(None) };
+        if let CsvRecord::Unreadable(why) = record {
+            return Ok(Some(Row::Rejected(why.to_owned())));
+        }
+        let encoded = match self.columns.encode(&self.rows, message) {
+            Err(reason) => return Ok(Some(Row::Rejected(reason))),
+            Ok(encoded) => encoded,
+        };
+        if encoded.order == Order::MonthFirst {
+            return self.month_first().map(Some);
+        }
+        self.day_first |= encoded.order == Order::DayFirst;
+        self.unusable = encoded.why_rejected;
+        Ok(Some(Row::Send))
     }
 
     fn unusable(&self) -> Option<&str> {
