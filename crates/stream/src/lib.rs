@@ -15,6 +15,7 @@ mod file_kind;
 pub mod group;
 pub mod intake;
 pub mod json;
+pub mod kafka_errors;
 pub mod load;
 pub mod loader;
 pub mod maintenance;
