@@ -6,6 +6,7 @@ use registry::producers::Input;
 use service::{Exit, Failure, ResultExt, Stop, telemetry};
 use stream::{
     Source,
+    kafka_errors::{Decision, decide},
     sender::{self, AWAY_LIMIT, OnRejected, SendError, SendSettings, Sent},
     topic::{Lookup, Topic, TopicError},
 };
@@ -54,7 +55,8 @@ fn work(job: &Job, stop: &Stop) -> anyhow::Result<()> {
     let how = SendSettings {
         kafka: lookup.kafka,
         topic: lookup.topic,
-        max_message_bytes: topic.max_message_bytes,
+        max_message_bytes: topic.settings.max_message_bytes,
+        wait: settings.wait,
         away_limit: AWAY_LIMIT,
         rate: settings.rate,
         on_rejected: if settings.strict { OnRejected::Stop } else { OnRejected::GoOn },
@@ -63,7 +65,7 @@ fn work(job: &Job, stop: &Stop) -> anyhow::Result<()> {
     progress.end();
     source.summarise();
     summarise(&sent);
-    ended.map_err(|error| failure(error, settings))?;
+    ended.map_err(|error| failure(error, &sent, settings))?;
     source
         .verdict()
         .map_err(|why| Failure::new(Exit::Input, format!("cannot use the input `{}`: {why}", settings.input)).into())
@@ -83,6 +85,7 @@ fn topic(lookup: &Lookup, partitions: i32, stop: &Stop) -> anyhow::Result<Topic>
                 (Exit::Unavailable, "cannot send; check --kafka-brokers, or try again later")
             }
             TopicError::Unwelcome { .. } => (Exit::Usage, "cannot send; check the --kafka-… settings"),
+            TopicError::Denied(_) => (Exit::Usage, "nothing was sent"),
             TopicError::Refused { .. } => (Exit::Usage, "cannot send; check --kafka-brokers, --topic and --partitions"),
             TopicError::Stopped => (Exit::Unavailable, "nothing was sent"),
         };
@@ -121,7 +124,7 @@ fn summarise(sent: &Sent) {
 }
 
 /// Which exit code an early end deserves, and what to do about it.
-fn failure(error: SendError, settings: &Settings) -> anyhow::Error {
+fn failure(error: SendError, sent: &Sent, settings: &Settings) -> anyhow::Error {
     let input = &settings.input;
     let (exit, advice) = match &error {
         SendError::Source(_) => (exit_of(&error), format!("cannot use the input `{input}`")),
@@ -130,6 +133,19 @@ fn failure(error: SendError, settings: &Settings) -> anyhow::Error {
             Exit::Input,
             format!("not all of `{input}` was sent; raise the topic's max.message.bytes or shorten the record"),
         ),
+        SendError::Denied(_) | SendError::NoProducerId(_) if sent.acknowledged == 0 => {
+            (Exit::Usage, "nothing was sent".to_owned())
+        }
+        SendError::Denied(_) | SendError::NoProducerId(_) => {
+            (Exit::Usage, format!("not all of `{input}` was acknowledged; send it again after that"))
+        }
+        SendError::Unwelcome(_) => (
+            Exit::Usage,
+            format!("not all of `{input}` was acknowledged; check the --kafka-… settings, and send it again"),
+        ),
+        SendError::Client(error) if decide(error) == Decision::Settings => {
+            (Exit::Usage, format!("not all of `{input}` was acknowledged; check --kafka-brokers and --topic"))
+        }
         SendError::Unacknowledged { .. } | SendError::BrokersForgotten | SendError::Client(_) => {
             (Exit::Unavailable, format!("not all of `{input}` was acknowledged; send it again"))
         }

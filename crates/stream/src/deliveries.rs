@@ -13,13 +13,19 @@ use rdkafka::{
     types::RDKafkaErrorCode,
 };
 
-use crate::{client::KnownBrokers, sender::SendError};
+use crate::{
+    client::KnownBrokers,
+    kafka_errors::{Decision, decide},
+    sender::SendError,
+};
 
 /// Counts delivery reports, one for each message, and remembers the first failures by their line.
 #[derive(Debug, Default)]
 pub(crate) struct Deliveries {
     acknowledged: AtomicU64,
     lost: AtomicBool,
+    /// Whether one was lost because we may not write.
+    denied: AtomicBool,
     known_brokers: KnownBrokers,
     failures: Mutex<Failures>,
 }
@@ -29,7 +35,7 @@ struct Failures {
     /// How many were too large, and the least of their lines.
     too_large: Option<(u64, u64)>,
     /// How many failed otherwise, the least of their lines, and why that one did.
-    lost: Option<(u64, u64, String)>,
+    lost: Option<(u64, u64, KafkaError)>,
 }
 
 impl Deliveries {
@@ -47,6 +53,11 @@ impl Deliveries {
     /// Whether a message failed for another reason than its size.
     pub(crate) fn has_lost(&self) -> bool {
         self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Whether a message failed because we may not write to the topic.
+    pub(crate) fn is_denied(&self) -> bool {
+        self.denied.load(Ordering::Relaxed)
     }
 
     /// Whether the client has forgotten every broker, so that nothing more is acknowledged.
@@ -67,7 +78,7 @@ impl Deliveries {
         let missing = sent.saturating_sub(self.acknowledged());
         let unheard_of = missing.saturating_sub(self.failed());
         match (failures.lost, failures.too_large) {
-            (Some((count, line, reason)), _) => Err(SendError::Unacknowledged { line, reason, count }),
+            (Some((count, line, error)), _) => Err(SendError::Unacknowledged { line, reason: reason(&error), count }),
             // Before what is too large: the rest may have been sound, and wants sending again.
             (None, _) if unheard_of > 0 && self.has_forgotten_brokers() => Err(SendError::BrokersForgotten),
             (None, Some((count, line))) => Err(SendError::TooLarge { line, count }),
@@ -80,9 +91,12 @@ impl Deliveries {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let line = line as u64;
         failures.lost = Some(match failures.lost.take() {
-            Some((count, first, reason)) if first <= line => (count + 1, first, reason),
-            earlier => (earlier.map_or(0, |(count, ..)| count) + 1, line, reason(error)),
+            Some((count, first, earlier)) if first <= line => (count + 1, first, earlier),
+            later => (later.map_or(0, |(count, ..)| count) + 1, line, error.clone()),
         });
+        if matches!(decide(error), Decision::Denied(_)) {
+            self.denied.store(true, Ordering::Relaxed);
+        }
         self.lost.store(true, Ordering::Relaxed);
     }
 

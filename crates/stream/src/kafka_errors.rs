@@ -167,44 +167,39 @@ const TABLE: &[(Decision, &[Code])] = &[
 /// A right that a user lacks; shown as a sentence that names it and says how it is granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
-    /// The user, as Kafka knows it without `User:`.
-    pub user: String,
-    /// The operations as `kafka-acls.sh` names them; one of them is missing at least.
-    pub operations: &'static [&'static str],
-    /// What kind of thing they are denied on.
-    pub resource: Resource,
-    /// Its name; empty for the cluster, which has none.
-    pub name: String,
+    user: String,
+    operation: &'static str,
+    grant: &'static str,
+    resource: Resource,
+    name: String,
 }
 
 impl Denial {
-    /// The denial of operations on a resource to the user of these settings.
-    pub fn new(
-        kafka: &KafkaSettings,
-        operations: &'static [&'static str],
-        resource: Resource,
-        name: impl Into<String>,
-    ) -> Self {
-        Self { user: user(kafka), operations, resource, name: name.into() }
+    /// The denial of an operation, as `kafka-acls.sh` names it, to the user of these settings. The cluster has no name.
+    pub fn new(kafka: &KafkaSettings, operation: &'static str, resource: Resource, name: impl Into<String>) -> Self {
+        Self { user: user(kafka), operation, grant: operation, resource, name: name.into() }
+    }
+
+    /// The same, where another operation is to be granted: `Read` and `Write` bring `Describe` with them.
+    #[must_use]
+    pub fn mended_by(self, grant: &'static str) -> Self {
+        Self { grant, ..self }
     }
 }
 
 impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { user, operations, resource, name } = self;
+        let Self { user, operation, grant, resource, name } = self;
         let (kind, option) = match resource {
             Resource::Topic => (format!("topic `{name}`"), format!("--topic {name}")),
             Resource::Group => (format!("group `{name}`"), format!("--group {name}")),
             Resource::Cluster => ("the cluster".to_owned(), "--cluster".to_owned()),
             Resource::TransactionalId => (format!("transactional id `{name}`"), format!("--transactional-id {name}")),
         };
-        let denied = operations.join(" or ");
-        let grants: Vec<String> = operations.iter().map(|operation| format!("--operation {operation}")).collect();
-        let grants = grants.join(" ");
         write!(
             f,
-            "kafka denies user `{user}` {denied} on {kind}; \
-             grant it with `kafka-acls.sh --add --allow-principal User:{user} {grants} {option}`"
+            "kafka denies user `{user}` {operation} on {kind}; \
+             grant `kafka-acls.sh --add --allow-principal User:{user} --operation {grant} {option}`"
         )
     }
 }
@@ -278,13 +273,15 @@ mod tests {
     #[test]
     fn a_denial_names_user_operation_and_resource_and_how_to_grant_it() {
         let kafka = KafkaSettings::plaintext("k:9092");
-        let sentence = Denial::new(&kafka, &["Write"], Resource::Topic, "co2").to_string();
+        let sentence = Denial::new(&kafka, &"Write", Resource::Topic, "co2").to_string();
         assert_eq!(
             sentence,
             "kafka denies user `ANONYMOUS` Write on topic `co2`; \
-             grant it with `kafka-acls.sh --add --allow-principal User:ANONYMOUS --operation Write --topic co2`"
+             grant `kafka-acls.sh --add --allow-principal User:ANONYMOUS --operation Write --topic co2`"
         );
-        let sentence = Denial::new(&kafka, &["IdempotentWrite"], Resource::Cluster, "").to_string();
+        let sentence = Denial::new(&kafka, "Describe", Resource::Topic, "co2").mended_by("Read").to_string();
+        assert!(sentence.contains("Describe on topic `co2`; ") && sentence.contains("--operation Read "), "{sentence}");
+        let sentence = Denial::new(&kafka, "IdempotentWrite", Resource::Cluster, "").to_string();
         assert!(
             sentence.contains("IdempotentWrite on the cluster; ") && sentence.ends_with("IdempotentWrite --cluster`")
         );

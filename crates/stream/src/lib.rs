@@ -25,6 +25,7 @@ pub mod offsets;
 mod pace;
 pub mod partitions;
 pub mod pipeline;
+mod producing;
 pub mod publication;
 pub mod reader;
 pub mod rebalance;
@@ -36,6 +37,7 @@ pub mod source;
 pub mod state;
 pub mod table;
 pub mod topic;
+mod topic_client;
 pub mod wire;
 pub mod writer;
 

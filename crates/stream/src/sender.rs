@@ -2,22 +2,20 @@
 
 use std::{
     num::NonZeroU32,
-    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
 use rdkafka::{
-    config::FromClientConfigAndContext,
     error::KafkaError,
-    producer::{BaseProducer, BaseRecord, Producer},
+    producer::{BaseRecord, Producer},
     types::RDKafkaErrorCode,
 };
-use service::{Stop, settings::KafkaSettings};
+use service::{Stop, backoff::Backoff, settings::KafkaSettings};
 
 use crate::{
-    client,
-    deliveries::Deliveries,
+    kafka_errors::{Decision, Denial, Resource, decide, decide_code},
     pace::Pace,
+    producing::Producing,
     source::{Outgoing, Row, Source, SourceError},
 };
 
@@ -29,13 +27,6 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 /// Rows between two looks at the clock and the stop token; a look costs as much as a row.
 const ROWS_A_LOOK: u64 = 64;
-/// How long one poll waits for delivery reports; the last one ends the sending this much later.
-const POLL: Duration = Duration::from_millis(10);
-/// How long to wait for the client's first answer before it is given rows all the same.
-const FIRST_ANSWER: Duration = Duration::from_secs(1);
-/// Kafka's own bound of a batch, minus its frame.
-const MAX_BATCH: usize = 1_000_000;
-
 /// How long Kafka may be away at run time, unless another limit is given: a broker that is
 /// restarted is back before, and a job that waits longer holds up its retry.
 pub const AWAY_LIMIT: Duration = Duration::from_secs(300);
@@ -49,6 +40,8 @@ pub struct SendSettings {
     pub topic: String,
     /// The largest batch the topic takes, in bytes, where it is known.
     pub max_message_bytes: Option<usize>,
+    /// How long a right that is denied at the start is waited for: it may be granted after we were started.
+    pub wait: Duration,
     /// How long Kafka may be away before a record is given up.
     pub away_limit: Duration,
     /// Records a second, or as many as Kafka takes.
@@ -127,6 +120,15 @@ pub enum SendError {
         /// How many there are.
         count: u64,
     },
+    /// Kafka denies us the right to write.
+    #[error("{0}")]
+    Denied(Denial),
+    /// Kafka gives us no producer id: we may write nowhere, or its version wants another right for that.
+    #[error("{0}; before Kafka 2.8 grant `--operation IdempotentWrite --cluster` too")]
+    NoProducerId(Denial),
+    /// Kafka refuses our login or certificate, or we do not trust its own, and records were given up for that.
+    #[error("kafka refuses us, or is not trusted: {0}")]
+    Unwelcome(String),
     /// Kafka's client cannot go on.
     #[error("kafka's client cannot go on: {0}")]
     Client(KafkaError),
@@ -148,90 +150,23 @@ pub fn send(
     watch: &mut dyn Watch,
     stop: &Stop,
 ) -> (Sent, Result<(), SendError>) {
-    let producer = match producer(settings) {
-        Ok(producer) => producer,
+    let client = match Producing::connect(settings) {
+        Ok(client) => client,
         Err(error) => return (Sent::default(), Err(SendError::Client(error))),
     };
-    hurry(&producer, &settings.topic);
     let begun = Instant::now();
     let pace = settings.rate.map(|rate| Pace::new(rate, begun));
-    let mut sender = Sender {
-        producer: &producer,
-        settings,
-        watch,
-        stop,
-        pace,
-        sent: Sent::default(),
-        begun,
-        told: None,
-        sampled: None,
-    };
-    let ended = with_polling(&producer, || {
-        let result = sender.run(source);
-        sender.drain();
-        result
-    });
+    let mut sender =
+        Sender { client, settings, watch, stop, pace, sent: Sent::default(), begun, told: None, sampled: None };
+    let result = sender.run(source);
+    sender.drain();
     sender.tell();
-    (sender.sent, ended.and_then(|()| sender.verdict()))
-}
-
-/// The client: nothing is lost or doubled while it lives, and batches are large.
-fn producer(settings: &SendSettings) -> Result<BaseProducer<Deliveries>, KafkaError> {
-    let batch_bytes = settings.max_message_bytes.map_or(MAX_BATCH, |bytes| bytes.min(MAX_BATCH)).max(1);
-    let mut config = client::config(&settings.kafka);
-    config
-        .set("enable.idempotence", "true")
-        .set("acks", "all")
-        .set("compression.type", "lz4")
-        // As Java's clients do it, so that a key has one home whoever sends it.
-        .set("partitioner", "murmur2_random")
-        .set("linger.ms", "20")
-        // A batch beyond the topic's limit would be refused whole, sound records and all.
-        .set("batch.size", batch_bytes.to_string())
-        .set("batch.num.messages", "20000")
-        // Beside its bytes a queued message costs some 200 of bookkeeping: this bounds both.
-        .set("queue.buffering.max.messages", "150000")
-        .set("queue.buffering.max.kbytes", "32768")
-        .set("statistics.interval.ms", client::STATISTICS_MS)
-        .set("message.timeout.ms", settings.away_limit.as_millis().to_string());
-    BaseProducer::from_config_and_context(&config, Deliveries::default())
-}
-
-/// Has the client ask for its producer id at once.
-///
-/// By itself it asks with the first answer of a broker it is connected to for good, or after half a
-/// second. The first answer may come over the connection it gives up; the second does not. Whether
-/// there are answers does not matter here.
-fn hurry(producer: &BaseProducer<Deliveries>, topic: &str) {
-    for _ in 0..2 {
-        drop(producer.client().fetch_metadata(Some(topic), FIRST_ANSWER));
-    }
-}
-
-/// Runs `work` while another thread takes in the delivery reports.
-fn with_polling<T>(producer: &BaseProducer<Deliveries>, work: impl FnOnce() -> T) -> T {
-    /// Ends the polling even when the work panics.
-    struct Done<'a>(&'a AtomicBool);
-    impl Drop for Done<'_> {
-        fn drop(&mut self) {
-            self.0.store(true, Ordering::Relaxed);
-        }
-    }
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                producer.poll(POLL);
-            }
-        });
-        let _done = Done(&done);
-        work()
-    })
+    (sender.sent, result.and_then(|()| sender.verdict()))
 }
 
 /// A sending under way.
 struct Sender<'a> {
-    producer: &'a BaseProducer<Deliveries>,
+    client: Producing,
     settings: &'a SendSettings,
     watch: &'a mut dyn Watch,
     stop: &'a Stop,
@@ -268,15 +203,57 @@ impl Sender<'_> {
         }
     }
 
-    /// Gives a message to the client, waiting while its queue is full.
+    /// Gives a message to the client; the first one is waited for.
     fn hand_over(&mut self, source: &dyn Source, message: &Outgoing) -> Result<(), SendError> {
         self.keep_pace()?;
         let line = usize::try_from(source.line()).unwrap_or(usize::MAX);
+        if self.sent.sent == 0 {
+            self.sent.sent = 1;
+            self.enqueue_first(line, message)?;
+        } else {
+            self.enqueue(line, message)?;
+            self.sent.sent += 1;
+        }
+        tracing::trace!("sent: {}", source.label());
+        Ok(())
+    }
+
+    /// Sends the first message, and again while a right to do so is denied: only sending shows whether we have it.
+    fn enqueue_first(&mut self, line: usize, message: &Outgoing) -> Result<(), SendError> {
+        let mut backoff = Backoff::new(self.settings.wait);
+        loop {
+            let denied = match self.enqueue(line, message).and_then(|()| self.settle()) {
+                Err(denied @ (SendError::Denied(_) | SendError::NoProducerId(_))) => denied,
+                ended => return ended,
+            };
+            let Some(wait) = backoff.wait() else { return Err(denied) };
+            tracing::debug!("waiting for a right: {denied}");
+            std::thread::sleep(wait);
+            // The old one may have ended for good by the denial.
+            self.client = Producing::connect(self.settings).map_err(SendError::Client)?;
+        }
+    }
+
+    /// Waits until what was enqueued was taken, or was not.
+    fn settle(&mut self) -> Result<(), SendError> {
+        loop {
+            self.check()?;
+            if self.client.in_flight_count() == 0 {
+                // It may have failed since.
+                return self.check();
+            }
+            self.tell_sometimes();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Gives a message to the client, waiting while its queue is full.
+    fn enqueue(&mut self, line: usize, message: &Outgoing) -> Result<(), SendError> {
         let mut record =
             BaseRecord::with_opaque_to(&self.settings.topic, line).key(&message.key).payload(&message.value);
         loop {
-            match self.producer.send(record) {
-                Ok(()) => break,
+            match self.client.send(record) {
+                Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                     record = back;
                     self.check()?;
@@ -284,15 +261,14 @@ impl Sender<'_> {
                     std::thread::sleep(Duration::from_millis(1));
                 }
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), _)) => {
-                    self.producer.context().too_large(line);
-                    break;
+                    self.client.context().too_large(line);
+                    return Ok(());
                 }
-                Err((error, _)) => return Err(SendError::Client(error)),
+                Err((error, _)) if matches!(decide(&error), Decision::Denied(_)) => return Err(self.denied()),
+                // A client that has ended says only that; why, it has kept.
+                Err((error, _)) => return Err(self.ended().unwrap_or(SendError::Client(error))),
             }
         }
-        self.sent.sent += 1;
-        tracing::trace!("sent: {}", source.label());
-        Ok(())
     }
 
     fn keep_pace(&mut self) -> Result<(), SendError> {
@@ -322,21 +298,24 @@ impl Sender<'_> {
         if self.stop.is_stopping() {
             return Err(SendError::Stopped);
         }
-        if self.producer.context().has_forgotten_brokers() {
+        if self.client.context().has_forgotten_brokers() {
             return Err(SendError::BrokersForgotten);
         }
         // A record too large is counted and passed over; anything else lost ends the sending.
-        if self.producer.context().has_lost() { self.verdict() } else { Ok(()) }
+        if self.client.context().has_lost() || self.client.client().fatal_error().is_some() {
+            return self.verdict();
+        }
+        Ok(())
     }
 
     /// Waits for the acknowledgements that are still to come.
     fn drain(&mut self) {
         let mut stopping: Option<Instant> = None;
-        while self.producer.in_flight_count() > 0 {
+        while self.client.in_flight_count() > 0 {
             if self.stop.is_stopping() && stopping.get_or_insert_with(Instant::now).elapsed() > STOP_LIMIT {
                 break;
             }
-            if self.producer.client().fatal_error().is_some() || self.producer.context().has_forgotten_brokers() {
+            if self.client.client().fatal_error().is_some() || self.client.context().has_forgotten_brokers() {
                 break;
             }
             self.tell_sometimes();
@@ -351,7 +330,7 @@ impl Sender<'_> {
     }
 
     fn tell(&mut self) {
-        let deliveries = self.producer.context();
+        let deliveries = self.client.context();
         self.sent.acknowledged = deliveries.acknowledged();
         self.sent.failed = deliveries.failed();
         self.sent.seconds = self.begun.elapsed().as_secs_f64();
@@ -360,11 +339,28 @@ impl Sender<'_> {
 
     /// Whether all that was sent was acknowledged.
     fn verdict(&self) -> Result<(), SendError> {
-        if let Some((code, reason)) = self.producer.client().fatal_error() {
-            tracing::debug!(reason, "fatal error of kafka's client");
-            return Err(SendError::Client(KafkaError::Global(code)));
+        match self.client.context().is_denied() {
+            true => Err(self.denied()),
+            false => self.ended().map_or_else(|| self.client.context().verdict(self.sent.sent), Err),
         }
-        self.producer.context().verdict(self.sent.sent)
+    }
+
+    /// Why the client can do nothing more, if it cannot.
+    fn ended(&self) -> Option<SendError> {
+        let (code, reason) = self.client.client().fatal_error()?;
+        tracing::debug!(reason, "fatal error of kafka's client");
+        Some(match decide_code(code) {
+            Decision::Denied(_) => SendError::NoProducerId(self.denial()),
+            _ => SendError::Client(KafkaError::Global(code)),
+        })
+    }
+
+    fn denied(&self) -> SendError {
+        SendError::Denied(self.denial())
+    }
+
+    fn denial(&self) -> Denial {
+        Denial::new(&self.settings.kafka, "Write", Resource::Topic, &self.settings.topic)
     }
 }
 

@@ -4,22 +4,16 @@
 
 use std::time::Duration;
 
-use rdkafka::{
-    ClientConfig, ClientContext,
-    admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
-    client::Client,
-    config::{FromClientConfigAndContext, RDKafkaLogLevel},
-    consumer::{BaseConsumer, Consumer, ConsumerContext},
-    error::KafkaError,
-    metadata::MetadataBroker,
-    types::RDKafkaErrorCode,
-};
+use rdkafka::{error::KafkaError, types::RDKafkaErrorCode};
 use service::{Stop, backoff::Backoff, settings::KafkaSettings};
 
-use crate::client::{self, Connections};
+pub use crate::topic_client::TopicSettings;
+use crate::{
+    client::Connections,
+    kafka_errors::{Decision, Denial, Resource, code_of, decide},
+    topic_client::{ANSWER, Kafka},
+};
 
-/// How long one question to Kafka may take; waiting longer is done by asking again.
-const ANSWER: Duration = Duration::from_secs(5);
 /// The last question is given this long, however little of the waiting is left.
 const LEAST: Duration = Duration::from_millis(100);
 
@@ -28,8 +22,8 @@ const LEAST: Duration = Duration::from_millis(100);
 pub struct Topic {
     /// The number of its partitions.
     pub partitions: i32,
-    /// The largest batch it takes, in bytes, where Kafka tells.
-    pub max_message_bytes: Option<usize>,
+    /// What it is set to, where we may ask.
+    pub settings: TopicSettings,
     /// Whether it was made just now.
     pub created: bool,
 }
@@ -55,6 +49,9 @@ pub enum TopicError {
         /// What the client library says.
         reason: String,
     },
+    /// A right was denied until the deadline.
+    #[error("{0}")]
+    Denied(Denial),
     /// Kafka refuses, and would refuse again.
     #[error("kafka refuses topic `{topic}`: {reason}")]
     Refused {
@@ -80,31 +77,33 @@ pub struct Lookup {
 }
 
 impl Lookup {
-    /// Asks for the topic, and makes it with `partitions` when it is missing. Waits for Kafka.
+    /// Asks for the topic, and makes it with `partitions` when it is missing. Waits for Kafka, and for rights.
     ///
     /// # Errors
-    /// When Kafka is away, refuses, or stopping was asked for.
+    /// When Kafka is away, refuses, denies a right, or stopping was asked for.
     pub fn ensure(&self, partitions: i32, stop: &Stop) -> Result<Topic, TopicError> {
         let kafka = Kafka::connect(&self.kafka).map_err(|error| self.refused(&error))?;
         let mut created = false;
-        let found = self.wait(&kafka, stop, |limit| match kafka.partitions(&self.topic, limit)? {
-            None if !created => {
-                created = kafka.create(&self.topic, partitions)?;
-                kafka.partitions(&self.topic, limit)
-            }
-            found => Ok(found),
-        })?;
-        Ok(Topic { partitions: found, max_message_bytes: kafka.max_message_bytes(&self.topic), created })
+        let found =
+            self.wait(&kafka, stop, |limit| match kafka.partitions(&self.topic, limit).map_err(Failed::ask)? {
+                None if !created => {
+                    created = kafka.create(&self.topic, partitions).map_err(Failed::create)?;
+                    kafka.partitions(&self.topic, limit).map_err(Failed::ask)
+                }
+                found => Ok(found),
+            })?;
+        Ok(Topic { partitions: found, settings: kafka.settings(&self.topic), created })
     }
 
     /// Asks for the topic and waits until it is there, without ever making it.
     ///
     /// # Errors
-    /// When Kafka is away, the topic stays missing, or stopping was asked for.
+    /// When Kafka is away, denies a right, the topic stays missing, or stopping was asked for.
     pub fn find(&self, stop: &Stop) -> Result<Topic, TopicError> {
         let kafka = Kafka::connect(&self.kafka).map_err(|error| self.refused(&error))?;
-        let partitions = self.wait(&kafka, stop, |limit| kafka.partitions(&self.topic, limit))?;
-        Ok(Topic { partitions, max_message_bytes: kafka.max_message_bytes(&self.topic), created: false })
+        let ask = |limit| kafka.partitions(&self.topic, limit).map_err(Failed::ask);
+        let partitions = self.wait(&kafka, stop, ask)?;
+        Ok(Topic { partitions, settings: kafka.settings(&self.topic), created: false })
     }
 
     /// Tries until there is an answer, Kafka refuses, or the deadline has passed.
@@ -112,190 +111,162 @@ impl Lookup {
         &self,
         kafka: &Kafka,
         stop: &Stop,
-        mut ask: impl FnMut(Duration) -> Result<Option<i32>, KafkaError>,
+        mut ask: impl FnMut(Duration) -> Result<Option<i32>, Failed>,
     ) -> Result<i32, TopicError> {
         let mut backoff = Backoff::new(self.wait);
+        let mut last: Option<Failed> = None;
         loop {
-            let left = self.wait.saturating_sub(backoff.elapsed());
-            let last = match ask(left.clamp(LEAST, ANSWER)) {
+            let limit = self.wait.saturating_sub(backoff.elapsed()).clamp(LEAST, ANSWER);
+            let failed = match ask(limit) {
                 Ok(Some(partitions)) => return Ok(partitions),
-                Ok(None) => format!("topic `{}` is missing", self.topic),
-                Err(error) if is_final(&error) => return Err(self.refused(&error)),
-                Err(error) => kafka.listener.0.last().unwrap_or_else(|| error.to_string()),
+                Ok(None) => Failed::missing(),
+                Err(failed) if decide(&failed.error) == Decision::Settings => return Err(self.refused(&failed.error)),
+                Err(failed) => failed,
             };
+            // A question that the deadline cut short says less than the answer before it.
+            let cut_short = limit < ANSWER && is_silence(&failed.error);
+            let failed = last.take().filter(|_| cut_short).unwrap_or(failed);
             if stop.is_stopping() {
                 return Err(TopicError::Stopped);
             }
             let Some(wait) = backoff.wait() else {
-                let (brokers, waited_s) = (self.kafka.brokers.clone(), backoff.elapsed().as_secs());
-                return Err(match kafka.listener.0.refusal() {
-                    Some(reason) => TopicError::Unwelcome { brokers, reason },
-                    None => TopicError::Unavailable { brokers, waited_s, last },
-                });
+                return Err(self.give_up(&failed, kafka.connections(), backoff.elapsed()));
             };
-            tracing::debug!(brokers = self.kafka.brokers, topic = self.topic, "waiting for kafka: {last}");
+            let (brokers, topic) = (&self.kafka.brokers, &self.topic);
+            tracing::debug!(brokers, topic, "waiting for kafka: {}", self.reason(&failed, kafka.connections()));
+            last = Some(failed);
             std::thread::sleep(wait);
         }
     }
 
-    fn refused(&self, error: &KafkaError) -> TopicError {
-        TopicError::Refused { topic: self.topic.clone(), reason: error.to_string() }
-    }
-}
-
-/// Whether asking again cannot help.
-fn is_final(error: &KafkaError) -> bool {
-    use RDKafkaErrorCode::{
-        ClusterAuthorizationFailed, InvalidArgument, InvalidConfig, InvalidPartitions, InvalidReplicationFactor,
-        InvalidTopic, PolicyViolation, TopicAuthorizationFailed,
-    };
-    matches!(error, KafkaError::ClientCreation(_) | KafkaError::ClientConfig(..) | KafkaError::Nul(_))
-        || matches!(
-            code(error),
-            Some(
-                ClusterAuthorizationFailed
-                    | InvalidArgument
-                    | InvalidConfig
-                    | InvalidPartitions
-                    | InvalidReplicationFactor
-                    | InvalidTopic
-                    | PolicyViolation
-                    | TopicAuthorizationFailed
-            )
-        )
-}
-
-fn code(error: &KafkaError) -> Option<RDKafkaErrorCode> {
-    match error {
-        KafkaError::AdminOp(code) => Some(*code),
-        _ => error.rdkafka_error_code(),
-    }
-}
-
-/// The clients that ask.
-struct Kafka {
-    settings: KafkaSettings,
-    /// A consumer, because only a consumer can ask for a topic without making it.
-    reader: BaseConsumer<Listener>,
-    admin: AdminClient<Listener>,
-    listener: Listener,
-}
-
-impl Kafka {
-    fn connect(settings: &KafkaSettings) -> Result<Self, KafkaError> {
-        let listener = Listener::default();
-        let mut config = config(settings);
-        let admin = AdminClient::from_config_and_context(&config, listener.clone())?;
-        config.set("allow.auto.create.topics", "false");
-        let reader = BaseConsumer::from_config_and_context(&config, listener.clone())?;
-        Ok(Self { settings: settings.clone(), reader, admin, listener })
-    }
-
-    /// The number of the topic's partitions, once each of them has a leader; `None` while it is missing.
-    fn partitions(&self, topic: &str, limit: Duration) -> Result<Option<i32>, KafkaError> {
-        let found = partitions_of(self.reader.client(), topic, limit);
-        if found.is_err() {
-            client::listen(&self.reader);
+    /// Why there is still no topic: what the last try failed of.
+    fn give_up(&self, failed: &Failed, connections: &Connections, waited: Duration) -> TopicError {
+        let Failed { right, error } = failed;
+        let brokers = self.kafka.brokers.clone();
+        if matches!(decide(error), Decision::Denied(_)) {
+            return TopicError::Denied(self.denial(right));
         }
-        found
-    }
-
-    /// Whether the topic was made here; another client may have been quicker.
-    fn create(&self, topic: &str, partitions: i32) -> Result<bool, KafkaError> {
-        use RDKafkaErrorCode::{NotController, TopicAlreadyExists, UnsupportedFeature, UnsupportedVersion};
-        let options = self.options()?;
-        let answer = match self.create_with(topic, partitions, &options) {
-            // Brokers of before KRaft do not pass the request on to their controller.
-            Err(NotController) => {
-                self.create_with(topic, partitions, &AdminOptions::new().request_timeout(Some(ANSWER)))
+        if code_of(error) == Some(RDKafkaErrorCode::InvalidReplicationFactor) {
+            return self.refused(error);
+        }
+        match connections.refusal().filter(|_| is_silence(error)) {
+            Some(reason) => TopicError::Unwelcome { brokers, reason },
+            None => {
+                let last = self.reason(failed, connections);
+                TopicError::Unavailable { brokers, waited_s: waited.as_secs(), last }
             }
-            answer => answer,
+        }
+    }
+
+    fn reason(&self, failed: &Failed, connections: &Connections) -> String {
+        let Failed { right, error } = failed;
+        match decide(error) {
+            Decision::TopicMissing => format!("topic `{}` is missing", self.topic),
+            Decision::Denied(_) => self.denial(right).to_string(),
+            _ => connections.last().filter(|_| is_silence(error)).unwrap_or_else(|| error.to_string()),
+        }
+    }
+
+    /// To write brings the right to describe, and is what a producer needs.
+    fn denial(&self, right: &'static str) -> Denial {
+        let denial = Denial::new(&self.kafka, right, Resource::Topic, &self.topic);
+        if right == DESCRIBE { denial.mended_by("Write") } else { denial }
+    }
+
+    fn refused(&self, error: &KafkaError) -> TopicError {
+        let reason = match code_of(error).and_then(advice) {
+            Some(advice) => format!("{error}; {advice}"),
+            None => error.to_string(),
         };
-        match answer {
-            Ok(()) => Ok(true),
-            Err(TopicAlreadyExists) => Ok(false),
-            Err(UnsupportedFeature | UnsupportedVersion) => self.create_by_use(topic),
-            Err(code) => Err(KafkaError::AdminOp(code)),
+        TopicError::Refused { topic: self.topic.clone(), reason }
+    }
+}
+
+/// What it takes to ask for a topic, and to make one.
+const DESCRIBE: &str = "Describe";
+const CREATE: &str = "Create";
+
+/// One try that failed, and the right it takes.
+struct Failed {
+    right: &'static str,
+    error: KafkaError,
+}
+
+impl Failed {
+    fn ask(error: KafkaError) -> Self {
+        Self { right: DESCRIBE, error }
+    }
+
+    fn missing() -> Self {
+        Self::ask(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition))
+    }
+
+    fn create(error: KafkaError) -> Self {
+        Self { right: CREATE, error }
+    }
+}
+
+/// Whether Kafka gave no answer: why, the connections know.
+fn is_silence(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut, Resolve};
+    let codes = [AllBrokersDown, BrokerTransportFailure, OperationTimedOut, Resolve];
+    code_of(error).is_none_or(|code| codes.contains(&code))
+}
+
+/// What helps where a topic cannot be made.
+fn advice(code: RDKafkaErrorCode) -> Option<&'static str> {
+    match code {
+        RDKafkaErrorCode::PolicyViolation => {
+            Some("the brokers' create.topic.policy forbids it: make the topic by hand")
+        }
+        RDKafkaErrorCode::InvalidReplicationFactor => {
+            Some("there are fewer brokers than default.replication.factor: lower it, or make the topic by hand")
+        }
+        RDKafkaErrorCode::InvalidPartitions => Some("give other --partitions"),
+        RDKafkaErrorCode::InvalidTopic => Some("a name has 1 to 249 of the characters a-z, A-Z, 0-9, `.`, `_` and `-`"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_last_try_failed_of_decides_how_the_waiting_ends() {
+        use RDKafkaErrorCode::{
+            InvalidReplicationFactor, LeaderNotAvailable, OperationTimedOut, TopicAuthorizationFailed,
+        };
+        let (kafka, topic) = (KafkaSettings::plaintext("k:9092"), "co2".to_owned());
+        let lookup = Lookup { kafka, topic, wait: Duration::ZERO };
+        let (quiet, refused) = (Connections::default(), Connections::default());
+        refused.hear(&KafkaError::Global(RDKafkaErrorCode::SaslAuthenticationFailed), "wrong password");
+        let ask = |code| Failed::ask(KafkaError::MetadataFetch(code));
+        let create = |code| Failed::create(KafkaError::AdminOp(code));
+        let cases = [
+            (Failed::missing(), &refused, "topic `co2` is missing"),
+            (
+                ask(TopicAuthorizationFailed),
+                &quiet,
+                "Describe on topic `co2`; grant `kafka-acls.sh --add --allow-principal User:ANONYMOUS --operation Write",
+            ),
+            (create(TopicAuthorizationFailed), &quiet, "Create on topic `co2`"),
+            (create(InvalidReplicationFactor), &quiet, "lower it"),
+            (ask(OperationTimedOut), &refused, "refuses us, or is not trusted: wrong password"),
+            (ask(OperationTimedOut), &quiet, "is unavailable after 3 s: Meta data fetch error: OperationTimedOut"),
+            (ask(LeaderNotAvailable), &quiet, "LeaderNotAvailable"),
+        ];
+        for (failed, connections, expected) in cases {
+            let error = lookup.give_up(&failed, connections, Duration::from_secs(3)).to_string();
+            assert!(error.contains(expected), "{expected}: {error}");
         }
     }
 
-    fn create_with(&self, topic: &str, partitions: i32, options: &AdminOptions) -> Result<(), RDKafkaErrorCode> {
-        // Minus one: as many replicas as the brokers make by default.
-        let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
-        let made = block_on(self.admin.create_topics([&new], options));
-        match made.map_err(|error| code(&error).unwrap_or(RDKafkaErrorCode::Fail))?.into_iter().next() {
-            Some(Err((_, code))) => Err(code),
-            None | Some(Ok(_)) => Ok(()),
-        }
-    }
-
-    /// Makes the topic by asking for it: all that an embedded broker offers.
-    fn create_by_use(&self, topic: &str) -> Result<bool, KafkaError> {
-        let mut config = config(&self.settings);
-        config.set("allow.auto.create.topics", "true");
-        let asking = BaseConsumer::from_config_and_context(&config, self.listener.clone())?;
-        Ok(partitions_of(asking.client(), topic, ANSWER)?.is_some())
-    }
-
-    /// The topic's `max.message.bytes`, where Kafka tells.
-    fn max_message_bytes(&self, topic: &str) -> Option<usize> {
-        let asked = [ResourceSpecifier::Topic(topic)];
-        let answer = block_on(self.admin.describe_configs(&asked, &self.options().ok()?)).ok()?;
-        let resource = answer.into_iter().next()?.ok()?;
-        resource.get("max.message.bytes")?.value.as_deref()?.parse().ok()
-    }
-
-    /// Sends a request to a broker that is there. An embedded broker names a controller that is
-    /// not, and a request sent that way would wait in vain.
-    fn options(&self) -> Result<AdminOptions, KafkaError> {
-        let metadata = self.reader.client().fetch_metadata(None, ANSWER)?;
-        let broker = metadata.brokers().first().map(MetadataBroker::id);
-        Ok(AdminOptions::new().request_timeout(Some(ANSWER)).operation_timeout(Some(ANSWER)).broker_id(broker))
+    #[test]
+    fn a_topic_is_compacted_whatever_else_is_done_to_it() {
+        let of = |policy: &str| TopicSettings { cleanup_policy: Some(policy.to_owned()), ..TopicSettings::default() };
+        let compacted = ["compact", "compact,delete", "delete, compact"].map(|policy| of(policy).is_compacted());
+        assert_eq!((compacted, of("delete").is_compacted()), ([true; 3], false));
+        assert!(!TopicSettings::default().is_compacted(), "not known");
     }
 }
-
-fn config(settings: &KafkaSettings) -> ClientConfig {
-    let mut config = client::config(settings);
-    config.set_log_level(RDKafkaLogLevel::Warning);
-    config
-}
-
-/// Waits for an answer on this thread; the admin client has a thread of its own that fetches it.
-fn block_on<T>(answer: impl Future<Output = Result<T, KafkaError>>) -> Result<T, KafkaError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build();
-    runtime.map_err(|_| KafkaError::AdminOpCreation("no runtime".to_owned()))?.block_on(answer)
-}
-
-fn partitions_of<C: ClientContext>(
-    client: &Client<C>,
-    topic: &str,
-    limit: Duration,
-) -> Result<Option<i32>, KafkaError> {
-    let metadata = client.fetch_metadata(Some(topic), limit)?;
-    let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
-    match found.error().map(RDKafkaErrorCode::from) {
-        Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::LeaderNotAvailable) => return Ok(None),
-        Some(code) => return Err(KafkaError::MetadataFetch(code)),
-        None => {}
-    }
-    let led = found.partitions().iter().all(|partition| partition.leader() >= 0);
-    Ok((led && !found.partitions().is_empty())
-        .then(|| i32::try_from(found.partitions().len()).expect("Kafka numbers partitions in 32 bits")))
-}
-
-/// Keeps why the last connection failed, for the sentence that ends the waiting, instead of logging each.
-#[derive(Clone, Debug, Default)]
-struct Listener(Connections);
-
-impl ClientContext for Listener {
-    fn log(&self, _level: RDKafkaLogLevel, facility: &str, text: &str) {
-        tracing::trace!(facility, "{text}");
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::trace!(%error, "{reason}");
-        self.0.hear(&error, reason);
-    }
-}
-
-impl ConsumerContext for Listener {}

@@ -89,6 +89,7 @@ impl Cluster {
             kafka: KafkaSettings::plaintext(self.0.bootstrap_servers()),
             topic: TOPIC.to_owned(),
             max_message_bytes: None,
+            wait: Duration::ZERO,
             away_limit: AWAY_LIMIT,
             rate: None,
             on_rejected: OnRejected::GoOn,
@@ -213,14 +214,15 @@ fn kafka_that_stays_away_ends_the_sending() {
 }
 
 #[test]
-fn a_client_that_cannot_go_on_is_no_success() {
+fn a_producer_id_that_is_denied_is_no_success() {
     let cluster = Cluster::with_partitions(1);
     let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;
     cluster.0.request_errors(RDKafkaApiKey::InitProducerId, &[refused]);
     let (sent, ended) = cluster.send(&[Item::Key(b"a"), Item::Key(b"b")]);
     assert_eq!(sent.acknowledged, 0);
     let error = ended.expect_err("the client has no producer id");
-    assert!(error.starts_with("kafka's client cannot go on: "), "{error}");
+    assert!(error.starts_with("kafka denies user `ANONYMOUS` Write on topic `t`; "), "{error}");
+    assert!(error.contains("--operation IdempotentWrite --cluster"), "{error}");
 }
 
 #[test]

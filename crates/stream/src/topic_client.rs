@@ -1,0 +1,196 @@
+//! Asks Kafka for a topic: its partitions, its settings, and to make it.
+
+use std::time::Duration;
+
+use rdkafka::{
+    ClientConfig, ClientContext,
+    admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
+    client::Client,
+    config::{FromClientConfigAndContext, RDKafkaLogLevel},
+    consumer::{BaseConsumer, Consumer, ConsumerContext},
+    error::KafkaError,
+    metadata::MetadataBroker,
+    types::RDKafkaErrorCode,
+};
+use service::settings::KafkaSettings;
+
+use crate::{
+    client::{self, Connections},
+    kafka_errors::code_of,
+};
+
+/// How long one question to Kafka may take; waiting longer is done by asking again.
+pub(crate) const ANSWER: Duration = Duration::from_secs(5);
+
+/// Settings of a topic; each is `None` where Kafka does not tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TopicSettings {
+    /// The largest batch it takes, in bytes.
+    pub max_message_bytes: Option<usize>,
+    /// How old records are removed: `delete`, `compact`, or both.
+    pub cleanup_policy: Option<String>,
+    /// How long records are kept, in milliseconds; minus one is for ever.
+    pub retention_ms: Option<i64>,
+    /// How much of a partition is kept, in bytes; minus one is all.
+    pub retention_bytes: Option<i64>,
+}
+
+impl TopicSettings {
+    /// Asks Kafka, within some seconds. Where that is denied, or not offered, nothing is known.
+    pub fn of(kafka: &KafkaSettings, topic: &str) -> Self {
+        Kafka::connect(kafka).map_or_else(|_| Self::default(), |kafka| kafka.settings(topic))
+    }
+
+    /// Whether Kafka removes a record once a later one has the same key, so that history is lost.
+    pub fn is_compacted(&self) -> bool {
+        self.cleanup_policy.iter().flat_map(|policy| policy.split(',')).any(|policy| policy.trim() == "compact")
+    }
+}
+
+/// The clients that ask.
+pub(crate) struct Kafka {
+    settings: KafkaSettings,
+    /// A consumer, because only a consumer can ask for a topic without making it.
+    reader: BaseConsumer<Listener>,
+    admin: AdminClient<Listener>,
+    listener: Listener,
+}
+
+impl Kafka {
+    pub(crate) fn connect(settings: &KafkaSettings) -> Result<Self, KafkaError> {
+        let listener = Listener::default();
+        let mut config = config(settings);
+        let admin = AdminClient::from_config_and_context(&config, listener.clone())?;
+        config.set("allow.auto.create.topics", "false");
+        let reader = BaseConsumer::from_config_and_context(&config, listener.clone())?;
+        Ok(Self { settings: settings.clone(), reader, admin, listener })
+    }
+
+    /// Why connections fail.
+    pub(crate) fn connections(&self) -> &Connections {
+        &self.listener.0
+    }
+
+    /// The number of the topic's partitions, once each of them has a leader; `None` while it is missing.
+    pub(crate) fn partitions(&self, topic: &str, limit: Duration) -> Result<Option<i32>, KafkaError> {
+        let found = partitions_of(self.reader.client(), topic, limit);
+        if found.is_err() {
+            client::listen(&self.reader);
+        }
+        found
+    }
+
+    /// Whether the topic was made here; another client may have been quicker.
+    pub(crate) fn create(&self, topic: &str, partitions: i32) -> Result<bool, KafkaError> {
+        use RDKafkaErrorCode::{NotController, TopicAlreadyExists, UnsupportedFeature, UnsupportedVersion};
+        let options = self.options()?;
+        let answer = match self.create_with(topic, partitions, &options) {
+            // Brokers of before KRaft do not pass the request on to their controller.
+            Err(NotController) => {
+                self.create_with(topic, partitions, &AdminOptions::new().request_timeout(Some(ANSWER)))
+            }
+            answer => answer,
+        };
+        match answer {
+            Ok(()) => Ok(true),
+            Err(TopicAlreadyExists) => Ok(false),
+            Err(UnsupportedFeature | UnsupportedVersion) => self.create_by_use(topic),
+            Err(code) => Err(KafkaError::AdminOp(code)),
+        }
+    }
+
+    fn create_with(&self, topic: &str, partitions: i32, options: &AdminOptions) -> Result<(), RDKafkaErrorCode> {
+        // Minus one: as many replicas as the brokers make by default.
+        let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
+        let made = block_on(self.admin.create_topics([&new], options));
+        match made.map_err(|error| code_of(&error).unwrap_or(RDKafkaErrorCode::Fail))?.into_iter().next() {
+            Some(Err((_, code))) => Err(code),
+            None | Some(Ok(_)) => Ok(()),
+        }
+    }
+
+    /// Makes the topic by asking for it: all that an embedded broker offers.
+    fn create_by_use(&self, topic: &str) -> Result<bool, KafkaError> {
+        let mut config = config(&self.settings);
+        config.set("allow.auto.create.topics", "true");
+        let asking = BaseConsumer::from_config_and_context(&config, self.listener.clone())?;
+        Ok(partitions_of(asking.client(), topic, ANSWER)?.is_some())
+    }
+
+    /// What the topic is set to, where we may ask.
+    pub(crate) fn settings(&self, topic: &str) -> TopicSettings {
+        self.ask_settings(topic).unwrap_or_else(|error| {
+            tracing::debug!(topic, %error, "the topic's settings are not known");
+            TopicSettings::default()
+        })
+    }
+
+    fn ask_settings(&self, topic: &str) -> Result<TopicSettings, KafkaError> {
+        let asked = [ResourceSpecifier::Topic(topic)];
+        let answer = block_on(self.admin.describe_configs(&asked, &self.options()?))?;
+        let Some(answer) = answer.into_iter().next() else { return Ok(TopicSettings::default()) };
+        let found = answer.map_err(KafkaError::AdminOp)?;
+        let value = |name| found.get(name).and_then(|entry| entry.value.clone());
+        let number = |name| value(name).and_then(|value| value.parse().ok());
+        Ok(TopicSettings {
+            max_message_bytes: number("max.message.bytes").and_then(|bytes: i64| usize::try_from(bytes).ok()),
+            cleanup_policy: value("cleanup.policy"),
+            retention_ms: number("retention.ms"),
+            retention_bytes: number("retention.bytes"),
+        })
+    }
+
+    /// Sends a request to a broker that is there. An embedded broker names a controller that is
+    /// not, and a request sent that way would wait in vain.
+    fn options(&self) -> Result<AdminOptions, KafkaError> {
+        let metadata = self.reader.client().fetch_metadata(None, ANSWER)?;
+        let broker = metadata.brokers().first().map(MetadataBroker::id);
+        Ok(AdminOptions::new().request_timeout(Some(ANSWER)).operation_timeout(Some(ANSWER)).broker_id(broker))
+    }
+}
+
+fn config(settings: &KafkaSettings) -> ClientConfig {
+    let mut config = client::config(settings);
+    config.set_log_level(RDKafkaLogLevel::Warning);
+    config
+}
+
+/// Waits for an answer on this thread; the admin client has a thread of its own that fetches it.
+fn block_on<T>(answer: impl Future<Output = Result<T, KafkaError>>) -> Result<T, KafkaError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.map_err(|_| KafkaError::AdminOpCreation("no runtime".to_owned()))?.block_on(answer)
+}
+
+fn partitions_of<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    limit: Duration,
+) -> Result<Option<i32>, KafkaError> {
+    let metadata = client.fetch_metadata(Some(topic), limit)?;
+    let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
+    match found.error().map(RDKafkaErrorCode::from) {
+        Some(RDKafkaErrorCode::UnknownTopicOrPartition) => return Ok(None),
+        Some(code) => return Err(KafkaError::MetadataFetch(code)),
+        None => {}
+    }
+    let led = found.partitions().iter().all(|partition| partition.leader() >= 0);
+    Ok((led && !found.partitions().is_empty())
+        .then(|| i32::try_from(found.partitions().len()).expect("Kafka numbers partitions in 32 bits")))
+}
+
+/// Keeps why the last connection failed, for the sentence that ends the waiting, instead of logging each.
+#[derive(Clone, Debug, Default)]
+struct Listener(Connections);
+
+impl ClientContext for Listener {
+    fn log(&self, _level: RDKafkaLogLevel, facility: &str, text: &str) {
+        tracing::trace!(facility, "{text}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::trace!(%error, "{reason}");
+        self.0.hear(&error, reason);
+    }
+}
+
+impl ConsumerContext for Listener {}
