@@ -92,6 +92,10 @@ fn topic(lookup: &Lookup, partitions: i32, stop: &Stop) -> anyhow::Result<Topic>
         anyhow::Error::new(error).context(Failure::new(exit, advice))
     })?;
     let (topic, has) = (&lookup.topic, found.partitions);
+    if found.settings.is_compacted() {
+        let policy = found.settings.cleanup_policy.unwrap_or_default();
+        return Err(Failure::new(Exit::Usage, compacted(topic, &policy)).into());
+    }
     if found.created {
         tracing::info!(topic, partitions = has, "topic created");
     }
@@ -103,6 +107,13 @@ fn topic(lookup: &Lookup, partitions: i32, stop: &Stop) -> anyhow::Result<Topic>
         );
     }
     Ok(found)
+}
+
+fn compacted(topic: &str, policy: &str) -> String {
+    format!(
+        "nothing was sent: topic `{topic}` has cleanup.policy={policy}, and kafka would keep only the last record of \
+         each key; set it with `kafka-configs.sh --alter --topic {topic} --add-config cleanup.policy=delete`"
+    )
 }
 
 fn summarise(sent: &Sent) {

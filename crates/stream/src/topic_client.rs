@@ -101,7 +101,8 @@ impl Kafka {
 
     fn create_with(&self, topic: &str, partitions: i32, options: &AdminOptions) -> Result<(), RDKafkaErrorCode> {
         // Minus one: as many replicas as the brokers make by default.
-        let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
+        // Brokers may be told to compact by default, and history would be lost.
+        let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1)).set("cleanup.policy", "delete");
         let made = block_on(self.admin.create_topics([&new], options));
         match made.map_err(|error| code_of(&error).unwrap_or(RDKafkaErrorCode::Fail))?.into_iter().next() {
             Some(Err((_, code))) => Err(code),

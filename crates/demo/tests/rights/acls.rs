@@ -15,6 +15,7 @@ pub(crate) enum Operation {
     Write = 4,
     Create = 5,
     Describe = 8,
+    DescribeConfigs = 10,
 }
 
 /// On what it may be done.

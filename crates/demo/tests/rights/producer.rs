@@ -82,3 +82,16 @@ fn a_right_that_is_revoked_while_a_producer_sends_ends_it() {
     let ended = producer.wait(LIMIT).unwrap();
     check(ended, 64, &[&case.user, &format!("Write on topic `{}`", case.topic)]);
 }
+
+#[test]
+fn nothing_is_sent_to_a_topic_that_is_compacted() {
+    let Some(case) = Case::new("nothing_is_sent_to_a_topic_that_is_compacted") else { return };
+    case.make_topic(1, &[("cleanup.policy", "compact,delete")]);
+    case.allow_topic(&[Operation::Write, Operation::DescribeConfigs]);
+    let ended = case.producer(10).run(LIMIT).unwrap();
+    check(ended, 64, &[&format!("topic `{}` has cleanup.policy=compact,delete", case.topic)]);
+    assert_eq!(demo::broker::ends(case.admin_address(), &case.topic).unwrap(), [(0, 0)]);
+    // Who may not ask for the settings is not held up by that.
+    case.remove(Permission::Allow, Operation::DescribeConfigs, Resource::Topic(&case.topic));
+    case.producer(10).run(LIMIT).unwrap().expect_code(0).unwrap();
+}
