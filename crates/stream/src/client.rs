@@ -121,6 +121,15 @@ impl Connections {
         heard.last = Some((reason.to_owned(), refused));
     }
 
+    /// Takes in a line of the library's log, where no error is reported; it counts only while none was.
+    pub(crate) fn hear_log(&self, facility: &str, text: &str) {
+        if facility == "FAIL" {
+            // The line begins with the thread's name.
+            let reason = text.split_once("]: ").map_or(text, |(_, reason)| reason);
+            self.heard().last.get_or_insert_with(|| (reason.to_owned(), false));
+        }
+    }
+
     /// Why the last connection failed, if one did.
     pub fn last(&self) -> Option<String> {
         self.heard().last.as_ref().map(|(reason, _)| reason.clone())
@@ -168,6 +177,18 @@ mod tests {
         assert!(connections.refusal().is_some());
         hear(RDKafkaErrorCode::BrokerTransportFailure, "connection refused");
         assert_eq!((connections.refusal(), connections.last().as_deref()), (None, Some("connection refused")));
+    }
+
+    #[test]
+    fn the_log_counts_where_no_error_was_reported() {
+        let connections = Connections::default();
+        connections.hear_log("CONNECT", "[thrd:k:1/1]: k:1/1: Connected");
+        assert_eq!(connections.last(), None);
+        connections.hear_log("FAIL", "[thrd:k:1/1]: k:1/1: Failed to resolve 'k:1'");
+        assert_eq!(connections.last().as_deref(), Some("k:1/1: Failed to resolve 'k:1'"));
+        connections.hear(&KafkaError::Global(RDKafkaErrorCode::Authentication), "wrong password");
+        connections.hear_log("FAIL", "[thrd:k:1/1]: k:1/1: Disconnected");
+        assert_eq!(connections.refusal().as_deref(), Some("wrong password"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use rdkafka::{
 };
 
 use crate::{
-    client::KnownBrokers,
+    client::{Connections, KnownBrokers},
     kafka_errors::{Decision, decide},
     sender::SendError,
 };
@@ -27,6 +27,7 @@ pub(crate) struct Deliveries {
     /// Whether one was lost because we may not write.
     denied: AtomicBool,
     known_brokers: KnownBrokers,
+    connections: Connections,
     failures: Mutex<Failures>,
 }
 
@@ -78,12 +79,26 @@ impl Deliveries {
         let missing = sent.saturating_sub(self.acknowledged());
         let unheard_of = missing.saturating_sub(self.failed());
         match (failures.lost, failures.too_large) {
-            (Some((count, line, error)), _) => Err(SendError::Unacknowledged { line, reason: reason(&error), count }),
+            (Some((count, line, error)), _) => Err(self.unacknowledged(count, line, &error)),
             // Before what is too large: the rest may have been sound, and wants sending again.
             (None, _) if unheard_of > 0 && self.has_forgotten_brokers() => Err(SendError::BrokersForgotten),
             (None, Some((count, line))) => Err(SendError::TooLarge { line, count }),
             (None, None) if missing > 0 => Err(SendError::Stopped),
             (None, None) => Ok(()),
+        }
+    }
+
+    /// Why messages were given up: that their time was over says nothing, the last failure of a connection does.
+    fn unacknowledged(&self, count: u64, line: u64, error: &KafkaError) -> SendError {
+        let passing = decide(error) == Decision::Retry;
+        match (self.connections.refusal(), self.connections.last()) {
+            (Some(refusal), _) if passing => SendError::Unwelcome(refusal),
+            (None, Some(last)) if passing => SendError::Unacknowledged {
+                line,
+                reason: format!("{error}; the last connection failed: {last}"),
+                count,
+            },
+            _ => SendError::Unacknowledged { line, reason: reason(error), count },
         }
     }
 
@@ -128,6 +143,7 @@ impl ClientContext for Deliveries {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::warn!(%error, "kafka: {reason}");
+        self.connections.hear(&error, reason);
     }
 }
 
@@ -162,5 +178,23 @@ mod tests {
         (0..2).for_each(|_| deliveries.stats(Statistics::default()));
         assert!(matches!(verdict(2), SendError::BrokersForgotten));
         assert!(matches!(verdict(1), SendError::TooLarge { line: 3, count: 1 }), "nothing but that is missing");
+    }
+
+    #[test]
+    fn a_record_whose_time_was_over_is_told_by_the_last_failure_of_a_connection() {
+        let lost = |code, heard: &[(RDKafkaErrorCode, &str)]| {
+            let deliveries = Deliveries::default();
+            heard.iter().for_each(|(code, reason)| deliveries.error(KafkaError::Global(*code), reason));
+            deliveries.lose(7, &KafkaError::MessageProduction(code));
+            deliveries.verdict(1).unwrap_err().to_string()
+        };
+        let unresolved = (RDKafkaErrorCode::Resolve, "k-0:9092: failed to resolve");
+        let expired = (RDKafkaErrorCode::SSL, "certificate expired");
+        let sentence = lost(RDKafkaErrorCode::MessageTimedOut, &[expired, unresolved]);
+        assert!(sentence.ends_with("failed: k-0:9092: failed to resolve (1 such, the first one named)"), "{sentence}");
+        let sentence = lost(RDKafkaErrorCode::MessageTimedOut, &[unresolved, expired]);
+        assert_eq!(sentence, "kafka refuses us, or is not trusted: certificate expired");
+        let sentence = lost(RDKafkaErrorCode::InvalidRecord, &[unresolved]);
+        assert!(!sentence.contains("k-0") && sentence.contains("clock"), "{sentence}");
     }
 }

@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn a_denial_names_user_operation_and_resource_and_how_to_grant_it() {
         let kafka = KafkaSettings::plaintext("k:9092");
-        let sentence = Denial::new(&kafka, &"Write", Resource::Topic, "co2").to_string();
+        let sentence = Denial::new(&kafka, "Write", Resource::Topic, "co2").to_string();
         assert_eq!(
             sentence,
             "kafka denies user `ANONYMOUS` Write on topic `co2`; \

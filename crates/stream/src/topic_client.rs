@@ -186,6 +186,8 @@ struct Listener(Connections);
 impl ClientContext for Listener {
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, text: &str) {
         tracing::trace!(facility, "{text}");
+        // Nothing takes in the errors of an administrative client.
+        self.0.hear_log(facility, text);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
