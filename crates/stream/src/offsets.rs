@@ -1,5 +1,7 @@
 //! How far a partition has come: the words that claims, batches and publications share.
 
+use std::ops::Range;
+
 use sqlx::{FromRow, Row, postgres::PgRow};
 
 use crate::pipeline::Changelog;
@@ -74,22 +76,29 @@ impl<'r> FromRow<'r, PgRow> for Stored {
     }
 }
 
+/// What a Kafka timestamp can be, milliseconds since 1970 UTC: up to, and without, 2100-01-01.
+///
+/// Beyond are micro- and nanoseconds of a wrong producer. A wider range would let one of them overtake all later records; a
+/// narrower one would end while the program is in use. The view `freshness` has the same end.
+const TIMES: Range<i64> = 0..4_102_444_800_000;
+
+/// The timestamp, or 0 where it is no time: absent, negative, or from 2100 on.
+pub(crate) fn known_time(timestamp_ms: i64) -> i64 {
+    if TIMES.contains(&timestamp_ms) { timestamp_ms } else { 0 }
+}
+
 /// A fact's place in the order of all records: the greater Kafka timestamp wins, then the greater
 /// partition number. Within a partition timestamps are made never to go back, so that there the
 /// later record wins.
 ///
-/// Packed into one number: 48 bits of milliseconds since 1970 (until the year 10889), 16 bits of partition.
+/// Packed into one number: 48 bits of milliseconds since 1970, 16 bits of partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stamp(u64);
 
-/// The greatest millisecond a stamp can hold.
-const MAX_TIMESTAMP_MS: i64 = (1 << 48) - 1;
-
 impl Stamp {
-    /// The place of a record of `partition` whose timestamp is `timestamp_ms`, clamped to 0 and 2⁴⁸ − 1.
+    /// The place of a record of `partition` whose timestamp is `timestamp_ms`; one that is no time counts as 1970.
     pub fn new(timestamp_ms: i64, partition: u16) -> Self {
-        let clamped = timestamp_ms.clamp(0, MAX_TIMESTAMP_MS);
-        Self((clamped.unsigned_abs() << 16) | u64::from(partition))
+        Self((known_time(timestamp_ms).unsigned_abs() << 16) | u64::from(partition))
     }
 
     /// The timestamp, milliseconds since 1970 UTC.
@@ -117,11 +126,16 @@ mod tests {
 
     #[test]
     fn stamps_are_ordered_by_time_then_partition() {
-        let mut stamps = [(5, 0), (4, 9), (5, 2), (-7, 1), (i64::MAX, 0)].map(|(t, p)| Stamp::new(t, p));
+        let mut stamps = [(5, 0), (4, 9), (5, 2), (TIMES.end - 1, 0)].map(|(t, p)| Stamp::new(t, p));
         stamps.sort();
-        assert_eq!(
-            stamps.map(|s| (s.timestamp_ms(), s.partition())),
-            [(0, 1), (4, 9), (5, 0), (5, 2), (MAX_TIMESTAMP_MS, 0)]
-        );
+        assert_eq!(stamps.map(|s| (s.timestamp_ms(), s.partition())), [(4, 9), (5, 0), (5, 2), (TIMES.end - 1, 0)]);
+    }
+
+    #[test]
+    fn a_timestamp_that_is_no_time_comes_before_all_that_are() {
+        let micros = 1_700_000_000_000_000;
+        for wild in [i64::MIN, -1, TIMES.end, micros, micros * 1000, i64::MAX] {
+            assert!(Stamp::new(wild, 9) < Stamp::new(1, 0), "{wild}");
+        }
     }
 }

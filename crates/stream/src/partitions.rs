@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     Error,
     batch::{Counts, Outcome, Span},
-    offsets::{Feed, LastRecord, Stamp, Stored, short},
+    offsets::{Feed, LastRecord, Stamp, Stored, known_time, short},
     publication::Through,
     state::Position,
 };
@@ -93,6 +93,12 @@ pub fn start(feed: &Feed, stored: &Stored, (start, end): (i64, i64), cluster_id:
     }
 }
 
+/// The greatest time read so far. A stored one that is no time gives way to that of the record read last.
+fn greatest_time(stored: &Stored) -> i64 {
+    let last = stored.last.map_or(0, |last| known_time(last.timestamp_ms));
+    known_time(stored.max_timestamp_ms).max(last)
+}
+
 impl Progress {
     /// A partition just claimed, about to be read from `start`.
     ///
@@ -105,7 +111,7 @@ impl Progress {
             held: stored.next_offset,
             next: stored.next_offset,
             last: stored.last,
-            max_timestamp_ms: stored.max_timestamp_ms,
+            max_timestamp_ms: greatest_time(stored),
             check: stored.last.filter(|_| start.checked),
             sought_again: false,
             from: None,
@@ -131,7 +137,7 @@ impl Progress {
         self.next = Some(arrived.offset + 1);
         self.last =
             Some(LastRecord { offset: arrived.offset, timestamp_ms: arrived.timestamp_ms, crc32: arrived.crc32 });
-        self.max_timestamp_ms = self.max_timestamp_ms.max(arrived.timestamp_ms);
+        self.max_timestamp_ms = self.max_timestamp_ms.max(known_time(arrived.timestamp_ms));
         Verdict::Fold(Position { stamp: Stamp::new(self.max_timestamp_ms, self.number), offset: arrived.offset })
     }
 

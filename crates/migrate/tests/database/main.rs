@@ -10,4 +10,5 @@ mod repetition;
 mod roles;
 mod schema;
 mod superset;
+mod times;
 mod waiting;

@@ -55,7 +55,9 @@ async fn one_that_was_killed_is_taken_up_by_the_next() {
     other.execute("ROLLBACK").await.unwrap();
 
     let ended = fixture.up().await;
-    assert_eq!(ended.stderr.matches("applied a migration").count(), 2, "{}", ended.stderr);
+    // All of the pipeline's but the first, which was there when it was killed.
+    let rest = registry::databases::find("emissions").unwrap().folders[1].migrations().count() - 1;
+    assert_eq!(ended.stderr.matches("applied a migration").count(), rest, "{}", ended.stderr);
     assert_eq!(scalar::<i64>(&mut watcher, "SELECT count(*) FROM cluster_runs").await, 0);
     fixture.finish().await;
 }

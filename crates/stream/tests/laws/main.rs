@@ -6,4 +6,5 @@ mod commits;
 mod consumer;
 mod memory;
 mod outcomes;
+mod times;
 mod tiny;

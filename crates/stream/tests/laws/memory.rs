@@ -19,11 +19,11 @@ type Sent = (i16, i16, i64, u16, i64);
 
 /// A record as it lies in its partition.
 #[derive(Clone, Debug)]
-struct Lying {
-    at: Position,
-    group: i16,
-    key: i16,
-    value: i64,
+pub(crate) struct Lying {
+    pub(crate) at: Position,
+    pub(crate) group: i16,
+    pub(crate) key: i16,
+    pub(crate) value: i64,
 }
 
 fn sent() -> impl Strategy<Value = Vec<Sent>> {
@@ -73,7 +73,7 @@ fn expected(partitions: &[Vec<Lying>]) -> Vec<Row> {
 }
 
 /// A consumer's memory, and what it has stored.
-struct Memory {
+pub(crate) struct Memory {
     state: State<Tiny>,
     stored: Vec<CopyBuffer>,
     homes: BTreeMap<String, u16>,
@@ -84,13 +84,13 @@ struct Memory {
 }
 
 impl Memory {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let batch = Changes::new(&Tiny.changelog());
         let counts = Counts::default();
         Self { state: State::default(), stored: vec![], homes: BTreeMap::new(), batch, counts, withdrawn: 0 }
     }
 
-    fn take(&mut self, lying: &Lying) -> Outcome {
+    pub(crate) fn take(&mut self, lying: &Lying) -> Outcome {
         let message = format!("{} {} {}", lying.group, lying.key, lying.value);
         let Reading::Record(record) = Tiny.read(None, message.as_bytes()) else { panic!("{message}") };
         self.homes.entry(Tiny::route(&Tiny::group(&record))).or_insert(lying.at.stamp.partition());
@@ -133,7 +133,7 @@ impl Memory {
         }
     }
 
-    fn facts(&mut self) -> Vec<Row> {
+    pub(crate) fn facts(&mut self) -> Vec<Row> {
         self.state.mark_all_changed();
         self.changed()
     }
