@@ -175,15 +175,19 @@ impl fmt::Display for Model {
     }
 }
 
+impl Modelled {
+    /// Why a country is in no cluster of this run, for a person to read; `None` when it is in one.
+    pub fn not_clustered(&self, country: &CountryAggregate, settings: &ModelSettings) -> Option<String> {
+        not_clustered(country, settings).or_else(|| matches!(self, Self::TooFew { .. }).then(|| self.to_string()))
+    }
+}
+
 impl fmt::Display for Modelled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Clusters(model) => model.fmt(f),
             Self::TooFew { countries, distinct, k } => {
-                write!(
-                    f,
-                    "too few countries for {k} clusters: {countries} have all features, {distinct} of them differ"
-                )
+                write!(f, "too few countries: {countries} can be clustered, {distinct} of them differ, {k} are needed")
             }
         }
     }
@@ -348,10 +352,10 @@ pub(crate) mod tests {
             assert_eq!(model(countries, &settings).to_string(), expected);
         };
         let same = [country("AAA", [1.0; 4]), country("BBB", [1.0; 4]), country("CCC", [2.0; 4])];
-        let too_few = "too few countries for 3 clusters: 3 have all features, 2 of them differ";
+        let too_few = "too few countries: 3 can be clustered, 2 of them differ, 3 are needed";
         check(&same, ClusterCount::Fixed(3), too_few);
         check(&same, ClusterCount::Auto, "2/1; largest of 1: Land of CCC");
-        let none = "too few countries for 2 clusters: 0 have all features, 0 of them differ";
+        let none = "too few countries: 0 can be clustered, 0 of them differ, 2 are needed";
         check(&[], ClusterCount::Auto, none);
     }
 }

@@ -4,9 +4,9 @@ use std::fmt;
 
 use crate::{aggregates::CountryAggregate, model_settings::ModelSettings};
 
-/// The version of the arithmetic. It grows when the same facts and settings would give other figures,
+/// The version of the arithmetic. It grows when the same facts and settings would give other figures or reasons,
 /// so that the next run is not taken for a repetition.
-const MODEL_VERSION: u64 = 1;
+const MODEL_VERSION: u64 = 2;
 
 /// 128 bits that are equal for the same countries and settings, and on every machine.
 ///

@@ -8,7 +8,6 @@ use stream::{Coverage, Published};
 use crate::{
     aggregates::CountryAggregate,
     clusters::{Modelled, model},
-    features::not_clustered,
     fingerprint::Fingerprint,
     model_settings::ModelSettings,
     pipeline::EmissionsSettings,
@@ -86,7 +85,7 @@ pub async fn conclude(
     let began = Instant::now();
     let modelled = model(&countries, &settings.model);
     let model_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    explain(tx, &countries, &settings.model).await?;
+    explain(tx, &countries, (&modelled, &settings.model)).await?;
     let batch_id = run_tables::next_batch_id(tx).await?;
     let run = run_tables::Run { batch_id, settings: &settings.model, fingerprint, coverage };
     let summary = match &modelled {
@@ -95,8 +94,8 @@ pub async fn conclude(
             run_tables::record_clusters(tx, &run, (model, &countries)).await?;
             model.to_string()
         }
-        Modelled::TooFew { countries: able, distinct, k } => {
-            let note = format!("too few countries: {able} can be clustered, {distinct} of them differ, {k} are needed");
+        Modelled::TooFew { .. } => {
+            let note = modelled.to_string();
             tracing::warn!("{note}");
             run_tables::record_none(tx, &run, (&note, countries.len())).await?;
             note
@@ -106,13 +105,14 @@ pub async fn conclude(
     Ok(Published { batch_id: Some(batch_id), summary, ..Published::default() })
 }
 
-/// Notes why a country cannot be clustered, where that changed.
+/// Notes why a country is in no cluster, where that changed.
 async fn explain(
     tx: &mut PgConnection,
     countries: &[CountryAggregate],
-    settings: &ModelSettings,
+    (modelled, settings): (&Modelled, &ModelSettings),
 ) -> Result<(), sqlx::Error> {
-    let reasons: Vec<Option<String>> = countries.iter().map(|country| not_clustered(country, settings)).collect();
+    let reason = |country| modelled.not_clustered(country, settings);
+    let reasons: Vec<Option<String>> = countries.iter().map(reason).collect();
     sqlx::query(
         "UPDATE country_aggregates c SET not_clustered_because = r.reason, processing_time = now()
          FROM unnest($1::text[], $2::text[]) AS r (iso_code, reason)

@@ -165,9 +165,13 @@ async fn too_few_countries_are_recorded_and_leave_no_clusters() {
     assert_eq!(published.batch_id, Some(1));
     let runs: Vec<(String, Option<i32>, i32)> =
         tables.query("SELECT note, k, num_not_clustered FROM cluster_runs").await;
-    assert_eq!(runs, [("too few countries: 3 can be clustered, 2 of them differ, 3 are needed".to_owned(), None, 3)]);
+    let too_few = "too few countries: 3 can be clustered, 2 of them differ, 3 are needed".to_owned();
+    assert_eq!(runs, [(too_few.clone(), None, 3)]);
+    let reasons = "SELECT DISTINCT not_clustered_because FROM country_aggregates ORDER BY 1";
+    assert_eq!(tables.query::<(Option<String>,)>(reasons).await, [(Some(too_few),)]);
     tables.publish(&world(), 1000).await;
     assert_eq!(tables.query::<(i64,)>("SELECT count(*) FROM co2_clusters").await, [(7,)]);
+    assert_eq!(tables.query::<(Option<String>,)>(reasons).await, [(None,)], "the reason goes with what caused it");
 }
 
 #[tokio::test]
