@@ -20,19 +20,21 @@ pub(crate) async fn run(job: Job) -> anyhow::Result<()> {
         health::serve(address, health.clone()).await?;
         measures::register(env!("CARGO_PKG_VERSION"), env!("TRIBUTARY_REVISION"));
     }
-    tokio::select! {
+    let identity = tokio::select! {
         waited = schema::wait(&job, &health) => waited?,
         () = stop.stopped() => return Ok(()),
-    }
+    };
     health.started();
     let consume = Consume {
         topic: job.topic(),
         kafka: job.settings.kafka.clone(),
         database: job.database(),
+        identity,
         settings: job.settings.consume.clone(),
         health,
         stop,
     };
+    tracing::info!(group = consume.group(), client_id = consume.identity.client_id(), "consuming for this database");
     job.pipeline.start(&job.options, consume)?.await
 }
 

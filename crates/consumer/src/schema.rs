@@ -1,44 +1,53 @@
 //! Waiting for the database and its schema, which `migrate` makes.
 
-use registry::databases::{self, SchemaState};
+use registry::{
+    databases::{self, SchemaState},
+    feeds::{self, Standing},
+};
 use service::{
     Exit, Failure,
     backoff::Backoff,
     health::Health,
     postgres::{failure, is_refused, is_transient, is_unmigrated, plain},
 };
-use stream::database::Database;
+use stream::{Identity, database::Database};
 
 use crate::settings::Job;
 
-/// Waits until the schema is the one this program knows.
+/// Waits until the schema is the one this program knows, and gives the database's identity.
 ///
 /// # Errors
-/// Exit 65 when the schema is newer or was edited, 64 when it is another pipeline's, the login is refused or the database
-/// is none that we can work with, 69 when it is not there in time.
-pub(crate) async fn wait(job: &Job, health: &Health) -> anyhow::Result<()> {
+/// Exit 65 when the schema is newer or was edited, 64 when it is another pipeline's, the database is a copy, the login is
+/// refused or the database is none that we can work with, 69 when it is not there in time.
+pub(crate) async fn wait(job: &Job, health: &Health) -> anyhow::Result<Identity> {
     let database = Database::new(job.database());
     let mut backoff = Backoff::new(job.settings.consume.wait);
     let mut said = false;
     loop {
         health.turn();
         let (exit, missing) = match look(job, &database).await {
-            Ok(SchemaState::Good) => return Ok(()),
-            Ok(SchemaState::Newer(files)) => {
+            Ok(Found::Identity(Standing::Own(uuid))) => return Ok(Identity::new(job.pipeline.name, &uuid)),
+            Ok(Found::Identity(Standing::Missing)) => (Exit::Unavailable, "the database has no identity".to_owned()),
+            Ok(Found::Identity(Standing::Copy)) => return Err(copy(job).into()),
+            Ok(Found::Schema(SchemaState::Newer(files))) => {
                 let why = format!("the database is newer than this consumer: it has {}", files.join(", "));
                 return Err(Failure::new(Exit::Input, format!("{why}; run a newer consumer")).into());
             }
-            Ok(SchemaState::Edited(files)) => {
+            Ok(Found::Schema(SchemaState::Edited(files))) => {
                 let why = format!("migrations were edited after they had been applied: {}", files.join(", "));
                 return Err(Failure::new(Exit::Input, format!("{why}; restore them")).into());
             }
-            Ok(SchemaState::OfAnother(other)) => {
+            Ok(Found::Schema(SchemaState::OfAnother(other))) => {
                 let advice = format!("give {} another database with DATABASE_URL", job.pipeline.name);
                 let message = format!("{} holds the pipeline {other}; {advice}", place(job));
                 return Err(Failure::new(Exit::Usage, message).into());
             }
-            Ok(SchemaState::Missing) => (Exit::Unavailable, "the schema is missing".to_owned()),
-            Ok(SchemaState::Older(files)) => (Exit::Unavailable, format!("the schema lacks {}", files.join(", "))),
+            Ok(Found::Schema(SchemaState::Missing | SchemaState::Good)) => {
+                (Exit::Unavailable, "the schema is missing".to_owned())
+            }
+            Ok(Found::Schema(SchemaState::Older(files))) => {
+                (Exit::Unavailable, format!("the schema lacks {}", files.join(", ")))
+            }
             // The role may be about to be made; when it is not, the settings are wrong.
             Err(error) if is_refused(&error) => (Exit::Usage, plain(&error)),
             Err(error) if is_transient(&error) || is_unmigrated(&error) => (Exit::Unavailable, plain(&error)),
@@ -61,12 +70,30 @@ pub(crate) async fn wait(job: &Job, health: &Health) -> anyhow::Result<()> {
     }
 }
 
-async fn look(job: &Job, database: &Database) -> Result<SchemaState, sqlx::Error> {
+/// What a look at the database finds.
+enum Found {
+    /// A schema that cannot be used, or not yet.
+    Schema(SchemaState),
+    /// The schema is good; this is the identity.
+    Identity(Standing),
+}
+
+async fn look(job: &Job, database: &Database) -> Result<Found, sqlx::Error> {
     let mut connection = database.connect().await?;
-    match databases::find(job.pipeline.name) {
-        Some(known) => databases::check_schema(&mut connection, known).await,
-        None => Ok(SchemaState::Missing),
+    let Some(known) = databases::find(job.pipeline.name) else { return Ok(Found::Schema(SchemaState::Missing)) };
+    match databases::check_schema(&mut connection, known).await? {
+        SchemaState::Good => feeds::standing(&mut connection, job.pipeline.name).await.map(Found::Identity),
+        other => Ok(Found::Schema(other)),
     }
+}
+
+/// Refuses a database that would take the place of the one it was copied from, in its consumer group.
+fn copy(job: &Job) -> Failure {
+    let message = format!(
+        "{} is a copy of another database (a dump, or a template): run `migrate up`, which gives it an identity of its own",
+        place(job)
+    );
+    Failure::new(Exit::Usage, message)
 }
 
 fn place(job: &Job) -> String {

@@ -2,7 +2,10 @@
 
 use std::io::Write;
 
-use registry::databases::{Database, Folder, SchemaState, Standing, check_schema};
+use registry::{
+    databases::{Database, Folder, SchemaState, Standing, check_schema},
+    feeds,
+};
 use sqlx::PgConnection;
 
 use crate::{
@@ -66,8 +69,18 @@ async fn in_the_way(connection: &mut PgConnection, database: &Database) -> anyho
     let state = check_schema(connection, database).await.or_judge(|| "cannot read the bookkeeping".to_owned())?;
     match state {
         SchemaState::OfAnother(other) => Ok(Some(format!("the database of the pipeline {other}"))),
+        SchemaState::Good => unidentified(connection, database).await,
         _ => left_behind(connection, database).await,
     }
+}
+
+async fn unidentified(connection: &mut PgConnection, database: &Database) -> anyhow::Result<Option<String>> {
+    let standing = feeds::standing(connection, database.pipeline).await;
+    Ok(match standing.or_judge(|| "cannot read the database's identity".to_owned())? {
+        feeds::Standing::Own(_) => None,
+        feeds::Standing::Missing => Some("no identity; run `up`".to_owned()),
+        feeds::Standing::Copy => Some("a copy of another database; run `up`".to_owned()),
+    })
 }
 
 async fn left_behind(connection: &mut PgConnection, database: &Database) -> anyhow::Result<Option<String>> {

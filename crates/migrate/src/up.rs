@@ -1,9 +1,12 @@
 //! `migrate up`: the whole way from an empty server to a database the consumer can use.
 
 use anyhow::Context;
-use registry::databases::Database;
+use registry::{
+    databases::Database,
+    feeds::{self, Ensured},
+};
 use service::postgres::check_encoding;
-use sqlx::Connection;
+use sqlx::{Connection, PgConnection};
 
 use crate::{
     adopt::{self, Predecessor},
@@ -52,8 +55,20 @@ async fn upgrade(settings: &Settings, database: &Database, predecessor: Predeces
     privileges::prepare(&mut connection, &roles, &options).await?;
     roles::act_as(&mut connection, &roles.owner).await?;
     let applied = migrations::apply(&mut connection, database).await?;
+    identify(&mut connection, database).await?;
     privileges::grant(&mut connection, &roles).await?;
     connection.close().await.or_judge(|| "cannot close the connection".to_owned())?;
     tracing::info!(pipeline = database.pipeline, applied, "the schema is up to date");
+    Ok(())
+}
+
+/// Gives the database an identity of its own, where it has none or that of the database it was copied from.
+async fn identify(connection: &mut PgConnection, database: &Database) -> anyhow::Result<()> {
+    let Ensured { identity, drawn } = feeds::ensure(connection, database.pipeline)
+        .await
+        .or_judge(|| "cannot give the database an identity".to_owned())?;
+    if drawn {
+        tracing::info!(pipeline = database.pipeline, identity, "gave the database an identity");
+    }
     Ok(())
 }

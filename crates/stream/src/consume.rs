@@ -17,6 +17,7 @@ use crate::{
     database::Database,
     group::{self, ASK, GroupConsumer, Watermarks},
     loader::Loader,
+    membership::{Identity, Membership},
     offsets::Feed,
     reader::{JOBS, Parts, Reader},
     settings::ConsumeSettings,
@@ -39,12 +40,25 @@ pub struct Consume {
     pub kafka: KafkaSettings,
     /// The pipeline's database.
     pub database: PgConnectOptions,
+    /// Whose consumer this is: that of this database, and of no other.
+    pub identity: Identity,
     /// Batch sizes, times, modes.
     pub settings: ConsumeSettings,
     /// Readiness and liveness.
     pub health: Health,
     /// When to stop.
     pub stop: Stop,
+}
+
+impl Consume {
+    /// The consumer group.
+    pub fn group(&self) -> String {
+        self.settings.group_id.clone().unwrap_or_else(|| self.identity.group())
+    }
+
+    fn membership(&self) -> Membership {
+        Membership { group: self.group(), client_id: self.identity.client_id() }
+    }
 }
 
 /// Carries a topic into Postgres until it is time to stop, or with `until_end` until all is there.
@@ -107,9 +121,9 @@ impl<P: Pipeline> Run<P> {
     /// Goes on, anew whenever Kafka has answered what makes a client useless; gives the last one back so that its end is not in
     /// the way of the result.
     fn carry(&mut self) -> (Option<Arc<GroupConsumer>>, Result<(), Error>) {
-        let group = self.consume.settings.group_id.clone().unwrap_or_else(|| format!("tributary-{}", P::NAME));
+        let membership = self.consume.membership();
         loop {
-            let consumer = match group::consumer(&self.consume.kafka, &group, &self.consume.settings) {
+            let consumer = match group::consumer(&self.consume.kafka, &membership, &self.consume.settings) {
                 Ok(consumer) => Arc::new(consumer),
                 Err(error) => return (None, Err(error)),
             };
@@ -171,6 +185,7 @@ impl<P: Pipeline> Run<P> {
     /// Both threads' work, with one client.
     fn read(&mut self, consumer: &Arc<GroupConsumer>) -> Result<(), Error> {
         let Some(marks) = self.wait_for_topic(consumer)? else { return Ok(()) };
+        self.refuse_others(consumer)?;
         let ends = marks.into_iter().map(|(partition, (_, end))| (partition, end));
         let ends = self.ends.get_or_insert_with(|| ends.collect()).clone();
         let (consume, pipeline) = (&self.consume, &self.pipeline);
@@ -215,7 +230,9 @@ impl<P: Pipeline> Run<P> {
         let mut reader = Reader::new(parts);
         consume.health.connected();
         consume.health.clear("kafka");
-        reader.run()
+        let watch = consume.membership().watch(Arc::clone(consumer), consume.stop.clone());
+        let watch = watch.map_err(|error| Error::Publication(error.into()))?;
+        watch.end(reader.run())
     }
 
     /// Waits for Kafka and the topic; `None` when it is time to stop.
@@ -244,6 +261,25 @@ impl<P: Pipeline> Run<P> {
             }
         }
         Ok(None)
+    }
+
+    /// Refuses to join a group whose members store elsewhere, once Kafka has said who they are.
+    fn refuse_others(&self, consumer: &GroupConsumer) -> Result<(), Error> {
+        let (consume, membership) = (&self.consume, self.consume.membership());
+        let mut backoff = Backoff::new(self.patience());
+        while !consume.stop.is_stopping() {
+            consume.health.turn();
+            match membership.refused(consumer) {
+                Ok(None) => return Ok(()),
+                Ok(Some(refused)) => return Err(refused),
+                Err(error) => tracing::debug!(%error, "kafka does not say who is in the group"),
+            }
+            match backoff.wait() {
+                Some(wait) => std::thread::sleep(wait),
+                None => return Err(away(consumer, consume, backoff.elapsed())),
+            }
+        }
+        Ok(())
     }
 }
 

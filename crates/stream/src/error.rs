@@ -144,6 +144,21 @@ pub enum Error {
         /// The topic the stored facts came from.
         other: String,
     },
+    /// The consumer group has members that store elsewhere.
+    #[error(
+        "consumer group {group} is in use by {whose} (client.id {client_id}, at {host}): each would get only a part of the \
+         records; leave out --group-id or give another one, or stop that consumer and start again"
+    )]
+    GroupShared {
+        /// The consumer group.
+        group: String,
+        /// What the member is.
+        whose: String,
+        /// What it calls itself.
+        client_id: String,
+        /// Where it connects from.
+        host: String,
+    },
     /// Something was asked for that only a consumer that owns every partition may do.
     #[error("another consumer owns some of the partitions; stop all others and run this alone")]
     NotAlone,
@@ -170,7 +185,7 @@ impl Error {
             | Self::TopicMissing { .. }
             | Self::TopicMadeAgain { .. } => Exit::Unavailable,
             Self::RetentionGap { .. } | Self::TopicChanged { .. } | Self::Homeless { .. } => Exit::Input,
-            Self::KafkaRefused { .. } => Exit::Usage,
+            Self::KafkaRefused { .. } | Self::GroupShared { .. } => Exit::Usage,
             Self::Partition { .. } | Self::Memory { .. } | Self::OtherTopic { .. } | Self::NotAlone => Exit::Usage,
             Self::Postgres { source, .. } => postgres::exit(source),
             Self::Changelog(_) | Self::Publication(_) | Self::Kafka(_) | Self::WriterGone => Exit::Bug,

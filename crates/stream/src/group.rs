@@ -14,6 +14,7 @@ use rdkafka::{
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::KafkaError,
+    groups::GroupMemberInfo,
     statistics::Partition,
     types::RDKafkaRespErr,
 };
@@ -24,6 +25,7 @@ use crate::{
     Error,
     client::{self, Connections, KnownBrokers},
     measures,
+    membership::{Member, Membership},
     settings::ConsumeSettings,
 };
 
@@ -182,10 +184,15 @@ pub const ASK: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// When librdkafka refuses a setting.
-pub fn consumer(kafka: &KafkaSettings, group: &str, settings: &ConsumeSettings) -> Result<GroupConsumer, Error> {
+pub(crate) fn consumer(
+    kafka: &KafkaSettings,
+    membership: &Membership,
+    settings: &ConsumeSettings,
+) -> Result<GroupConsumer, Error> {
     let mut config = client::config(kafka);
     config
-        .set("group.id", group)
+        .set("group.id", &membership.group)
+        .set("client.id", &membership.client_id)
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", "10000")
         .set("heartbeat.interval.ms", "2000")
@@ -236,6 +243,18 @@ pub fn watermarks(consumer: &GroupConsumer, topic: &str, patience: Duration) -> 
         Ok((id, consumer.fetch_watermarks(topic, id, patience)?))
     });
     ends.collect::<Result<_, KafkaError>>().map(Some)
+}
+
+/// Asks who is in the group; the question may take `patience`.
+///
+/// # Errors
+/// When Kafka does not answer in time, or cannot be asked.
+pub fn members(consumer: &GroupConsumer, group: &str, patience: Duration) -> Result<Vec<Member>, KafkaError> {
+    let groups = consumer.fetch_group_list(Some(group), patience)?;
+    let members = groups.groups().iter().filter(|found| found.name() == group).flat_map(|found| found.members());
+    let member =
+        |info: &GroupMemberInfo| Member { client_id: info.client_id().to_owned(), host: info.client_host().to_owned() };
+    Ok(members.map(member).collect())
 }
 
 #[cfg(test)]

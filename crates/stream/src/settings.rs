@@ -22,7 +22,10 @@ pub struct ConsumeSettings {
     #[arg(long, env = "BATCH_SIZE", default_value = "10000", value_name = "RECORDS",
           value_parser = clap::value_parser!(u32).range(1..=i64::from(crate::batch::MAX_BATCH_RECORDS)))]
     pub batch_size: u32,
-    /// The consumer group; by default `tributary-` and the pipeline's name.
+    /// The consumer group; by default one of the database's own.
+    ///
+    /// The default is `tributary-`, the pipeline's name, and twelve digits that `migrate up` drew for the database. All replicas
+    /// of one database share a group. A group that a consumer of another database, or another program, is in is refused.
     #[arg(long, env = "GROUP_ID", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub group_id: Option<String>,
     /// How long to wait at start for Kafka, the topic, Postgres and the schema.

@@ -2,13 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
 
+mod copies;
 mod rejects;
 mod schema;
 
 use std::time::Duration;
 
 use demo::TestDatabase;
-use registry::databases;
+use registry::{databases, feeds};
 use sqlx::{Connection, PgConnection, migrate::Migrate};
 
 /// No program of a test runs for longer.
@@ -24,5 +25,8 @@ async fn database_of(pipeline: &str) -> TestDatabase {
             connection.apply(folder.table, migration).await.unwrap();
         }
     }
+    feeds::ensure(&mut connection, pipeline).await.unwrap();
+    // A database in use is no template.
+    connection.close().await.unwrap();
     database
 }

@@ -26,12 +26,12 @@ fn filled<D: Dataset>(brokers: Brokers, partitions: i32) -> Road<D> {
 /// are what keeps them apart.
 fn begin<D: Dataset>(road: &Road<D>, life: usize, publish_every: &str) -> Running {
     let group = format!("{}-{life}", road.topic);
-    road.consumer_in(&group, &["--batch-size", "10", "--publish-every", publish_every]).start().unwrap()
+    road.consumer_in(Some(&group), &["--batch-size", "10", "--publish-every", publish_every]).start().unwrap()
 }
 
 fn check_the_end<D: Dataset>(road: &Road<D>) {
     let group = format!("{}-last", road.topic);
-    road.consumer_in(&group, &["--until-end"]).run(LIMIT).unwrap().expect_code(0).unwrap();
+    road.consumer_in(Some(&group), &["--until-end"]).run(LIMIT).unwrap().expect_code(0).unwrap();
     check_undisturbed(road);
 }
 

@@ -12,6 +12,7 @@ mod datasets;
 mod disturbed;
 mod endings;
 mod files;
+mod groups;
 mod kafka;
 mod ledger;
 mod migrations;
@@ -109,6 +110,10 @@ macro_rules! laws_of {
                     latin_1_costs_its_own_rows
                     a_device_without_end_ends,
                     slow a_line_of_100_mb_costs_itself_alone_and_no_memory;
+                groups:
+                    two_databases_on_one_topic_each_get_every_record
+                    a_group_of_another_database_is_refused_while_that_one_lives,
+                    slow of_two_databases_that_join_a_group_at_once_one_is_refused;
                 migrations:
                     several_migrates_at_once_make_one_schema
                     a_migrate_is_killed_and_run_again

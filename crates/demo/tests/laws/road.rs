@@ -108,6 +108,12 @@ impl<D: Dataset> Road<D> {
         Self::over(brokers, TestDatabase::create())
     }
 
+    /// The same topic of a real broker, for another database.
+    pub(crate) fn beside(&self) -> Self {
+        let road = Self::without_topic(Brokers::Real(self.brokers.bootstrap().to_owned()));
+        Self { topic: self.topic.clone(), ..road }
+    }
+
     fn over(brokers: Brokers, database: impl Future<Output = anyhow::Result<TestDatabase>>) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let database = runtime.block_on(database).unwrap();
@@ -195,12 +201,13 @@ impl<D: Dataset> Road<D> {
 
     /// The consumer, its group named for the topic.
     pub(crate) fn consumer(&self, args: &[&str]) -> Program {
-        self.consumer_in(&self.topic, args)
+        self.consumer_in(Some(&self.topic), args)
     }
 
-    /// The consumer in a group of another name.
-    pub(crate) fn consumer_in(&self, group: &str, args: &[&str]) -> Program {
-        let program = Self::program("consumer").args(["--topic", &self.topic, "--group-id", group]);
+    /// The consumer in a group of another name, or in that of its database.
+    pub(crate) fn consumer_in(&self, group: Option<&str>, args: &[&str]) -> Program {
+        let program = Self::program("consumer").args(["--topic", &self.topic]);
+        let program = program.args(group.iter().flat_map(|group| ["--group-id", group]));
         let program = program.env("KAFKA_BROKERS", self.bootstrap()).env("DATABASE_URL", self.writer_url());
         program.args(args)
     }

@@ -77,7 +77,7 @@ pub(crate) fn a_topic_made_again_is_refused_unless_accepted<D: Dataset>() {
     assert!(read < first + number(later.len()), "{read}");
     assert_eq!(road.hash(), old_hash, "nothing is published before the new topic has been read");
     road.execute("DROP TRIGGER block ON ingest_accounting");
-    road.consumer_in("another", &["--until-end"]).run(LIMIT).unwrap().expect_code(0).unwrap();
+    road.consumer_in(Some("another"), &["--until-end"]).run(LIMIT).unwrap().expect_code(0).unwrap();
     let mut facts = old_facts;
     facts.extend(ledger::last_words::<D>(&road.held()));
     assert_eq!(road.facts(), ledger::standing::<D>(facts));

@@ -5,6 +5,7 @@
 mod adoption;
 mod environments;
 mod fixture;
+mod identities;
 mod refusals;
 mod repetition;
 mod roles;

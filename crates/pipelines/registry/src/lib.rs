@@ -3,4 +3,5 @@
 pub mod choice;
 pub mod consumers;
 pub mod databases;
+pub mod feeds;
 pub mod producers;
