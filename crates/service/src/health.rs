@@ -1,7 +1,6 @@
 //! `/startupz`, `/readyz`, `/livez` and `/metrics` over HTTP.
 
 use std::{
-    collections::BTreeMap,
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -15,9 +14,6 @@ use metrics::gauge;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::{Exit, ResultExt};
-
-/// The part that stands for everything that is to be connected to at start.
-const START: &str = "start";
 
 /// Seconds that durations are counted by: a commit takes milliseconds, and a service may be away for minutes.
 const BUCKETS: [f64; 12] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0];
@@ -38,8 +34,8 @@ struct Inner {
     began: Instant,
     /// Whether settings and schema are good; once true it stays so.
     started: AtomicBool,
-    /// What keeps the program from being ready, by the part that says so; empty when it is.
-    faults: Mutex<BTreeMap<&'static str, String>>,
+    /// What keeps the program from being ready; empty when it is.
+    unready: Mutex<Vec<String>>,
     /// When the loop last turned, in milliseconds since `began`.
     turned_ms: AtomicI64,
     /// A loop that has not turned for this long is dead.
@@ -52,7 +48,7 @@ impl Health {
         Self(Arc::new(Inner {
             began: Instant::now(),
             started: AtomicBool::new(false),
-            faults: Mutex::new(BTreeMap::from([(START, "starting".to_owned())])),
+            unready: Mutex::new(vec!["starting".to_owned()]),
             turned_ms: AtomicI64::new(0),
             dead_after,
         }))
@@ -68,20 +64,13 @@ impl Health {
         self.0.started.store(true, Ordering::Relaxed);
     }
 
-    /// Says that everything needed at start is connected to. Ready, unless a fault stands.
-    pub fn connected(&self) {
-        self.clear(START);
-    }
-
-    /// Says what is wrong with a part, which makes the program unready; a newer word replaces it.
-    pub fn fault(&self, part: &'static str, why: impl Into<String>) {
-        self.faults().insert(part, why.into());
-    }
-
-    /// Says that nothing is wrong with a part any more.
-    pub fn clear(&self, part: &'static str) {
-        let mut faults = self.faults();
-        if faults.remove(part).is_some() && faults.is_empty() {
+    /// Says all that keeps the program from being ready now; nothing makes it ready. Replaces what was said before, so that a
+    /// reason is never left over from a state that has passed.
+    pub fn set_unready(&self, reasons: Vec<String>) {
+        let mut unready = self.unready();
+        let is_news = reasons.is_empty() && !unready.is_empty();
+        *unready = reasons;
+        if is_news {
             let since_start_ms = self.now_ms();
             tracing::info!(since_start_ms, "ready");
         }
@@ -94,9 +83,8 @@ impl Health {
 
     /// Why the program is not ready, or `None` when it is.
     pub fn why_unready(&self) -> Option<String> {
-        let faults = self.faults();
-        let whys: Vec<&str> = faults.values().map(String::as_str).collect();
-        (!whys.is_empty()).then(|| whys.join("; "))
+        let unready = self.unready();
+        (!unready.is_empty()).then(|| unready.join("; "))
     }
 
     /// Whether the loop has turned lately.
@@ -105,8 +93,8 @@ impl Health {
         u128::try_from(idle_ms).is_ok_and(|idle| idle <= self.0.dead_after.as_millis()) || idle_ms < 0
     }
 
-    fn faults(&self) -> MutexGuard<'_, BTreeMap<&'static str, String>> {
-        self.0.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    fn unready(&self) -> MutexGuard<'_, Vec<String>> {
+        self.0.unready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn now_ms(&self) -> i64 {
@@ -187,15 +175,12 @@ mod tests {
         health.started();
         assert!(health.is_started());
         assert_eq!(health.why_unready().as_deref(), Some("starting"));
-        health.connected();
+        health.set_unready(Vec::new());
         assert_eq!(health.why_unready(), None);
-        health.fault("postgres", "postgres is away");
-        health.fault("group", "not a member of the group");
-        health.clear("group");
-        assert_eq!(health.why_unready().as_deref(), Some("postgres is away"));
-        health.clear("postgres");
-        assert_eq!(health.why_unready(), None);
-        health.fault("kafka", "kafka is away");
+        health.set_unready(vec!["postgres is unavailable".to_owned(), "not a member of the group".to_owned()]);
+        assert_eq!(health.why_unready().as_deref(), Some("postgres is unavailable; not a member of the group"));
+        health.set_unready(vec!["kafka is unavailable".to_owned()]);
+        assert_eq!(health.why_unready().as_deref(), Some("kafka is unavailable"), "what was said before is over");
         assert!(health.is_started() && health.is_alive(), "what comes and goes is no reason to start anew");
     }
 
@@ -223,11 +208,11 @@ mod tests {
         check(["503 Service Unavailable", "503 Service Unavailable", "200 OK"]).await;
         health.started();
         check(["200 OK", "503 Service Unavailable", "200 OK"]).await;
-        health.connected();
+        health.set_unready(Vec::new());
         check(["200 OK", "200 OK", "200 OK"]).await;
-        health.fault("postgres", "postgres is away");
+        health.set_unready(vec!["postgres is unavailable".to_owned()]);
         check(["200 OK", "503 Service Unavailable", "200 OK"]).await;
-        assert_eq!(ask(address, "/readyz").await.1, "postgres is away\n");
+        assert_eq!(ask(address, "/readyz").await.1, "postgres is unavailable\n");
         let scraped = ask(address, "/metrics").await.1;
         assert!(scraped.contains("\ntributary_ready 0\n") && scraped.contains("\ntributary_alive 1\n"), "{scraped}");
     }

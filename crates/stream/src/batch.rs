@@ -112,8 +112,10 @@ pub struct Changes {
     rows: CopyBuffer,
     columns: usize,
     routes: Vec<(String, i32)>,
-    /// Homes of rows that came from other partitions.
-    homes: BTreeSet<u16>,
+    /// The partitions that rows live in, each with its last row.
+    homes: BTreeMap<u16, usize>,
+    /// Those of them whose rows came from other partitions.
+    foreign: BTreeSet<u16>,
 }
 
 /// The changelog columns that are written before the pipeline's own.
@@ -138,15 +140,17 @@ impl Changes {
             rows: CopyBuffer::default(),
             columns: changelog.columns.len(),
             routes: Vec::new(),
-            homes: BTreeSet::new(),
+            homes: BTreeMap::new(),
+            foreign: BTreeSet::new(),
         }
     }
 
     /// Begins a changelog row; the pipeline's own columns follow.
     pub(crate) fn row(&mut self, home: u16, at: Position) -> CopyRow<'_> {
         if home != at.stamp.partition() {
-            self.homes.insert(home);
+            self.foreign.insert(home);
         }
+        self.homes.insert(home, self.rows.rows());
         let mut row = self.rows.row(4 + self.columns);
         row.i32(home.into());
         row.i32(at.stamp.partition().into());
@@ -157,7 +161,12 @@ impl Changes {
 
     /// The partitions, in order, that rows live in which came from others.
     pub(crate) fn homes(&self) -> impl Iterator<Item = i32> {
-        self.homes.iter().map(|home| i32::from(*home))
+        self.foreign.iter().map(|home| i32::from(*home))
+    }
+
+    /// `(owner partition, the id of its last row)`, once the rows have the number of their batch.
+    pub(crate) fn last_ids(&self, number: i64) -> impl Iterator<Item = (i32, i64)> {
+        self.homes.iter().map(move |(home, row)| (i32::from(*home), id(number, *row)))
     }
 
     /// How many batches' worth of ids the rows take beyond one.
@@ -300,6 +309,11 @@ impl Batch {
         };
         let bytes: usize = earlier.iter().map(Self::len_bytes).sum();
         bytes + self.len_bytes() <= MAX_BATCH_BYTES && self.spans.iter().all(same_claim)
+    }
+
+    /// `(owner partition, the greatest id of a fact stored for it)`; complete once the batch has a number.
+    pub(crate) fn last_ids(&self) -> impl Iterator<Item = (i32, i64)> {
+        self.changes.last_ids(self.number.unwrap_or_default())
     }
 
     /// New routes and the partition each was met in.

@@ -1,5 +1,7 @@
 //! One Postgres transaction a batch: changelog, rejects, accounting and offsets.
 
+use std::collections::BTreeMap;
+
 use sqlx::{Connection, PgConnection};
 
 use crate::{
@@ -141,6 +143,7 @@ async fn store(
     copy(&mut *tx, &changelog_table(feed), batches.iter().map(Batch::rows)).await?;
     copy(&mut *tx, &format!("rejects ({REJECT_COLUMNS})"), batches.iter().map(Batch::rejects)).await?;
     account(&mut *tx, feed, batches).await?;
+    note_ids(&mut *tx, feed, batches.iter().flat_map(Batch::last_ids)).await?;
     let moved = advance(&mut *tx, (feed, cluster_id), &spans).await?;
     if moved != spans.len() as u64 {
         // Cannot happen under the row locks; the compare-and-swap is the law, the locks a courtesy.
@@ -189,26 +192,45 @@ async fn settle(tx: &mut PgConnection, feed: &Feed, batches: &[Batch]) -> Result
     Ok(elsewhere.map(|(route, home, partition)| Commit::Homeless { route, home, partition }))
 }
 
-/// Gives routes another home, and appends their groups' facts there.
+/// Gives routes another home, and appends their groups' facts there; tells how many were moved, which is none where a try
+/// before had moved all of them.
 pub(crate) async fn rehome(
     tx: &mut PgConnection,
     feed: &Feed,
     (routes, changes): (&[(String, i32)], &mut Changes),
-) -> Result<(), sqlx::Error> {
+) -> Result<u64, sqlx::Error> {
     let (names, homes): (Vec<&str>, Vec<i32>) = routes.iter().map(|(route, home)| (route.as_str(), *home)).unzip();
-    sqlx::query(
+    let moved = sqlx::query(
         "UPDATE group_homes g SET home = new.home FROM unnest($2::text[], $3::integer[]) AS new (route, home)
-         WHERE g.topic = $1 AND g.route = new.route",
+         WHERE g.topic = $1 AND g.route = new.route AND g.home <> new.home",
     )
     .bind(&feed.topic)
     .bind(names)
     .bind(homes)
     .execute(&mut *tx)
-    .await?;
+    .await?
+    .rows_affected();
+    if moved == 0 {
+        return Ok(0);
+    }
     // More rows than a batch may have get the ids of as many batches as they need.
     let numbers = take_numbers(&mut *tx, 1 + changes.further_batches()).await?;
     let number = numbers.into_iter().min().expect("one was asked for at least");
-    copy(tx, &changelog_table(feed), [changes.numbered(number)].into_iter()).await
+    copy(&mut *tx, &changelog_table(feed), [changes.numbered(number)].into_iter()).await?;
+    // What is told already is told under the new ids as well.
+    let ids: Vec<(i32, i64)> = changes.last_ids(number).collect();
+    sqlx::query(
+        "UPDATE stream_offsets SET refreshed_id = $4
+         WHERE pipeline = $1 AND topic = $2 AND partition = ANY ($3) AND refreshed_id = last_id",
+    )
+    .bind(feed.pipeline)
+    .bind(&feed.topic)
+    .bind(ids.iter().map(|(partition, _)| *partition).collect::<Vec<i32>>())
+    .bind(ids.iter().map(|(_, id)| *id).max())
+    .execute(&mut *tx)
+    .await?;
+    note_ids(tx, feed, ids.into_iter()).await?;
+    Ok(moved)
 }
 
 fn changelog_table(feed: &Feed) -> String {
@@ -261,6 +283,31 @@ async fn account(tx: &mut PgConnection, feed: &Feed, batches: &[Batch]) -> Resul
     .bind(column(|span| span.counts.corrected))
     .bind(column(|span| span.counts.filtered))
     .bind(column(|span| span.counts.rejected))
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Notes the greatest id of the facts stored for each owner partition, whose rows are locked.
+async fn note_ids(
+    tx: &mut PgConnection,
+    feed: &Feed,
+    ids: impl Iterator<Item = (i32, i64)>,
+) -> Result<(), sqlx::Error> {
+    // Batches follow one another, and so do their ids.
+    let greatest: BTreeMap<i32, i64> = ids.collect();
+    if greatest.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "UPDATE stream_offsets o SET last_id = greatest(o.last_id, s.id)
+         FROM unnest($3::integer[], $4::bigint[]) AS s (partition, id)
+         WHERE o.pipeline = $1 AND o.topic = $2 AND o.partition = s.partition",
+    )
+    .bind(feed.pipeline)
+    .bind(&feed.topic)
+    .bind(greatest.keys().copied().collect::<Vec<i32>>())
+    .bind(greatest.values().copied().collect::<Vec<i64>>())
     .execute(tx)
     .await?;
     Ok(())
@@ -322,6 +369,8 @@ mod tests {
             last: None,
             max_timestamp_ms: 0,
             catching_up: false,
+            last_id: 0,
+            refreshed_id: 0,
         }
     }
 

@@ -1,5 +1,7 @@
 //! Claiming partitions: after a claim no older owner can commit.
 
+use std::collections::BTreeSet;
+
 use sqlx::{Connection, PgConnection};
 
 use crate::{
@@ -7,17 +9,25 @@ use crate::{
     offsets::{Feed, STORED_COLUMNS, Stored},
 };
 
-/// Claims partitions for `owner` and tells where each stands.
+/// What is to be claimed, and for whom.
+#[derive(Clone, Debug, Default)]
+pub struct Claim {
+    /// Who claims: host and process.
+    pub owner: String,
+    /// The partitions.
+    pub partitions: Vec<i32>,
+    /// Those of them that begin anew, because their topic is another one or has lost records: the facts stay, the offsets do not.
+    pub forget: BTreeSet<i32>,
+}
+
+/// Claims partitions and tells where each stands, in order.
 ///
-/// Waits for a commit under way (its row lock); afterwards every older epoch is refused.
+/// Waits for a commit under way (its row lock); afterwards every older epoch is refused. Doing it again after an error is
+/// safe: offsets that are forgotten are not forgotten twice.
 ///
 /// # Errors
 /// When Postgres does not answer or refuses.
-pub async fn claim(
-    connection: &mut PgConnection,
-    feed: &Feed,
-    (owner, partitions): (&str, &[i32]),
-) -> Result<Vec<Stored>, sqlx::Error> {
+pub async fn claim(connection: &mut PgConnection, feed: &Feed, claim: &Claim) -> Result<Vec<Stored>, sqlx::Error> {
     let mut tx = connection.begin().await?;
     sqlx::query(
         "INSERT INTO stream_offsets (pipeline, topic, partition)
@@ -26,19 +36,14 @@ pub async fn claim(
     )
     .bind(feed.pipeline)
     .bind(&feed.topic)
-    .bind(partitions)
+    .bind(&claim.partitions)
     .execute(&mut *tx)
     .await?;
     // In order, so that two consumers that claim at once wait for one another and never deadlock.
-    sqlx::query(
-        "SELECT FROM stream_offsets WHERE pipeline = $1 AND topic = $2 AND partition = ANY ($3)
-         ORDER BY partition FOR UPDATE",
-    )
-    .bind(feed.pipeline)
-    .bind(&feed.topic)
-    .bind(partitions)
-    .execute(&mut *tx)
-    .await?;
+    lock(&mut tx, feed, &claim.partitions).await?;
+    if !claim.forget.is_empty() {
+        forget_offsets(&mut tx, feed, &claim.forget).await?;
+    }
     let mut stored: Vec<Stored> = sqlx::query_as(sql(format!(
         "UPDATE stream_offsets SET epoch = epoch + 1, owner = $4, claimed_at = now()
          WHERE pipeline = $1 AND topic = $2 AND partition = ANY ($3)
@@ -46,13 +51,28 @@ pub async fn claim(
     )))
     .bind(feed.pipeline)
     .bind(&feed.topic)
-    .bind(partitions)
-    .bind(owner)
+    .bind(&claim.partitions)
+    .bind(&claim.owner)
     .fetch_all(&mut *tx)
     .await?;
     tx.commit().await?;
     stored.sort_unstable_by_key(|stored| stored.partition);
     Ok(stored)
+}
+
+async fn forget_offsets(tx: &mut PgConnection, feed: &Feed, partitions: &BTreeSet<i32>) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE stream_offsets SET next_offset = NULL, published_through = NULL, last_offset = NULL,
+                last_timestamp_ms = NULL, last_crc32 = NULL, cluster_id = NULL,
+                generation = generation + 1, catching_up = true
+         WHERE pipeline = $1 AND topic = $2 AND partition = ANY ($3) AND next_offset IS NOT NULL",
+    )
+    .bind(feed.pipeline)
+    .bind(&feed.topic)
+    .bind(partitions.iter().copied().collect::<Vec<i32>>())
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 /// Finds another topic that the pipeline's facts came from; a changelog holds those of one topic only.
@@ -94,28 +114,4 @@ pub(crate) async fn lock(tx: &mut PgConnection, feed: &Feed, partitions: &[i32])
     .bind(partitions)
     .fetch_all(tx)
     .await
-}
-
-/// Begins a partition anew after its topic was made again: the facts stay, the offsets do not.
-///
-/// # Errors
-/// When Postgres does not answer or refuses.
-pub async fn forget_offsets(
-    connection: &mut PgConnection,
-    feed: &Feed,
-    (partition, epoch): (i32, i64),
-) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query(
-        "UPDATE stream_offsets SET next_offset = NULL, published_through = NULL, last_offset = NULL,
-                last_timestamp_ms = NULL, last_crc32 = NULL, cluster_id = NULL,
-                generation = generation + 1, catching_up = true
-         WHERE pipeline = $1 AND topic = $2 AND partition = $3 AND epoch = $4",
-    )
-    .bind(feed.pipeline)
-    .bind(&feed.topic)
-    .bind(partition)
-    .bind(epoch)
-    .execute(connection)
-    .await?;
-    Ok(done.rows_affected() == 1)
 }

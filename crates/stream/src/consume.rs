@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rdkafka::consumer::Consumer;
+use rdkafka::{consumer::Consumer, error::KafkaError};
 use service::{Stop, backoff::Backoff, health::Health, settings::KafkaSettings};
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::oneshot;
@@ -16,10 +16,12 @@ use crate::{
     Error, Pipeline, client,
     database::Database,
     group::{self, ASK, GroupConsumer, Watermarks},
+    kafka_errors::{Decision, Denial, Resource, decide},
     loader::Loader,
     membership::{Identity, Membership},
     offsets::Feed,
     reader::{JOBS, Parts, Reader},
+    retry::Postgres,
     settings::ConsumeSettings,
     writer::Writer,
 };
@@ -82,7 +84,7 @@ pub async fn consume<P: Pipeline>(pipeline: P, consume: Consume) -> Result<(), E
             }
             let _ = closed.send(());
         })
-        .map_err(|error| Error::Publication(error.into()))?;
+        .map_err(|source| Error::Thread { name: "reader", source })?;
     let overdue = async {
         stop.stopped().await;
         tokio::time::sleep(STOP_DEADLINE).await;
@@ -127,11 +129,10 @@ impl<P: Pipeline> Run<P> {
                 Ok(consumer) => Arc::new(consumer),
                 Err(error) => return (None, Err(error)),
             };
-            match self.read(&consumer) {
-                Err(error @ Error::BrokersForgotten { joined, .. }) if self.may_go_on(joined) => {
+            match self.read(&consumer, &membership.group) {
+                Err(error @ Error::ClientLost { joined, .. }) if self.may_go_on(joined) => {
                     tracing::warn!(%error, "going on with a new client, from what is stored");
-                    self.consume.health.fault("kafka", error.to_string());
-                    self.consume.health.clear("homes");
+                    self.consume.health.set_unready(vec![error.to_string()]);
                     self.retire(consumer);
                 }
                 ended => return (Some(consumer), ended),
@@ -183,7 +184,7 @@ impl<P: Pipeline> Run<P> {
     }
 
     /// Both threads' work, with one client.
-    fn read(&mut self, consumer: &Arc<GroupConsumer>) -> Result<(), Error> {
+    fn read(&mut self, consumer: &Arc<GroupConsumer>, group: &str) -> Result<(), Error> {
         let Some(marks) = self.wait_for_topic(consumer)? else { return Ok(()) };
         self.refuse_others(consumer)?;
         let ends = marks.into_iter().map(|(partition, (_, end))| (partition, end));
@@ -191,17 +192,15 @@ impl<P: Pipeline> Run<P> {
         let (consume, pipeline) = (&self.consume, &self.pipeline);
         let cluster_id = consumer.client().fetch_cluster_id(ASK);
         let settings = Arc::new(consume.settings.clone());
-        let database = Database::new(consume.database.clone());
+        let postgres = Postgres::new(Database::new(consume.database.clone()), settings.away);
         let feed = Arc::new(Feed { pipeline: P::NAME, topic: consume.topic.clone(), changelog: pipeline.changelog() });
         let (jobs, job_queue) = tokio::sync::mpsc::channel(JOBS);
         let (event_sender, events) = mpsc::channel();
         let writer = Writer {
             pipeline: Arc::clone(pipeline),
             feed: Arc::clone(&feed),
-            database: database.clone(),
+            postgres: postgres.clone(),
             cluster_id: cluster_id.clone(),
-            settings: Arc::clone(&settings),
-            health: consume.health.clone(),
             events: event_sender,
             rejects_named: Once::new(),
         };
@@ -209,9 +208,13 @@ impl<P: Pipeline> Run<P> {
         std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || handle.block_on(writer.run(job_queue)))
-            .map_err(|error| Error::Publication(error.into()))?;
-        consumer.subscribe(&[&consume.topic])?;
-        let loader = Loader { database, feed: Arc::clone(&feed), owner: owner(), settings: Arc::clone(&settings) };
+            .map_err(|source| Error::Thread { name: "writer", source })?;
+        consumer.subscribe(&[&consume.topic]).map_err(|error| Error::ClientLost {
+            brokers: consume.kafka.brokers.clone(),
+            reason: error.to_string(),
+            joined: false,
+        })?;
+        let loader = Loader { postgres, feed: Arc::clone(&feed), owner: owner() };
         let parts = Parts {
             consumer: Arc::clone(consumer),
             pipeline: Arc::clone(pipeline),
@@ -225,14 +228,12 @@ impl<P: Pipeline> Run<P> {
             stop: consume.stop.clone(),
             ends,
             cluster_id,
-            brokers: consume.kafka.brokers.clone(),
+            group: group.to_owned(),
+            kafka: consume.kafka.clone(),
         };
-        let mut reader = Reader::new(parts);
-        consume.health.connected();
-        consume.health.clear("kafka");
         let watch = consume.membership().watch(Arc::clone(consumer), consume.stop.clone());
-        let watch = watch.map_err(|error| Error::Publication(error.into()))?;
-        watch.end(reader.run())
+        let watch = watch.map_err(|source| Error::Thread { name: "watch", source })?;
+        watch.end(Reader::new(parts).run())
     }
 
     /// Waits for Kafka and the topic; `None` when it is time to stop.
@@ -245,15 +246,14 @@ impl<P: Pipeline> Run<P> {
             let missing = match group::watermarks(consumer, &consume.topic, patience.min(ASK)) {
                 Ok(Some(ends)) => return Ok(Some(ends)),
                 Ok(None) => Error::TopicMissing { topic: consume.topic.clone(), waited: backoff.elapsed() },
-                Err(_) => away(consumer, consume, backoff.elapsed()),
+                Err(error) => away(consumer, consume, (&error, backoff.elapsed())),
             };
-            if let Error::BrokersForgotten { .. } = missing {
+            if let Error::ClientLost { .. } = missing {
                 return Err(missing);
             }
             if !std::mem::replace(&mut said, true) {
                 let (topic, brokers) = (&consume.topic, &consume.kafka.brokers);
-                let why = consumer.client().context().connections().last();
-                tracing::info!(topic, brokers, why, "waiting for kafka and the topic");
+                tracing::info!(topic, brokers, why = %missing, "waiting for kafka and the topic");
             }
             match backoff.wait() {
                 Some(wait) => std::thread::sleep(wait),
@@ -272,28 +272,41 @@ impl<P: Pipeline> Run<P> {
             match membership.refused(consumer) {
                 Ok(None) => return Ok(()),
                 Ok(Some(refused)) => return Err(refused),
-                Err(error) => tracing::debug!(%error, "kafka does not say who is in the group"),
-            }
-            match backoff.wait() {
-                Some(wait) => std::thread::sleep(wait),
-                None => return Err(away(consumer, consume, backoff.elapsed())),
+                Err(error) => {
+                    tracing::debug!(%error, "kafka does not say who is in the group");
+                    let Some(wait) = backoff.wait() else {
+                        return Err(away(consumer, consume, (&error, backoff.elapsed())));
+                    };
+                    std::thread::sleep(wait);
+                }
             }
         }
         Ok(())
     }
 }
 
-/// Why Kafka did not answer: it is not there, it and we refuse each other, or it named no broker.
-fn away(consumer: &GroupConsumer, consume: &Consume, waited: Duration) -> Error {
+/// Why Kafka did not answer: it is not there, it denies a right, it and we refuse each other, or it named no broker.
+fn away(consumer: &GroupConsumer, consume: &Consume, (error, waited): (&KafkaError, Duration)) -> Error {
     client::listen(consumer);
     let brokers = consume.kafka.brokers.clone();
     let context = consumer.client().context();
     if context.has_forgotten_brokers() {
-        return Error::BrokersForgotten { brokers, joined: false };
+        let reason = "kafka named no broker, not even itself".to_owned();
+        return Error::ClientLost { brokers, reason, joined: false };
+    }
+    if let Decision::Denied(resource) = decide(error) {
+        let denial = match resource {
+            Resource::Group => Denial::new(&consume.kafka, "Read", resource, consume.membership().group),
+            _ => Denial::new(&consume.kafka, "Describe", Resource::Topic, &consume.topic).mended_by("Read"),
+        };
+        return Error::KafkaDenied { denial: denial.to_string() };
     }
     match context.connections().refusal() {
         Some(reason) => Error::KafkaRefused { brokers, reason },
-        None => Error::KafkaAway { brokers, waited },
+        None => {
+            let reason = context.connections().last().unwrap_or_else(|| error.to_string());
+            Error::KafkaAway { brokers, waited, reason }
+        }
     }
 }
 

@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use rdkafka::error::KafkaError;
-use service::{
-    Exit,
-    postgres::{self, is_transient},
-};
+use service::{Exit, postgres};
 
 /// Why carrying a topic into Postgres ended.
 #[derive(Debug, thiserror::Error)]
@@ -36,18 +33,32 @@ pub enum Error {
     #[error("the results cannot be published: {0:#}")]
     Publication(anyhow::Error),
     /// Kafka did not answer for longer than it may be away.
-    #[error("kafka at {brokers} has been away for {} s; check that it runs, then start again", waited.as_secs())]
+    #[error(
+        "kafka at {brokers} has been away for {} s; check that it runs, then start again; the last reason: {reason}",
+        waited.as_secs()
+    )]
     KafkaAway {
         /// The bootstrap servers.
         brokers: String,
         /// How long it was tried.
         waited: Duration,
+        /// What the client library said last.
+        reason: String,
     },
-    /// Kafka named no broker, and the client library has forgotten all: only a new client reaches it again.
-    #[error("kafka at {brokers} named no broker, not even itself")]
-    BrokersForgotten {
+    /// Kafka denies a right for longer than it may take to grant it.
+    #[error("{denial}; grant it, then start again")]
+    KafkaDenied {
+        /// What is denied to whom.
+        denial: String,
+    },
+    /// The client of Kafka is of no more use, as when Kafka named no broker and the library has forgotten all: only a new one
+    /// reaches it again.
+    #[error("the client of kafka at {brokers} is of no more use: {reason}")]
+    ClientLost {
         /// The bootstrap servers.
         brokers: String,
+        /// What happened to it.
+        reason: String,
         /// Whether that client had had a part in the group.
         joined: bool,
     },
@@ -61,7 +72,7 @@ pub enum Error {
     },
     /// The client library reports something that trying again will not mend.
     #[error("kafka: {0}")]
-    Kafka(#[from] KafkaError),
+    Kafka(KafkaError),
     /// The topic is not there.
     #[error("topic {topic} is still missing after {} s; run the producer, or check --topic", waited.as_secs())]
     TopicMissing {
@@ -162,30 +173,31 @@ pub enum Error {
     /// Something was asked for that only a consumer that owns every partition may do.
     #[error("another consumer owns some of the partitions; stop all others and run this alone")]
     NotAlone,
+    /// A thread could not be started, as where a limit of processes is reached.
+    #[error("the thread {name} cannot be started; check the limit of processes (ulimit -u, or pids of the container)")]
+    Thread {
+        /// The thread's name.
+        name: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The part that talks to Postgres has ended.
     #[error("the writer has ended")]
     WriterGone,
 }
 
 impl Error {
-    /// What became of one try that is not repeated.
-    pub(crate) fn of_postgres(doing: &'static str, source: sqlx::Error) -> Self {
-        match is_transient(&source) {
-            true => Self::PostgresAway { doing, waited: Duration::ZERO, source },
-            false => Self::Postgres { doing, source },
-        }
-    }
-
     /// The exit code the error deserves.
     pub fn exit(&self) -> Exit {
         match self {
             Self::PostgresAway { .. }
             | Self::KafkaAway { .. }
-            | Self::BrokersForgotten { .. }
+            | Self::ClientLost { .. }
             | Self::TopicMissing { .. }
+            | Self::Thread { .. }
             | Self::TopicMadeAgain { .. } => Exit::Unavailable,
             Self::RetentionGap { .. } | Self::TopicChanged { .. } | Self::Homeless { .. } => Exit::Input,
-            Self::KafkaRefused { .. } | Self::GroupShared { .. } => Exit::Usage,
+            Self::KafkaRefused { .. } | Self::KafkaDenied { .. } | Self::GroupShared { .. } => Exit::Usage,
             Self::Partition { .. } | Self::Memory { .. } | Self::OtherTopic { .. } | Self::NotAlone => Exit::Usage,
             Self::Postgres { source, .. } => postgres::exit(source),
             Self::Changelog(_) | Self::Publication(_) | Self::Kafka(_) | Self::WriterGone => Exit::Bug,

@@ -13,7 +13,7 @@ use rdkafka::{
     ClientContext, Statistics, TopicPartitionList,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext},
-    error::KafkaError,
+    error::{KafkaError, KafkaResult},
     groups::GroupMemberInfo,
     statistics::Partition,
     types::RDKafkaRespErr,
@@ -24,6 +24,7 @@ use service::settings::KafkaSettings;
 use crate::{
     Error,
     client::{self, Connections, KnownBrokers},
+    kafka_errors::{Decision, decide},
     measures,
     membership::{Member, Membership},
     settings::ConsumeSettings,
@@ -58,6 +59,8 @@ pub struct GroupContext {
     connections: Connections,
     /// Whether the topic was deleted and made again while we knew it.
     made_again: AtomicBool,
+    /// What became of the last commit to Kafka, until it is taken.
+    committed: Mutex<Option<KafkaResult<()>>>,
     /// The partitions whose lag was told.
     measured: Mutex<BTreeSet<(String, i32)>>,
 }
@@ -66,6 +69,11 @@ impl GroupContext {
     /// Takes what was asked since the last call.
     pub fn take_asked(&self) -> Vec<Rebalance> {
         std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes what became of the last commit to Kafka since the last call.
+    pub(crate) fn take_committed(&self) -> Option<KafkaResult<()>> {
+        self.committed.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// From now on whatever is asked for is given back at once, and no lag is told.
@@ -160,6 +168,10 @@ fn lags(statistics: &Statistics) -> Vec<(String, i32, u32)> {
 }
 
 impl ConsumerContext for GroupContext {
+    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
+        *self.committed.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+    }
+
     fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let partitions: Vec<i32> = list.elements().iter().map(|element| element.partition()).collect();
         let assigned = error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
@@ -218,7 +230,8 @@ pub(crate) fn consumer(
         // For the line that `tells_made_again` waits for; some twenty lines of it come with each answer about the topic.
         .set("debug", "metadata")
         .set_log_level(RDKafkaLogLevel::Debug);
-    Ok(config.create_with_context(GroupContext::default())?)
+    let refused = |error: KafkaError| Error::KafkaRefused { brokers: kafka.brokers.clone(), reason: error.to_string() };
+    config.create_with_context(GroupContext::default()).map_err(refused)
 }
 
 /// The first offset of each partition and the one after its last: `partition → (start, end)`.
@@ -232,9 +245,11 @@ pub type Watermarks = BTreeMap<i32, (i64, i64)>;
 /// When Kafka does not answer in time.
 pub fn watermarks(consumer: &GroupConsumer, topic: &str, patience: Duration) -> Result<Option<Watermarks>, KafkaError> {
     let metadata = consumer.fetch_metadata(Some(topic), patience)?;
-    let Some(found) = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none()) else {
-        return Ok(None);
-    };
+    let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
+    if let Some(error) = found.error() {
+        let error = KafkaError::MetadataFetch(error.into());
+        return if decide(&error) == Decision::TopicMissing { Ok(None) } else { Err(error) };
+    }
     if found.partitions().is_empty() {
         return Ok(None);
     }

@@ -1,21 +1,17 @@
 //! Claiming partitions and reading their facts back, beside the reading thread.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures::TryStreamExt;
-use service::{
-    backoff::Backoff,
-    postgres::{is_transient, plain},
-    telemetry::millis,
-};
-use tokio::{sync::mpsc, task::JoinHandle};
+use sqlx::PgConnection;
+use tokio::sync::mpsc;
 
 use crate::{
     Error, claims,
-    database::Database,
+    claims::Claim,
     load,
     offsets::{Feed, Stored},
-    settings::ConsumeSettings,
+    retry::Postgres,
 };
 
 /// Pieces on their way to the reading thread: enough to keep both sides busy, few enough to bound memory.
@@ -24,14 +20,14 @@ const QUEUE: usize = 4;
 /// What a load brings, in this order; `Begin` again after a connection was lost.
 #[derive(Debug)]
 pub enum Loaded {
-    /// Whatever was loaded before is void.
-    Begin,
+    /// The partitions are claimed, and this is where each stands. Whatever was loaded before is void.
+    Begin(Vec<Stored>),
     /// Routes and the partitions they live in.
     Homes(Vec<(String, i32)>),
     /// Bytes of a binary COPY of changelog rows.
     Piece(Vec<u8>),
-    /// All is there; this is where each partition stands.
-    Ready(Vec<Stored>),
+    /// All is there.
+    Ready,
     /// It cannot be done.
     Failed(Error),
 }
@@ -40,13 +36,11 @@ pub enum Loaded {
 #[derive(Clone, Debug)]
 pub struct Loader {
     /// Where the facts are.
-    pub database: Database,
+    pub postgres: Postgres,
     /// Which facts.
     pub feed: Arc<Feed>,
     /// Who claims.
     pub owner: String,
-    /// How long Postgres may be away.
-    pub settings: Arc<ConsumeSettings>,
 }
 
 /// A load under way; dropping it ends it.
@@ -56,82 +50,64 @@ pub struct Load {
     pub partitions: Vec<i32>,
     /// What it brings.
     pub loaded: mpsc::Receiver<Loaded>,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 impl Loader {
-    /// Begins to claim and load partitions.
-    pub fn load(&self, runtime: &tokio::runtime::Handle, partitions: Vec<i32>) -> Load {
+    /// Begins to claim and load partitions, on a thread of its own. The offsets of those in `forget` are forgotten with the
+    /// claim, see [`claims::claim`].
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn load(
+        &self,
+        runtime: &tokio::runtime::Handle,
+        partitions: Vec<i32>,
+        forget: &BTreeSet<i32>,
+    ) -> Result<Load, Error> {
         let (sender, loaded) = mpsc::channel(QUEUE);
-        let (loader, numbers) = (self.clone(), partitions.clone());
-        let task = runtime.spawn(async move {
-            let last = match loader.persist(&numbers, &sender).await {
-                Ok(stored) => Loaded::Ready(stored),
-                Err(error) => Loaded::Failed(error),
-            };
-            // When nobody listens any more the load was given up.
-            let _ = sender.send(last).await;
-        });
-        Load { partitions, loaded, task }
+        let (loader, runtime) = (self.clone(), runtime.clone());
+        let claim = Claim { owner: self.owner.clone(), partitions: partitions.clone(), forget: forget.clone() };
+        let work = move || {
+            runtime.block_on(async {
+                let last = loader.run(&claim, &sender).await.map_or_else(Loaded::Failed, |()| Loaded::Ready);
+                // When nobody listens any more the load was given up.
+                let _ = sender.send(last).await;
+            });
+        };
+        let started = std::thread::Builder::new().name("loader".to_owned()).spawn(work).map(drop);
+        started.map_err(|source| Error::Thread { name: "loader", source })?;
+        Ok(Load { partitions, loaded })
     }
 
-    async fn persist(&self, partitions: &[i32], sender: &mpsc::Sender<Loaded>) -> Result<Vec<Stored>, Error> {
-        let doing = "claiming partitions and loading their facts";
-        let mut backoff = Backoff::new(self.settings.away);
-        loop {
-            let source = match self.once(partitions, sender).await {
-                Ok(Once::Done(stored)) => return Ok(stored),
-                Ok(Once::OtherTopic(other)) => {
-                    return Err(Error::OtherTopic { topic: self.feed.topic.clone(), other });
-                }
-                Err(error) if is_transient(&error) => error,
-                Err(source) => return Err(Error::Postgres { doing, source }),
-            };
-            match backoff.wait() {
-                Some(wait) => {
-                    tracing::warn!(
-                        error = plain(&source),
-                        retry_in_ms = millis(wait),
-                        "{doing} failed and will be retried"
-                    );
-                    tokio::time::sleep(wait).await;
-                }
-                None => return Err(Error::PostgresAway { doing, waited: backoff.elapsed(), source }),
-            }
+    /// Loads until all is handed over, or nobody listens any more.
+    async fn run(&self, claim: &Claim, sender: &mpsc::Sender<Loaded>) -> Result<(), Error> {
+        let mut session = None;
+        let loading =
+            self.postgres.retrying("claiming partitions and loading their facts", &mut session, async |connection| {
+                self.load_once(connection, claim, sender).await
+            });
+        tokio::select! {
+            loaded = loading => loaded,
+            () = sender.closed() => Ok(()),
         }
     }
 
-    async fn once(&self, partitions: &[i32], sender: &mpsc::Sender<Loaded>) -> Result<Once, sqlx::Error> {
-        let connection = &mut self.database.connect().await?;
+    async fn load_once(
+        &self,
+        connection: &mut PgConnection,
+        claim: &Claim,
+        sender: &mpsc::Sender<Loaded>,
+    ) -> anyhow::Result<()> {
         if let Some(other) = claims::other_topic(connection, &self.feed).await? {
-            return Ok(Once::OtherTopic(other));
+            return Err(Error::OtherTopic { topic: self.feed.topic.clone(), other }.into());
         }
-        let stored = claims::claim(connection, &self.feed, (&self.owner, partitions)).await?;
-        hand_over(sender, Loaded::Begin).await?;
-        hand_over(sender, Loaded::Homes(load::homes(connection, &self.feed, partitions).await?)).await?;
-        let mut pieces = std::pin::pin!(load::facts(connection, &self.feed, partitions).await?);
+        sender.send(Loaded::Begin(claims::claim(connection, &self.feed, claim).await?)).await?;
+        let homes = load::homes(connection, &self.feed, &claim.partitions).await?;
+        sender.send(Loaded::Homes(homes)).await?;
+        let mut pieces = std::pin::pin!(load::facts(connection, &self.feed, &claim.partitions).await?);
         while let Some(piece) = pieces.try_next().await? {
-            hand_over(sender, Loaded::Piece(piece)).await?;
+            sender.send(Loaded::Piece(piece)).await?;
         }
-        Ok(Once::Done(stored))
+        Ok(())
     }
-}
-
-/// What one try came to.
-enum Once {
-    /// All was handed over; this is where each partition stands.
-    Done(Vec<Stored>),
-    /// The database holds facts of this topic.
-    OtherTopic(String),
-}
-
-async fn hand_over(sender: &mpsc::Sender<Loaded>, loaded: Loaded) -> Result<(), sqlx::Error> {
-    // The receiver is gone only when this task is about to be aborted.
-    sender.send(loaded).await.map_err(|_| sqlx::Error::WorkerCrashed)
 }

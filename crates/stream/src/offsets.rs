@@ -47,11 +47,15 @@ pub struct Stored {
     pub max_timestamp_ms: i64,
     /// Whether the topic was made again and is not yet read to its end.
     pub catching_up: bool,
+    /// The greatest id of a fact stored for it as owner partition; 0 when none is.
+    pub last_id: i64,
+    /// The value of `last_id` up to which the state tables hold its facts.
+    pub refreshed_id: i64,
 }
 
 /// The columns of [`Stored`], in no particular order.
 pub(crate) const STORED_COLUMNS: &str = "partition, epoch, next_offset, published_through, cluster_id, \
-     last_offset, last_timestamp_ms, last_crc32, max_timestamp_ms, catching_up";
+     last_offset, last_timestamp_ms, last_crc32, max_timestamp_ms, catching_up, last_id, refreshed_id";
 
 impl<'r> FromRow<'r, PgRow> for Stored {
     fn from_row(row: &'r PgRow) -> Result<Self, sqlx::Error> {
@@ -72,6 +76,8 @@ impl<'r> FromRow<'r, PgRow> for Stored {
             last,
             max_timestamp_ms: row.try_get("max_timestamp_ms")?,
             catching_up: row.try_get("catching_up")?,
+            last_id: row.try_get("last_id")?,
+            refreshed_id: row.try_get("refreshed_id")?,
         })
     }
 }

@@ -39,6 +39,8 @@ pub enum Verdict {
 pub struct Progress {
     number: u16,
     epoch: i64,
+    /// The offset that reading began at.
+    begin: i64,
     /// What Postgres holds once all batches sent so far are stored.
     held: Option<i64>,
     /// The next offset to read; `None` before the first record, where none is stored.
@@ -108,6 +110,7 @@ impl Progress {
         Ok(Self {
             number: short(stored.partition)?,
             epoch: stored.epoch,
+            begin: start.offset,
             held: stored.next_offset,
             next: stored.next_offset,
             last: stored.last,
@@ -120,6 +123,14 @@ impl Progress {
             catching_up: stored.catching_up,
             published: stored.published_through,
         })
+    }
+
+    /// The offset to fetch from, had nothing been fetched yet.
+    pub fn position(&self) -> i64 {
+        match self.check {
+            Some(last) => last.offset,
+            None => self.next.unwrap_or(self.begin),
+        }
     }
 
     /// Judges a message by its offset, and notes it as read when it is to be folded.
@@ -220,21 +231,6 @@ impl Partitions {
         self.owned.get(&partition).map_or(0, |progress| progress.epoch)
     }
 
-    /// What Postgres holds of one of them, as far as is known here.
-    pub fn as_stored(&self, partition: i32) -> Option<Stored> {
-        let progress = self.owned.get(&partition)?;
-        Some(Stored {
-            partition,
-            epoch: progress.epoch,
-            next_offset: progress.held,
-            published_through: progress.published,
-            cluster_id: None,
-            last: progress.last,
-            max_timestamp_ms: progress.max_timestamp_ms,
-            catching_up: progress.catching_up,
-        })
-    }
-
     /// Their numbers, in order.
     pub fn numbers(&self) -> Vec<i32> {
         self.owned.keys().copied().collect()
@@ -322,6 +318,8 @@ mod tests {
             last,
             max_timestamp_ms: 100,
             catching_up: false,
+            last_id: 0,
+            refreshed_id: 0,
         }
     }
 

@@ -21,8 +21,31 @@ pub struct Publication<P: Pipeline> {
     pub rows: Vec<P::Row>,
     /// How far each owned partition goes.
     pub through: Vec<Through>,
+    /// How far the run is to go.
+    pub target: Target,
+}
+
+/// How far a run is to go before it may be called complete.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Target {
     /// The end of every partition of the topic, as seen at start.
     pub ends: BTreeMap<i32, i64>,
+    /// What was stored when those ends were reached first: the greatest id of a fact, by owner partition. A replica that goes on
+    /// storing facts does not move it.
+    pub last_ids: Option<BTreeMap<i32, i64>>,
+}
+
+impl Target {
+    /// Notes what is stored, the first time that every partition is stored to its end. Pure.
+    pub fn note(&mut self, stored: &[Stored]) {
+        let reaches = |(partition, end): (&i32, &i64)| {
+            let next = stored.iter().find(|row| row.partition == *partition).and_then(|row| row.next_offset);
+            next.unwrap_or(0) >= *end
+        };
+        if self.last_ids.is_none() && self.ends.iter().all(reaches) {
+            self.last_ids = Some(stored.iter().map(|row| (row.partition, row.last_id)).collect());
+        }
+    }
 }
 
 /// How far a partition goes in a publication.
@@ -78,7 +101,7 @@ pub async fn publish<P: Pipeline>(
     let rows_written = pipeline.upsert(&mut tx, &publication.rows).await?;
     let groups_took = began.elapsed();
     mark(&mut tx, feed, &publication.through).await?;
-    let coverage = coverage(&claims::survey(&mut tx, feed).await?, &publication.ends);
+    let coverage = coverage(&claims::survey(&mut tx, feed).await?, &publication.target);
     let report = pipeline.conclude(&mut tx, &coverage).await?;
     tx.commit().await?;
     let rows_written = rows_written + report.rows_written;
@@ -97,21 +120,27 @@ pub(crate) fn refused(through: &[Through], stored: &[Stored]) -> Option<Standing
     })
 }
 
-/// Says how far all partitions are published, and whether that is to the end seen at start. Pure.
-pub fn coverage(stored: &[Stored], ends: &BTreeMap<i32, i64>) -> Coverage {
+/// Says how far all partitions are published, and whether that is to the end seen at start, with every fact that was stored by
+/// then. Pure.
+pub fn coverage(stored: &[Stored], target: &Target) -> Coverage {
+    let mut target = target.clone();
+    target.note(stored);
     let published: Vec<(i32, i64)> =
         stored.iter().map(|row| (row.partition, row.published_through.unwrap_or(0))).collect();
     let reached: BTreeMap<i32, i64> = published.iter().copied().collect();
-    let complete = ends.iter().all(|(partition, end)| *end == 0 || reached.get(partition).is_some_and(|at| at >= end));
-    Coverage { published, complete: complete && stored.iter().all(|row| !row.catching_up) }
+    let at_end = |(partition, end): (&i32, &i64)| *end == 0 || reached.get(partition).is_some_and(|at| at >= end);
+    let last_id = |partition: &i32| target.last_ids.as_ref().and_then(|ids| ids.get(partition)).copied().unwrap_or(0);
+    let is_told = |row: &Stored| row.refreshed_id >= last_id(&row.partition) && !row.catching_up;
+    let complete = target.last_ids.is_some() && target.ends.iter().all(at_end) && stored.iter().all(is_told);
+    Coverage { published, complete }
 }
 
 async fn mark(tx: &mut PgConnection, feed: &Feed, through: &[Through]) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "UPDATE stream_offsets o SET published_through = s.through, catching_up = false
+        "UPDATE stream_offsets o SET published_through = s.through, refreshed_id = o.last_id, catching_up = false
          FROM unnest($3::integer[], $4::bigint[]) AS s (partition, through)
          WHERE o.pipeline = $1 AND o.topic = $2 AND o.partition = s.partition
-           AND (o.published_through IS DISTINCT FROM s.through OR o.catching_up)",
+           AND (o.published_through IS DISTINCT FROM s.through OR o.refreshed_id <> o.last_id OR o.catching_up)",
     )
     .bind(feed.pipeline)
     .bind(&feed.topic)
@@ -136,17 +165,35 @@ mod tests {
             last: None,
             max_timestamp_ms: 0,
             catching_up: false,
+            last_id: 0,
+            refreshed_id: 0,
         }
     }
 
     #[test]
     fn complete_means_every_partition_to_its_end() {
-        let ends = BTreeMap::from([(0, 10), (1, 0), (2, 5)]);
-        let check = |stored: &[Stored], expected| assert_eq!(coverage(stored, &ends).complete, expected, "{stored:?}");
+        let target = Target { ends: BTreeMap::from([(0, 10), (1, 0), (2, 5)]), last_ids: None };
+        let check =
+            |stored: &[Stored], expected| assert_eq!(coverage(stored, &target).complete, expected, "{stored:?}");
         check(&[row(0, Some(10)), row(2, Some(5))], true);
         check(&[row(0, Some(12)), row(1, None), row(2, Some(5))], true);
         check(&[row(0, Some(10)), row(2, Some(4))], false);
         check(&[row(0, Some(10))], false);
         check(&[row(0, Some(10)), row(2, None)], false);
+    }
+    #[test]
+    fn complete_means_that_every_fact_stored_by_then_is_told_and_no_later_one() {
+        let mut target = Target { ends: BTreeMap::from([(0, 10), (1, 5)]), last_ids: None };
+        let rows = |refreshed: [i64; 2], last: [i64; 2]| {
+            let with = |row: Stored, at: usize| Stored { refreshed_id: refreshed[at], last_id: last[at], ..row };
+            [with(row(0, Some(10)), 0), with(row(1, Some(5)), 1)]
+        };
+        assert!(!coverage(&rows([7, 3], [7, 4]), &target).complete, "a fact of partition 1 waits for a refresh");
+        target.note(&[row(0, Some(9)), row(1, Some(5))]);
+        assert_eq!(target.last_ids, None, "partition 0 is not stored to its end");
+        target.note(&rows([7, 3], [7, 4]));
+        target.note(&rows([9, 3], [9, 9]));
+        assert!(coverage(&rows([9, 4], [9, 9]), &target).complete, "later facts do not count");
+        assert!(!coverage(&rows([9, 3], [9, 9]), &target).complete);
     }
 }

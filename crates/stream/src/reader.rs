@@ -10,18 +10,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rdkafka::{
-    Message, Offset, TopicPartitionList,
-    consumer::{CommitMode, Consumer},
-    error::{KafkaError, RDKafkaErrorCode},
-    message::OwnedMessage,
-};
-use service::{Stop, health::Health, telemetry::millis};
+use rdkafka::{Message, Offset, TopicPartitionList, consumer::Consumer, error::KafkaError, message::OwnedMessage};
+use service::{Stop, health::Health, settings::KafkaSettings, telemetry::millis};
 
 use crate::{
     Error, Pipeline,
     group::{ASK, GroupConsumer},
     intake::Intake,
+    kafka_state::KafkaState,
     loader::Loader,
     measures, memory,
     offsets::Feed,
@@ -74,8 +70,10 @@ pub struct Parts<P: Pipeline> {
     pub ends: BTreeMap<i32, i64>,
     /// The id of the Kafka cluster.
     pub cluster_id: Option<String>,
-    /// Kafka's address, for messages.
-    pub brokers: String,
+    /// The consumer group, for messages.
+    pub group: String,
+    /// Where Kafka is and who we are to it, for messages.
+    pub kafka: KafkaSettings,
 }
 
 /// The reading thread.
@@ -92,15 +90,20 @@ pub struct Reader<P: Pipeline> {
     /// Records that arrived although their partition was paused.
     pub(crate) stash: Vec<OwnedMessage>,
     held: bool,
-    kafka_away_since: Option<Instant>,
-    committed: BTreeMap<i32, i64>,
+    pub(crate) kafka: KafkaState,
+    /// Whether any record, or the end of a partition, was ever read: a right that was there is waited for longer than one
+    /// that never was.
+    pub(crate) has_read: bool,
+    /// The stored offset of each partition, for lag tools.
+    pub(crate) committed: BTreeMap<i32, i64>,
+    /// When Kafka was last told of them.
+    pub(crate) told_kafka: Option<Instant>,
     memory_limit_mib: Option<u64>,
 }
 
 impl<P: Pipeline> Reader<P> {
     /// Puts the parts together.
     pub fn new(parts: Parts<P>) -> Self {
-        parts.health.fault("group", "not yet a member of the group");
         let memory_limit_mib = parts.settings.max_facts_memory.or_else(memory::default_limit_mib);
         Self {
             intake: Intake::new(Arc::clone(&parts.pipeline), Arc::clone(&parts.feed)),
@@ -111,8 +114,10 @@ impl<P: Pipeline> Reader<P> {
             full_since: None,
             stash: Vec::new(),
             held: false,
-            kafka_away_since: None,
+            kafka: KafkaState::default(),
+            has_read: false,
             committed: BTreeMap::new(),
+            told_kafka: None,
             memory_limit_mib,
             parts,
         }
@@ -133,6 +138,7 @@ impl<P: Pipeline> Reader<P> {
                 return self.wind_down();
             }
             self.look_after_kafka()?;
+            self.parts.health.set_unready(self.unready());
             if self.may_read() {
                 self.read()?;
                 self.send()?;
@@ -140,10 +146,8 @@ impl<P: Pipeline> Reader<P> {
                 self.wait()?;
             }
             self.publish_if_due()?;
+            self.survey_if_due()?;
             if self.is_finished()? {
-                if self.parts.settings.rehome {
-                    self.rehome()?;
-                }
                 self.tell_kafka();
                 return Ok(());
             }
@@ -171,14 +175,14 @@ impl<P: Pipeline> Reader<P> {
             match arrived {
                 None => return Ok(()),
                 Some(Ok(message)) => {
-                    self.kafka_is_back();
+                    self.hears_from(message.partition());
                     self.take(&message)?;
                     if self.ends_the_run(&message) {
                         return Ok(());
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    self.kafka_is_back();
+                    self.hears_from(partition);
                     self.reach_end(partition);
                     if self.intake.partitions.at_end() {
                         return Ok(());
@@ -243,7 +247,7 @@ impl<P: Pipeline> Reader<P> {
             Verdict::Seek(offset) => {
                 let sought = self.parts.consumer.seek(&self.parts.feed.topic, partition, Offset::Offset(offset), ASK);
                 if let Err(error) = sought {
-                    self.kafka_is_away(&error);
+                    self.trouble(&error)?;
                     self.begin_again_after(AGAIN);
                 }
                 Ok(true)
@@ -309,10 +313,11 @@ impl<P: Pipeline> Reader<P> {
                 self.schedule.published(complete);
                 self.tell_kafka();
             }
-            Event::Surveyed(stored) => self.schedule.surveyed(&stored, &self.parts.ends),
+            Event::Surveyed { term, stored } if term == self.term => self.compare(&stored),
+            Event::Rehomed => self.schedule.rehomed(),
             Event::Refused { term, standing } if term == self.term => self.recover(standing),
             Event::Homeless { term, error } if term == self.term => self.stand_still(error)?,
-            Event::Refused { .. } | Event::Homeless { .. } => {}
+            Event::Refused { .. } | Event::Homeless { .. } | Event::Surveyed { .. } => {}
             Event::Failed(error) => return Err(error),
         }
         Ok(())
@@ -337,7 +342,8 @@ impl<P: Pipeline> Reader<P> {
 
     pub(crate) fn hold(&mut self) -> Result<(), Error> {
         if !std::mem::replace(&mut self.held, true) {
-            self.parts.consumer.pause(&self.list(self.assignment.assigned()))?;
+            let paused = self.parts.consumer.pause(&self.list(self.assignment.assigned()));
+            self.needs_client(paused)?;
         }
         Ok(())
     }
@@ -345,7 +351,8 @@ impl<P: Pipeline> Reader<P> {
     /// Goes on where [`Reader::hold`] stopped, beginning with what arrived nevertheless.
     fn release(&mut self) -> Result<(), Error> {
         if std::mem::replace(&mut self.held, false) {
-            self.parts.consumer.resume(&self.list(self.assignment.assigned()))?;
+            let resumed = self.parts.consumer.resume(&self.list(self.assignment.assigned()));
+            self.needs_client(resumed)?;
             let mut sought = BTreeSet::new();
             for message in std::mem::take(&mut self.stash) {
                 // What came before a seek comes again after it.
@@ -365,87 +372,6 @@ impl<P: Pipeline> Reader<P> {
         list
     }
 
-    /// The one place where a failure of Kafka at run time is handled.
-    fn trouble(&mut self, error: &KafkaError) -> Result<(), Error> {
-        match error {
-            KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
-                // Looks at the ends again, and names what is wrong if something is.
-                self.begin_again_after(AGAIN);
-            }
-            KafkaError::MessageConsumptionFatal(_) => return Err(error.clone().into()),
-            KafkaError::MessageConsumption(
-                RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
-            ) => {
-                // It may come back as another topic: compare once it is there.
-                self.kafka_is_away(error);
-                self.begin_again_after(AGAIN);
-            }
-            _ => self.kafka_is_away(error),
-        }
-        Ok(())
-    }
-
-    /// Notes that Kafka, or the topic, is not there.
-    pub(crate) fn kafka_is_away(&mut self, error: &impl std::fmt::Display) {
-        if self.kafka_away_since.is_none() {
-            tracing::warn!(%error, "kafka does not answer; waiting for it");
-            self.kafka_away_since = Some(Instant::now());
-        }
-        self.parts.consumer.client().context().brokers_are_down();
-        self.parts.health.fault("kafka", format!("kafka is away: {error}"));
-    }
-
-    /// Notices that Kafka is back although no record comes, or that it was away for too long.
-    fn look_after_kafka(&mut self) -> Result<(), Error> {
-        if self.parts.consumer.client().context().has_forgotten_brokers() {
-            return Err(self.let_go()?);
-        }
-        let Some(since) = self.kafka_away_since else { return Ok(()) };
-        if self.assignment.is_settled() && self.parts.consumer.client().context().brokers_up() {
-            self.kafka_is_back();
-        } else if since.elapsed() > self.parts.settings.away {
-            return Err(Error::KafkaAway { brokers: self.parts.brokers.clone(), waited: since.elapsed() });
-        }
-        Ok(())
-    }
-
-    /// Stores and publishes what was read, and forgets it: the client reaches nobody any more.
-    fn let_go(&mut self) -> Result<Error, Error> {
-        self.finish(Instant::now())?;
-        self.intake.clear();
-        self.report_facts();
-        self.schedule.note_behind(false);
-        Ok(Error::BrokersForgotten { brokers: self.parts.brokers.clone(), joined: self.assignment.is_member() })
-    }
-
-    fn kafka_is_back(&mut self) {
-        if self.kafka_away_since.take().is_some() {
-            tracing::info!("kafka answers again");
-            self.parts.health.clear("kafka");
-        }
-    }
-
-    /// Tells Kafka how far we are, for lag tools; nothing of ours reads it, so nothing waits for it.
-    ///
-    /// Nor is it told while it is away: a client would wait for ever for the answer before it ends.
-    fn tell_kafka(&mut self) {
-        if self.kafka_away_since.is_some() {
-            return;
-        }
-        let mut list = TopicPartitionList::new();
-        for (partition, offset) in std::mem::take(&mut self.committed) {
-            if self.assignment.assigned().contains(&partition) {
-                // Adding a partition with an offset fails only for offsets below −2000.
-                let _ = list.add_partition_offset(&self.parts.feed.topic, partition, Offset::Offset(offset));
-            }
-        }
-        if list.count() > 0
-            && let Err(error) = self.parts.consumer.commit(&list, CommitMode::Async)
-        {
-            tracing::debug!(%error, "the courtesy commit to kafka failed");
-        }
-    }
-
     fn wind_down(&mut self) -> Result<(), Error> {
         let began = Instant::now();
         self.finish(began)?;
@@ -455,7 +381,7 @@ impl<P: Pipeline> Reader<P> {
     }
 
     /// Stores what is in hand and publishes, as far as the time allows.
-    fn finish(&mut self, began: Instant) -> Result<(), Error> {
+    pub(crate) fn finish(&mut self, began: Instant) -> Result<(), Error> {
         if !self.assignment.is_settled() {
             return Ok(());
         }

@@ -13,13 +13,15 @@ use tokio::sync::mpsc::error::TryRecvError;
 use crate::{
     Error, Pipeline,
     changelog::Standing,
-    claims,
     copy::CopyReader,
-    group::{self, ASK, Rebalance},
+    group::{self, ASK, Rebalance, Watermarks},
+    kafka_errors::{Decision, Resource, decide},
+    kafka_state::Right,
     loader::{Load, Loaded},
     offsets::{Stored, short},
     partitions::{self, Progress, Start},
     reader::{AGAIN, Reader},
+    readiness::View,
     state::LoadedIds,
 };
 
@@ -37,12 +39,21 @@ pub struct Assignment<P: Pipeline> {
     assigned: BTreeSet<i32>,
     /// Partitions that still have to be claimed and loaded.
     waiting: BTreeSet<i32>,
+    /// Those of them whose stored offsets are to be forgotten, as `--reset-offsets` accepted.
+    forget: BTreeSet<i32>,
     load: Option<Load>,
+    /// Where the partitions that are loaded stand.
+    claimed: Vec<Stored>,
     copy: CopyReader,
     ids: LoadedIds<P>,
     load_began: Option<Instant>,
     not_before: Option<Instant>,
+    /// Why nothing is read, though it could be loaded.
+    blocked: Option<String>,
+    /// Whether the group has ever given us our part.
     member: bool,
+    /// Whether what it gave us still stands.
+    stands: bool,
     began: Instant,
 }
 
@@ -51,12 +62,16 @@ impl<P: Pipeline> Default for Assignment<P> {
         Self {
             assigned: BTreeSet::new(),
             waiting: BTreeSet::new(),
+            forget: BTreeSet::new(),
             load: None,
+            claimed: Vec::new(),
             copy: CopyReader::default(),
             ids: LoadedIds::default(),
             load_began: None,
             not_before: None,
+            blocked: None,
             member: false,
+            stands: false,
             began: Instant::now(),
         }
     }
@@ -76,6 +91,17 @@ impl<P: Pipeline> Assignment<P> {
     /// Partitions that librdkafka fetches for us.
     pub fn assigned(&self) -> &BTreeSet<i32> {
         &self.assigned
+    }
+
+    /// Its part in what readiness depends on.
+    pub(crate) fn view(&self) -> View<'_> {
+        View {
+            assigned: self.stands,
+            waiting: Some(&self.waiting),
+            loading: self.load.as_ref().map_or(&[], |load| &load.partitions),
+            blocked: self.blocked.as_deref(),
+            ..View::default()
+        }
     }
 
     /// How long a poll may wait: a load brings its pieces faster than any group asks.
@@ -102,13 +128,16 @@ impl<P: Pipeline> Reader<P> {
             tracing::info!(joined_in_ms = millis(self.assignment.began.elapsed()), "joined the group");
         }
         tracing::info!(?partitions, "assigned");
+        self.assignment.stands = true;
         self.assignment.waiting.extend(partitions);
         // More partitions may be what a consumer that stands still was waiting for.
         self.assignment.not_before = None;
+        self.kafka_grants(Right::ReadGroup);
         if partitions.is_empty() {
-            self.parts.consumer.incremental_assign(&TopicPartitionList::new())?;
-            self.parts.health.clear("group");
+            let answered = self.parts.consumer.incremental_assign(&TopicPartitionList::new());
+            return self.needs_client(answered);
         }
+        self.kafka_grants(Right::DescribeTopic);
         Ok(())
     }
 
@@ -123,7 +152,8 @@ impl<P: Pipeline> Reader<P> {
         let gone: BTreeSet<i32> = partitions.iter().copied().collect();
         let never_assigned: BTreeSet<i32> = gone.difference(&self.assignment.assigned).copied().collect();
         if !never_assigned.is_empty() {
-            self.parts.consumer.incremental_assign(&self.list(&never_assigned))?;
+            let given = self.parts.consumer.incremental_assign(&self.list(&never_assigned));
+            self.needs_client(given)?;
         }
         for partition in &gone {
             self.assignment.waiting.remove(partition);
@@ -132,7 +162,10 @@ impl<P: Pipeline> Reader<P> {
             self.intake.state.forget(short(*partition)?);
         }
         self.stash.retain(|message| !gone.contains(&message.partition()));
-        self.parts.consumer.incremental_unassign(&self.list(&gone))?;
+        self.kafka.forget(&gone);
+        self.assignment.stands = false;
+        let taken = self.parts.consumer.incremental_unassign(&self.list(&gone));
+        self.needs_client(taken)?;
         tracing::info!(?partitions, given_back_in_ms = millis(began.elapsed()), "revoked");
         Ok(())
     }
@@ -144,7 +177,8 @@ impl<P: Pipeline> Reader<P> {
             let partitions: Vec<i32> = std::mem::take(&mut self.assignment.waiting).into_iter().collect();
             self.assignment.not_before = None;
             self.assignment.load_began = Some(Instant::now());
-            self.assignment.load = Some(self.parts.loader.load(&self.parts.runtime, partitions));
+            let load = self.parts.loader.load(&self.parts.runtime, partitions, &self.assignment.forget)?;
+            self.assignment.load = Some(load);
         }
         while let Some(load) = &mut self.assignment.load {
             match load.loaded.try_recv() {
@@ -158,13 +192,14 @@ impl<P: Pipeline> Reader<P> {
 
     fn take_loaded(&mut self, loaded: Loaded) -> Result<(), Error> {
         match loaded {
-            Loaded::Begin => {
+            Loaded::Begin(stored) => {
                 self.assignment.copy = CopyReader::default();
-                self.assignment.ids = LoadedIds::default();
-                let partitions = self.assignment.load.as_ref().map_or(&[][..], |load| &load.partitions);
-                for partition in partitions {
-                    self.intake.state.forget(short(*partition)?);
+                self.assignment.ids = LoadedIds::new(&stored)?;
+                for stored in &stored {
+                    self.intake.state.forget(short(stored.partition)?);
+                    self.assignment.forget.remove(&stored.partition);
                 }
+                self.assignment.claimed = stored;
             }
             Loaded::Homes(homes) => {
                 for (route, home) in homes {
@@ -178,47 +213,32 @@ impl<P: Pipeline> Reader<P> {
                 }
                 self.check_memory()?;
             }
-            Loaded::Ready(stored) => self.take_over(stored)?,
+            Loaded::Ready => self.take_over()?,
             Loaded::Failed(error) => return Err(error),
         }
         Ok(())
     }
 
     /// Begins to read partitions that were claimed and loaded.
-    fn take_over(&mut self, mut stored: Vec<Stored>) -> Result<(), Error> {
+    fn take_over(&mut self) -> Result<(), Error> {
+        let stored = std::mem::take(&mut self.assignment.claimed);
         self.assignment.load = None;
         self.assignment.ids = LoadedIds::default();
         self.assignment.copy = CopyReader::default();
-        let marks = match group::watermarks(&self.parts.consumer, &self.parts.feed.topic, ASK) {
-            Ok(Some(marks)) => marks,
-            Ok(None) => {
-                self.try_again(&stored, &format!("topic {} is missing", self.parts.feed.topic));
-                return Ok(());
-            }
-            Err(error) => {
-                self.try_again(&stored, &error);
-                return Ok(());
-            }
+        let Some(starts) = self.look_at_kafka()?.map(|marks| self.starts(&stored, &marks)).transpose()?.flatten()
+        else {
+            // Kafka did not answer, or offsets are to be forgotten first: claim and load once more.
+            self.assignment.waiting.extend(stored.iter().map(|stored| stored.partition));
+            return Ok(());
         };
-        let mut starts = Vec::with_capacity(stored.len());
-        for stored in &mut stored {
-            let told = marks.get(&stored.partition).copied();
-            let (start, end) = told.unwrap_or((0, 0));
-            let begin = self.begin(stored, (start, end))?;
-            let known = self.parts.ends.entry(stored.partition).or_insert(end);
-            if told.is_some() {
-                // A topic's end never falls: where it has, the topic is another one, which is to be read to its own end.
-                *known = end.min(*known);
-            }
-            self.intake.partitions.insert(stored.partition, Progress::new(stored, begin)?);
-            starts.push((stored.partition, begin.offset));
+        for (stored, start) in stored.iter().zip(&starts) {
+            self.intake.partitions.insert(stored.partition, Progress::new(stored, *start)?);
+            self.committed.extend(stored.next_offset.map(|next| (stored.partition, next)));
         }
-        if self.intake.partitions.unpublished() {
-            self.intake.state.mark_all_changed();
-        }
-        self.fetch_from(&starts)?;
-        self.parts.health.clear("group");
-        self.parts.health.clear("homes");
+        let offsets: Vec<(i32, i64)> =
+            stored.iter().zip(&starts).map(|(stored, start)| (stored.partition, start.offset)).collect();
+        self.fetch_from(&offsets)?;
+        self.assignment.blocked = None;
         self.schedule.begin();
         let load_ms = self.assignment.load_began.map_or(0, |began| millis(began.elapsed()));
         let (facts, groups) = (self.intake.state.facts(), self.intake.state.groups());
@@ -227,58 +247,73 @@ impl<P: Pipeline> Reader<P> {
         Ok(())
     }
 
-    /// Puts partitions back that could not be taken over because Kafka did not answer.
-    fn try_again(&mut self, stored: &[Stored], error: &impl std::fmt::Display) {
-        self.kafka_is_away(error);
-        self.assignment.waiting.extend(stored.iter().map(|stored| stored.partition));
-        self.assignment.not_before = Some(Instant::now() + AGAIN);
-    }
-
-    /// Says where to begin; where the stored offsets do not fit and that was accepted, at the earliest.
-    fn begin(&self, stored: &mut Stored, marks: (i64, i64)) -> Result<Start, Error> {
-        match partitions::start(&self.parts.feed, stored, marks, self.parts.cluster_id.as_deref()) {
-            Err(error) if self.parts.settings.reset_offsets => {
-                tracing::warn!(%error, "accepted by --reset-offsets: beginning at the earliest offset");
-                self.forget_offsets(stored)?;
-                Ok(Start { offset: marks.0, checked: false })
+    /// Asks Kafka which offsets it has; `None` when it does not say, and is to be asked again.
+    fn look_at_kafka(&mut self) -> Result<Option<Watermarks>, Error> {
+        let answer = group::watermarks(&self.parts.consumer, &self.parts.feed.topic, ASK);
+        if !matches!(answer, Ok(Some(_))) {
+            self.assignment.not_before = Some(Instant::now() + AGAIN);
+        }
+        match answer {
+            Ok(Some(marks)) => {
+                self.kafka_grants(Right::DescribeTopic);
+                return Ok(Some(marks));
             }
-            start => start,
+            Ok(None) => self.kafka_is_away(&format!("topic {} is missing", self.parts.feed.topic)),
+            Err(error) if decide(&error) == Decision::Denied(Resource::Topic) => {
+                self.kafka_denies(Right::DescribeTopic);
+            }
+            Err(error) => self.trouble(&error)?,
         }
+        Ok(None)
     }
 
-    fn forget_offsets(&self, stored: &mut Stored) -> Result<(), Error> {
-        let doing = "forgetting the old topic's offsets";
-        let refused = |source| Error::of_postgres(doing, source);
-        let (database, feed) = (&self.parts.loader.database, &self.parts.feed);
-        let done = self.parts.runtime.block_on(async {
-            let mut connection = database.connect().await?;
-            claims::forget_offsets(&mut connection, feed, (stored.partition, stored.epoch)).await
-        });
-        if !done.map_err(refused)? {
-            return Err(refused(sqlx::Error::RowNotFound));
+    /// Says where to begin each partition. Where the stored offsets do not fit and that was accepted, they are to be forgotten:
+    /// then there is nowhere to begin yet.
+    fn starts(&mut self, stored: &[Stored], marks: &Watermarks) -> Result<Option<Vec<Start>>, Error> {
+        let mut starts = Vec::with_capacity(stored.len());
+        for stored in stored {
+            let known_to_kafka = marks.get(&stored.partition).copied();
+            let (start, end) = known_to_kafka.unwrap_or((0, 0));
+            match partitions::start(&self.parts.feed, stored, (start, end), self.parts.cluster_id.as_deref()) {
+                Ok(start) => starts.push(start),
+                Err(error) if self.parts.settings.reset_offsets => self.accept(&error, stored.partition),
+                Err(error) => return Err(error),
+            }
+            let known = self.parts.ends.entry(stored.partition).or_insert(end);
+            if known_to_kafka.is_some() {
+                // A topic's end never falls: where it has, the topic is another one, which is to be read to its own end.
+                *known = end.min(*known);
+            }
         }
-        (stored.next_offset, stored.published_through, stored.last) = (None, None, None);
-        stored.catching_up = true;
-        Ok(())
+        Ok(self.assignment.forget.is_empty().then_some(starts))
+    }
+
+    /// Has a partition's stored offsets forgotten with its next claim.
+    fn accept(&mut self, error: &Error, partition: i32) {
+        tracing::warn!(%error, "accepted by --reset-offsets: beginning at the earliest offset");
+        self.assignment.forget.insert(partition);
     }
 
     /// Has librdkafka fetch partitions from given offsets. Those it fetches already are taken from it and given anew, since it
     /// refuses to seek where it has given up fetching, as after an offset that was out of range.
-    fn fetch_from(&mut self, starts: &[(i32, i64)]) -> Result<(), Error> {
+    pub(crate) fn fetch_from(&mut self, starts: &[(i32, i64)]) -> Result<(), Error> {
         let partitions: BTreeSet<i32> = starts.iter().map(|(partition, _)| *partition).collect();
         let known: BTreeSet<i32> = partitions.intersection(&self.assignment.assigned).copied().collect();
         if !known.is_empty() {
             // What came before comes again after it; taken in first, it would leave a gap.
             self.stash.retain(|message| !known.contains(&message.partition()));
             // While they are still ours: a resume may overtake the start of fetching, and librdkafka drops what was overtaken.
-            self.parts.consumer.resume(&self.list(&known))?;
-            self.parts.consumer.incremental_unassign(&self.list(&known))?;
+            let resumed = self.parts.consumer.resume(&self.list(&known));
+            let taken = resumed.and_then(|()| self.parts.consumer.incremental_unassign(&self.list(&known)));
+            self.needs_client(taken)?;
         }
         let mut list = TopicPartitionList::with_capacity(starts.len());
         for (partition, offset) in starts {
-            list.add_partition_offset(&self.parts.feed.topic, *partition, Offset::Offset(*offset))?;
+            // Adding a partition with an offset fails only for offsets below −2000.
+            let _ = list.add_partition_offset(&self.parts.feed.topic, *partition, Offset::Offset(*offset));
         }
-        self.parts.consumer.incremental_assign(&list)?;
+        let given = self.parts.consumer.incremental_assign(&list);
+        self.needs_client(given)?;
         self.assignment.assigned.extend(partitions);
         Ok(())
     }
@@ -333,8 +368,8 @@ impl<P: Pipeline> Reader<P> {
             return Err(error);
         }
         tracing::error!("standing still: {error}");
-        self.parts.health.fault("homes", error.to_string());
         self.begin_again_after(HOMELESS);
+        self.assignment.blocked = Some(error.to_string());
         Ok(())
     }
 
@@ -344,10 +379,7 @@ impl<P: Pipeline> Reader<P> {
         if !self.parts.settings.reset_offsets {
             return Err(error);
         }
-        tracing::warn!(%error, "accepted by --reset-offsets: beginning at the earliest offset");
-        if let Some(mut stored) = self.intake.partitions.as_stored(partition) {
-            self.forget_offsets(&mut stored)?;
-        }
+        self.accept(&error, partition);
         self.begin_again();
         Ok(())
     }

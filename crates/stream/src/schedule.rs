@@ -8,14 +8,17 @@ use std::{
 use crate::{
     Error, Pipeline, measures,
     offsets::Stored,
-    publication::{self, Publication},
+    publication::{self, Publication, Target, Through},
     reader::Reader,
     settings::ConsumeSettings,
     writer::Task,
 };
 
-/// How often a consumer that is done looks whether the others are.
-const SURVEY_EVERY: Duration = Duration::from_millis(250);
+/// How often a consumer compares what is stored with what it holds. It would not notice otherwise, while no record comes, that
+/// it was fenced: seldom enough to cost nothing, often enough to be reading again within 20 s.
+const SURVEY_EVERY: Duration = Duration::from_secs(5);
+/// How often one that is done looks whether the others are.
+const SURVEY_DONE_EVERY: Duration = Duration::from_millis(250);
 
 /// What has been published, and what is under way.
 #[derive(Debug)]
@@ -26,13 +29,26 @@ pub struct Schedule {
     /// Whether the publication that must not wait is there: on catching up, or at the end.
     prompt_done: bool,
     publishing: bool,
-    surveying: bool,
+    /// What every partition of ours was expected to be when it was asked, while that is not answered.
+    surveying: Option<Vec<Through>>,
     last_survey: Option<Instant>,
     complete: bool,
+    /// What was stored when the topic's ends were reached first, see [`Target`].
+    last_ids: Option<BTreeMap<i32, i64>>,
+    rehoming: Rehoming,
     /// Since when something stored waits to be published, in Unix seconds.
     behind_since: Option<f64>,
     /// When the publication under way was asked for, in Unix seconds.
     asked_at: f64,
+}
+
+/// How far `consumer rehome` is with what it does at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rehoming {
+    /// Not begun, or not wanted.
+    No,
+    Asked,
+    Done,
 }
 
 impl Schedule {
@@ -44,9 +60,11 @@ impl Schedule {
             last: Instant::now(),
             prompt_done: false,
             publishing: false,
-            surveying: false,
+            surveying: None,
             last_survey: None,
             complete: false,
+            last_ids: None,
+            rehoming: Rehoming::No,
             behind_since: None,
             asked_at: 0.0,
         }
@@ -55,8 +73,10 @@ impl Schedule {
     /// Partitions were taken over: what was under way is void, and what they brought wants publishing.
     pub fn begin(&mut self) {
         self.publishing = false;
-        self.surveying = false;
+        self.surveying = None;
         self.complete = false;
+        self.last_ids = None;
+        self.rehoming = Rehoming::No;
         self.prompt_done &= !self.until_end;
     }
 
@@ -71,10 +91,9 @@ impl Schedule {
         }
     }
 
-    /// The others have been looked at.
-    pub fn surveyed(&mut self, stored: &[Stored], ends: &BTreeMap<i32, i64>) {
-        self.surveying = false;
-        self.complete = publication::coverage(stored, ends).complete;
+    /// All groups live where their records come from.
+    pub fn rehomed(&mut self) {
+        self.rehoming = Rehoming::Done;
     }
 
     /// Notes whether something stored waits to be published, and since when.
@@ -135,25 +154,58 @@ impl<P: Pipeline> Reader<P> {
         let through = self.intake.partitions.through();
         self.schedule.publishing = true;
         self.schedule.asked_at = measures::unix_time();
-        self.ask(Task::Publish(Box::new(Publication { rows, through, ends: self.parts.ends.clone() })))
+        self.ask(Task::Publish(Box::new(Publication { rows, through, target: self.target() })))
+    }
+
+    fn target(&self) -> Target {
+        Target { ends: self.parts.ends.clone(), last_ids: self.schedule.last_ids.clone() }
+    }
+
+    /// Asks what is stored, if it is time to.
+    pub(crate) fn survey_if_due(&mut self) -> Result<(), Error> {
+        let every = if self.is_done() { SURVEY_DONE_EVERY } else { SURVEY_EVERY };
+        let due = self.schedule.last_survey.is_none_or(|last| last.elapsed() >= every);
+        if !due || self.schedule.surveying.is_some() || !self.assignment.is_settled() {
+            return Ok(());
+        }
+        // The writer answers in order: what was sealed before is stored then, and what is sealed later is not.
+        self.schedule.surveying = Some(self.intake.partitions.through());
+        self.schedule.last_survey = Some(Instant::now());
+        self.ask(Task::Survey)
+    }
+
+    /// Compares what is stored with what was held when it was asked for, of partitions that are still held under that claim.
+    pub(crate) fn compare(&mut self, stored: &[Stored]) {
+        let mut target = self.target();
+        target.note(stored);
+        self.schedule.complete = publication::coverage(stored, &target).complete;
+        self.schedule.last_ids = target.last_ids;
+        let mut expected = self.schedule.surveying.take().unwrap_or_default();
+        expected.retain(|expected| self.intake.partitions.epoch(expected.partition) == expected.epoch);
+        if let Some(standing) = publication::refused(&expected, stored) {
+            self.recover(standing);
+        }
+    }
+
+    /// Whether a run until the end has nothing more to do itself.
+    fn is_done(&self) -> bool {
+        let schedule = &self.schedule;
+        let idle = self.in_flight == 0 && !schedule.publishing && self.assignment.is_settled();
+        let ours_done = self.intake.partitions.is_empty() || schedule.prompt_done;
+        schedule.until_end && self.assignment.is_member() && idle && ours_done
     }
 
     /// Whether a run until the end is over: all partitions of the topic are published, whoever owns them.
     pub(crate) fn is_finished(&mut self) -> Result<bool, Error> {
-        let schedule = &self.schedule;
-        let idle = self.in_flight == 0 && !schedule.publishing && self.assignment.is_settled();
-        let ours_done = self.intake.partitions.is_empty() || schedule.prompt_done;
-        if !schedule.until_end || !self.assignment.is_member() || !idle || !ours_done {
+        if !self.is_done() || !self.schedule.complete {
             return Ok(false);
         }
-        if self.schedule.complete {
+        if !self.parts.settings.rehome || self.schedule.rehoming == Rehoming::Done {
             return Ok(true);
         }
-        let due = self.schedule.last_survey.is_none_or(|last| last.elapsed() >= SURVEY_EVERY);
-        if due && !self.schedule.surveying {
-            self.schedule.surveying = true;
-            self.schedule.last_survey = Some(Instant::now());
-            self.ask(Task::Survey)?;
+        if self.schedule.rehoming == Rehoming::No {
+            self.schedule.rehoming = Rehoming::Asked;
+            self.rehome()?;
         }
         Ok(false)
     }

@@ -8,7 +8,7 @@ use crate::{
     batch::{Changes, Outcome},
     copy::{CopyError, CopyFields},
     facts::{Facts, Stamped},
-    offsets::Stamp,
+    offsets::{self, Stamp, Stored},
     pipeline::{Fact, Pipeline},
 };
 
@@ -87,7 +87,8 @@ impl<P: Pipeline> State<P> {
         self.homes.insert(route, home);
     }
 
-    /// Takes back a stored fact; rows may come in any order, the greatest id of a key wins.
+    /// Takes back a stored fact; rows may come in any order, the greatest id of a key wins. A group with a fact that no refresh
+    /// has told is to be refreshed.
     ///
     /// # Errors
     /// When the row is not what [`Pipeline::encode`] writes.
@@ -105,8 +106,12 @@ impl<P: Pipeline> State<P> {
         };
         if entry.home == home {
             let fact = P::decode_fact(&mut row, &mut entry.symbols)?;
-            let known = ids.0.entry(group).or_default();
+            let known = ids.ids.entry(group).or_default();
             let (told_before, tells_now) = entry.load(fact, stamp, (id, known));
+            let owed = id > ids.refreshed.get(&home).copied().unwrap_or(0);
+            if owed && !std::mem::replace(&mut entry.changed, true) {
+                self.changed.push(group);
+            }
             self.facts += usize::from(tells_now);
             self.facts -= usize::from(told_before);
         }
@@ -127,7 +132,7 @@ impl<P: Pipeline> State<P> {
         self.changed.retain(|group| groups.contains_key(group));
     }
 
-    /// Has every group published again, since it is not known what was.
+    /// Has every group computed again, so that a test sees all of them.
     pub fn mark_all_changed(&mut self) {
         self.changed.clear();
         self.changed.extend(self.groups.iter_mut().map(|(key, group)| {
@@ -188,11 +193,26 @@ impl<P: Pipeline> State<P> {
 const NO_OFFSET: i64 = -1;
 
 /// The ids of the rows loaded so far, beside the facts; dropped when loading ends.
-pub struct LoadedIds<P: Pipeline>(HashMap<P::Group, Vec<i64>, Hasher>);
+pub struct LoadedIds<P: Pipeline> {
+    ids: HashMap<P::Group, Vec<i64>, Hasher>,
+    /// The greatest id that a refresh has told, by owner partition.
+    refreshed: HashMap<u16, i64, Hasher>,
+}
+
+impl<P: Pipeline> LoadedIds<P> {
+    /// Nothing loaded yet of partitions that stand like this.
+    ///
+    /// # Errors
+    /// When a partition's number is beyond what is supported.
+    pub fn new(claimed: &[Stored]) -> Result<Self, crate::Error> {
+        let refreshed = claimed.iter().map(|stored| Ok((offsets::short(stored.partition)?, stored.refreshed_id)));
+        Ok(Self { ids: HashMap::default(), refreshed: refreshed.collect::<Result<_, crate::Error>>()? })
+    }
+}
 
 impl<P: Pipeline> Default for LoadedIds<P> {
     fn default() -> Self {
-        Self(HashMap::default())
+        Self { ids: HashMap::default(), refreshed: HashMap::default() }
     }
 }
 

@@ -6,24 +6,18 @@ use std::{
 };
 
 use metrics::{counter, gauge, histogram};
-use service::{
-    backoff::Backoff,
-    health::Health,
-    postgres::{is_transient, plain},
-    telemetry::millis,
-};
+use service::telemetry::millis;
 use sqlx::PgConnection;
 
 use crate::{
     Error, Pipeline,
     batch::{self, Batch, Counts},
     changelog::{self, Commit, Standing},
-    claims,
-    database::Database,
-    measures,
+    claims, measures,
     offsets::{Feed, Stored},
     publication::{self, Outcome, Publication, Through},
-    settings::ConsumeSettings,
+    rehome::{self, Moves},
+    retry::Postgres,
 };
 
 /// What the reading thread asks for. Jobs of a term that was refused are dropped unread: they
@@ -43,6 +37,8 @@ pub enum Task<P: Pipeline> {
     Publish(Box<Publication<P>>),
     /// Tell where every partition of the topic stands.
     Survey,
+    /// Move groups to the partitions their records come from.
+    Rehome(Box<Moves>),
 }
 
 /// What the reading thread hears back.
@@ -63,7 +59,14 @@ pub enum Event {
         complete: bool,
     },
     /// Where every partition stands.
-    Surveyed(Vec<Stored>),
+    Surveyed {
+        /// The term it was asked for in.
+        term: u64,
+        /// The rows, in order.
+        stored: Vec<Stored>,
+    },
+    /// The groups are moved.
+    Rehomed,
     /// What was asked for in this term must not be done; memory has to be loaded again.
     Refused {
         /// The term.
@@ -88,14 +91,10 @@ pub struct Writer<P: Pipeline> {
     pub pipeline: Arc<P>,
     /// Topic and changelog.
     pub feed: Arc<Feed>,
-    /// Where Postgres is.
-    pub database: Database,
+    /// Where and how it is stored.
+    pub postgres: Postgres,
     /// The id of the Kafka cluster, stored with the offsets.
     pub cluster_id: Option<String>,
-    /// How long Postgres may be away.
-    pub settings: Arc<ConsumeSettings>,
-    /// Unready while Postgres is away.
-    pub health: Health,
     /// Where answers go.
     pub events: mpsc::Sender<Event>,
     /// Whether it was said where the rejects are; a topic of rubbish does not flood the log.
@@ -125,15 +124,14 @@ impl<P: Pipeline> Writer<P> {
                     self.commit(&mut session, term, batches).await
                 }
                 Task::Publish(publication) => self.publish(&mut session, term, &publication).await,
-                Task::Survey => self.survey(&mut session).await,
+                Task::Survey => self.survey(&mut session, term).await,
+                Task::Rehome(mut moves) => self.rehome(&mut session, &mut moves).await,
             };
             let event = event.unwrap_or_else(Event::Failed);
             if matches!(event, Event::Refused { .. } | Event::Homeless { .. } | Event::Failed(_)) {
                 void = Some(term);
             }
             if self.events.send(event).is_err() {
-                // Whoever reads now has another writer, which says itself what lacks.
-                self.health.clear("postgres");
                 return;
             }
         }
@@ -146,25 +144,11 @@ impl<P: Pipeline> Writer<P> {
         mut batches: Vec<Batch>,
     ) -> Result<Event, Error> {
         let began = Instant::now();
-        let mut retry = Retry::new(self, "saving a batch");
-        let commit = loop {
-            let opened = match open(&self.database, session).await {
-                Ok(opened) => opened,
-                Err(error) => {
-                    retry.after(error.into()).await?;
-                    continue;
-                }
-            };
-            let feed = (&*self.feed, self.cluster_id.as_deref());
-            match changelog::commit(opened, feed, &mut batches).await {
-                Ok(commit) => break commit,
-                Err(error) => {
-                    *session = None;
-                    retry.after(error.into()).await?;
-                }
-            }
-        };
-        retry.over();
+        let feed = (&*self.feed, self.cluster_id.as_deref());
+        let commit = self.postgres.retrying("saving a batch", session, async |connection| {
+            Ok(changelog::commit(connection, feed, &mut batches).await?)
+        });
+        let commit = commit.await?;
         Ok(match commit {
             Commit::Stored => {
                 batches.iter().for_each(|batch| report_batch(batch, began));
@@ -188,24 +172,11 @@ impl<P: Pipeline> Writer<P> {
         publication: &Publication<P>,
     ) -> Result<Event, Error> {
         let began = Instant::now();
-        let mut retry = Retry::new(self, "publishing");
-        let outcome = loop {
-            let opened = match open(&self.database, session).await {
-                Ok(opened) => opened,
-                Err(error) => {
-                    retry.after(error.into()).await?;
-                    continue;
-                }
-            };
-            match publication::publish(opened, (&*self.pipeline, &*self.feed), publication).await {
-                Ok(outcome) => break outcome,
-                Err(error) => {
-                    *session = None;
-                    retry.after(error).await?;
-                }
-            }
-        };
-        retry.over();
+        let what = (&*self.pipeline, &*self.feed);
+        let publishing = self.postgres.retrying("publishing", session, async |connection| {
+            publication::publish(connection, what, publication).await
+        });
+        let outcome = publishing.await?;
         Ok(match outcome {
             Outcome::Published { report, coverage, groups_took } => {
                 report_publication(&report, groups_took, began);
@@ -215,24 +186,19 @@ impl<P: Pipeline> Writer<P> {
         })
     }
 
-    async fn survey(&self, session: &mut Option<PgConnection>) -> Result<Event, Error> {
-        let mut retry = Retry::new(self, "looking how far the others are");
-        loop {
-            let found = match open(&self.database, session).await {
-                Ok(opened) => claims::survey(opened, &self.feed).await,
-                Err(error) => Err(error),
-            };
-            match found {
-                Ok(stored) => {
-                    retry.over();
-                    return Ok(Event::Surveyed(stored));
-                }
-                Err(error) => {
-                    *session = None;
-                    retry.after(error.into()).await?;
-                }
-            }
-        }
+    async fn survey(&self, session: &mut Option<PgConnection>, term: u64) -> Result<Event, Error> {
+        let surveying = self.postgres.retrying("reading how far each partition is", session, async |connection| {
+            Ok(claims::survey(connection, &self.feed).await?)
+        });
+        Ok(Event::Surveyed { term, stored: surveying.await? })
+    }
+
+    async fn rehome(&self, session: &mut Option<PgConnection>, moves: &mut Moves) -> Result<Event, Error> {
+        let moving = self.postgres.retrying("moving groups to other partitions", session, async |connection| {
+            rehome::store(connection, &self.feed, moves).await
+        });
+        moving.await?;
+        Ok(Event::Rehomed)
     }
 }
 
@@ -250,52 +216,6 @@ fn join<P: Pipeline>(
         }
     }
     None
-}
-
-async fn open<'s>(
-    database: &Database,
-    session: &'s mut Option<PgConnection>,
-) -> Result<&'s mut PgConnection, sqlx::Error> {
-    match session {
-        Some(session) => Ok(session),
-        None => Ok(session.insert(database.connect().await?)),
-    }
-}
-
-/// The one place where a failure of Postgres at run time is handled.
-struct Retry<'a> {
-    health: &'a Health,
-    doing: &'static str,
-    backoff: Backoff,
-}
-
-impl<'a> Retry<'a> {
-    fn new<P: Pipeline>(writer: &'a Writer<P>, doing: &'static str) -> Self {
-        Self { health: &writer.health, doing, backoff: Backoff::new(writer.settings.away) }
-    }
-
-    /// Waits before the next try, or gives up.
-    async fn after(&mut self, error: anyhow::Error) -> Result<(), Error> {
-        let source = match error.downcast::<sqlx::Error>() {
-            Ok(source) if is_transient(&source) => source,
-            Ok(source) => return Err(Error::Postgres { doing: self.doing, source }),
-            Err(other) => return Err(Error::Publication(other)),
-        };
-        let doing = self.doing;
-        let Some(wait) = self.backoff.wait() else {
-            return Err(Error::PostgresAway { doing, waited: self.backoff.elapsed(), source });
-        };
-        self.health.fault("postgres", format!("postgres is away: {}", plain(&source)));
-        counter!(measures::RETRIES).increment(1);
-        tracing::warn!(error = plain(&source), retry_in_ms = millis(wait), "{doing} failed and will be retried");
-        tokio::time::sleep(wait).await;
-        Ok(())
-    }
-
-    /// Notes that it worked.
-    fn over(&self) {
-        self.health.clear("postgres");
-    }
 }
 
 fn report_batch(batch: &Batch, began: Instant) {

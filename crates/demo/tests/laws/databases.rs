@@ -138,7 +138,7 @@ fn refused<D: Dataset>(away: Duration) {
         proxy.set(Weather::Refused);
         let began = Instant::now();
         let unready = probes::wait_until_not_ok(address, "/readyz");
-        assert!(unready.contains("postgres is away"), "{unready}");
+        assert!(unready.contains("postgres is unavailable"), "{unready}");
         while began.elapsed() < away {
             probes::ask(address, "/livez").unwrap();
             assert!(probes::ask(address, "/readyz").is_err());

@@ -11,6 +11,7 @@ mod databases;
 mod datasets;
 mod disturbed;
 mod endings;
+mod failures;
 mod files;
 mod groups;
 mod kafka;
@@ -103,6 +104,13 @@ macro_rules! laws_of {
                     a_topic_that_stays_missing_is_69
                     an_empty_topic_is_done_at_once
                     a_kafka_that_is_not_there_is_69;
+                failures:
+                    unready_while_added_partitions_wait_for_postgres
+                    a_hiccup_while_offsets_are_forgotten_is_survived
+                    a_hiccup_while_groups_are_moved_is_survived
+                    a_reset_is_noticed_though_no_record_comes
+                    an_older_copy_of_the_database_is_noticed_though_no_record_comes
+                    an_owed_refresh_survives_a_rebalance;
                 files:
                     a_file_in_another_dress_says_the_same
                     a_file_that_breaks_off_is_65_and_the_whole_one_mends_it

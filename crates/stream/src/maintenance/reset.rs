@@ -37,7 +37,7 @@ pub async fn reset(connection: &mut PgConnection, (pipeline, tables): (&str, &Ta
     sqlx::query(
         "UPDATE stream_offsets SET epoch = epoch + 1, owner = NULL, next_offset = NULL, published_through = NULL,
                 cluster_id = NULL, last_offset = NULL, last_timestamp_ms = NULL, last_crc32 = NULL,
-                max_timestamp_ms = 0, catching_up = false
+                max_timestamp_ms = 0, catching_up = false, last_id = 0, refreshed_id = 0
          WHERE pipeline = $1",
     )
     .bind(pipeline)

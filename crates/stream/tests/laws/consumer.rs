@@ -1,6 +1,6 @@
 //! A consumer without Kafka: it claims, loads, folds and stores as the real one does, one step at a time.
 
-use std::{collections::BTreeMap, slice, sync::Arc};
+use std::{slice, sync::Arc};
 
 use demo::TestDatabase;
 use futures::TryStreamExt;
@@ -10,14 +10,14 @@ use stream::{
     Pipeline,
     batch::Batch,
     changelog::{self, Commit},
-    claims,
+    claims::{self, Claim},
     copy::CopyReader,
     database::Database,
     intake::Intake,
     load,
     offsets::{Feed, short},
     partitions::{Progress, Start, Verdict},
-    publication::{self, Outcome, Publication},
+    publication::{self, Outcome, Publication, Target},
     state::LoadedIds,
 };
 
@@ -34,8 +34,12 @@ impl Tables {
     pub(crate) async fn create() -> Self {
         let tables = Self { database: TestDatabase::create().await.unwrap() };
         let mut connection = tables.connect().await;
-        let stream = include_str!("../../../../postgres/migrations/stream/0001_ledger.sql");
-        sqlx::raw_sql(stream).execute(&mut connection).await.unwrap();
+        for migration in [
+            include_str!("../../../../postgres/migrations/stream/0001_ledger.sql"),
+            include_str!("../../../../postgres/migrations/stream/0003_refreshed.sql"),
+        ] {
+            sqlx::raw_sql(migration).execute(&mut connection).await.unwrap();
+        }
         sqlx::raw_sql(SCHEMA).execute(&mut connection).await.unwrap();
         tables
     }
@@ -110,12 +114,13 @@ impl Consumer {
 
     pub(crate) async fn claim(&mut self, partitions: &[i32]) {
         let (connection, intake) = (&mut self.connection, &mut self.intake);
-        let stored = claims::claim(connection, &feed(), ("a test", partitions)).await.unwrap();
+        let claim = Claim { owner: "a test".to_owned(), partitions: partitions.to_vec(), ..Claim::default() };
+        let stored = claims::claim(connection, &feed(), &claim).await.unwrap();
         partitions.iter().for_each(|partition| intake.state.forget(short(*partition).unwrap()));
         for (route, home) in load::homes(connection, &feed(), partitions).await.unwrap() {
             intake.state.load_home(route, short(home).unwrap());
         }
-        let (mut ids, mut reader) = (LoadedIds::default(), CopyReader::default());
+        let (mut ids, mut reader) = (LoadedIds::new(&stored).unwrap(), CopyReader::default());
         let mut pieces = std::pin::pin!(load::facts(connection, &feed(), partitions).await.unwrap());
         while let Some(piece) = pieces.try_next().await.unwrap() {
             reader.push(&piece);
@@ -157,7 +162,7 @@ impl Consumer {
     /// What would be published of all that was sealed.
     pub(crate) fn publication(&mut self) -> Publication<Tiny> {
         let rows = self.intake.state.take_changed(&Tiny);
-        Publication { rows, through: self.intake.partitions.through(), ends: BTreeMap::new() }
+        Publication { rows, through: self.intake.partitions.through(), target: Target::default() }
     }
 
     pub(crate) async fn publish(&mut self) -> Outcome {

@@ -11,10 +11,9 @@ use std::{
 };
 
 use clap::Parser;
-use service::health::Health;
 use sqlx::postgres::PgConnectOptions;
 use stream::{
-    ConsumeSettings,
+    ConsumeSettings, Postgres,
     database::Database,
     writer::{Event, Job, Task, Writer},
 };
@@ -123,10 +122,8 @@ async fn writer(
     let writer = Writer {
         pipeline: Arc::new(Tiny),
         feed: Arc::new(feed()),
-        database: Database::new(options),
+        postgres: Postgres::new(Database::new(options), Settings::parse_from(["test"]).consume.away),
         cluster_id: None,
-        settings: Arc::new(Settings::parse_from(["test"]).consume),
-        health: Health::new(std::time::Duration::from_secs(60)),
         events: sender,
         rejects_named: Once::new(),
     };

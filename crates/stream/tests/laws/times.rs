@@ -36,30 +36,35 @@ fn unread(partition: i32) -> Stored {
         last: None,
         max_timestamp_ms: 0,
         catching_up: false,
+        last_id: 0,
+        refreshed_id: 0,
     }
 }
 
-/// Two partitions that are read; a restart keeps what is stored.
-struct Read(Partitions);
+/// Two partitions that are read, and what is stored of them, which a restart keeps.
+struct Read(Partitions, [Stored; 2]);
 
 impl Read {
     fn new() -> Self {
-        let mut read = Self(Partitions::default());
-        (0..2).for_each(|partition| read.begin(&unread(partition)));
+        let mut read = Self(Partitions::default(), [unread(0), unread(1)]);
+        read.1.clone().into_iter().for_each(|stored| read.begin(stored));
         read
     }
 
-    fn begin(&mut self, stored: &Stored) {
+    fn begin(&mut self, stored: Stored) {
         let start = Start { offset: stored.next_offset.unwrap_or(0), checked: false };
-        self.0.insert(stored.partition, Progress::new(stored, start).unwrap());
+        self.0.insert(stored.partition, Progress::new(&stored, start).unwrap());
+        let at = usize::try_from(stored.partition).unwrap();
+        self.1[at] = stored;
     }
 
     fn restart(&mut self) {
-        self.0.seal();
-        for partition in 0..2 {
-            let stored = self.0.as_stored(partition).unwrap();
-            self.begin(&stored);
+        for span in self.0.seal() {
+            let stored = &mut self.1[usize::try_from(span.partition).unwrap()];
+            (stored.next_offset, stored.last) = (Some(span.to), span.last);
+            stored.max_timestamp_ms = span.max_timestamp_ms;
         }
+        self.1.clone().into_iter().for_each(|stored| self.begin(stored));
     }
 
     fn arrive(&mut self, partition: i32, (offset, timestamp_ms): (i64, i64)) -> Position {
@@ -131,10 +136,10 @@ proptest! {
         let last = LastRecord { offset: 7, timestamp_ms: if sound_last { SOUND } else { wild }, crc32: 0 };
         let stored = Stored { next_offset: Some(8), last: Some(last), max_timestamp_ms: wild, ..unread(0) };
         let mut read = Read::new();
-        read.begin(&stored);
+        read.begin(stored);
         prop_assert_eq!(read.arrive(0, (8, -1)).stamp.timestamp_ms(), if sound_last { SOUND } else { 0 });
         prop_assert_eq!(read.arrive(0, (9, SOUND + 1)).stamp.timestamp_ms(), SOUND + 1);
         read.restart();
-        prop_assert_eq!(read.0.as_stored(0).unwrap().max_timestamp_ms, SOUND + 1);
+        prop_assert_eq!(read.1[0].max_timestamp_ms, SOUND + 1);
     }
 }
