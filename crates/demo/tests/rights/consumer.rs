@@ -1,21 +1,110 @@
 //! A consumer and its rights.
 
+use std::{net::SocketAddr, time::Duration};
+
+use demo::process::Running;
+
 use crate::{
     LIMIT,
-    acls::{Operation, Resource},
+    acls::{Operation, Permission, Resource},
     broker::{Case, address, database, readiness, wait_until},
+    check,
 };
+
+/// A denial is noticed, or seen to be over, within the time between two looks and what a client needs for one.
+const NOTICED: Duration = Duration::from_secs(30);
 
 #[test]
 fn a_consumer_needs_to_describe_and_read_its_topic_and_to_read_its_group() {
     let Some(case) = Case::new("a_consumer_needs_to_describe_and_read_its_topic_and_to_read_its_group") else { return };
+    let (consumer, _) = reading(&case, &[]);
+    consumer.stop(LIMIT).unwrap().expect_code(0).unwrap();
+}
+
+/// A consumer that has every right, and has read five records.
+fn reading(case: &Case, args: &[&str]) -> (Running, SocketAddr) {
     case.make_topic(1, &[]);
     case.send_as_admin(5);
     case.allow_topic(&[Operation::Read]);
     case.allow(Operation::Read, Resource::Group(&case.group()));
-    let mut consumer = case.consumer(&database()).args(["--listen", "127.0.0.1:0"]).start().unwrap();
+    let consumer = case.consumer(&database()).args(["--listen", "127.0.0.1:0", "--publish-every", "100ms"]).args(args);
+    let mut consumer = consumer.start().unwrap();
     let address = address(&mut consumer);
     wait_until("ready", LIMIT, || readiness(address).is_ok());
     consumer.wait_for_line("published batch_id 1", LIMIT).unwrap();
+    (consumer, address)
+}
+
+/// A consumer that lacks one right from the start: not ready, with that reason, and ended after the start-up wait.
+fn denied_at_start(test: &str, granted: impl FnOnce(&Case), words: &[&str]) {
+    let Some(case) = Case::new(test) else { return };
+    case.make_topic(1, &[]);
+    case.send_as_admin(5);
+    granted(&case);
+    let mut consumer = case.consumer(&database()).args(["--listen", "127.0.0.1:0", "--until-end"]).start().unwrap();
+    let address = address(&mut consumer);
+    assert!(readiness(address).is_err());
+    let ended = consumer.wait(LIMIT).unwrap();
+    assert!(!ended.said("kafka answers again"), "silence is no answer: {ended}");
+    check(ended, 64, &[&[case.user.as_str()], words].concat());
+}
+
+#[test]
+fn a_consumer_without_read_on_its_group_is_denied_it() {
+    let granted = |case: &Case| case.allow_topic(&[Operation::Read]);
+    denied_at_start("a_consumer_without_read_on_its_group_is_denied_it", granted, &["Read on group"]);
+}
+
+#[test]
+fn a_consumer_without_read_on_its_topic_is_denied_it() {
+    let granted = |case: &Case| {
+        case.allow_topic(&[Operation::Describe]);
+        case.allow(Operation::Read, Resource::Group(&case.group()));
+    };
+    denied_at_start("a_consumer_without_read_on_its_topic_is_denied_it", granted, &["Read on topic"]);
+}
+
+#[test]
+fn a_consumer_without_describe_on_its_topic_is_denied_it_and_not_told_that_it_is_missing() {
+    let test = "a_consumer_without_describe_on_its_topic_is_denied_it_and_not_told_that_it_is_missing";
+    let granted = |case: &Case| case.allow(Operation::Read, Resource::Group(&case.group()));
+    denied_at_start(test, granted, &["Describe on topic"]);
+}
+
+/// A right is taken from a consumer that has nothing to read, and comes back: it is not ready meanwhile, says why, and reads what
+/// was sent meanwhile.
+fn revoked_and_granted(test: &str, what: &str) {
+    let Some(case) = Case::new(test) else { return };
+    let (mut consumer, address) = reading(&case, &[]);
+    let group = case.group();
+    let resource = if what.ends_with("group") { Resource::Group(&group) } else { Resource::Topic(&case.topic) };
+    case.deny(Operation::Read, resource);
+    let denied = |said: String| said.contains(what) && said.contains(&case.user);
+    wait_until("unready with the reason", NOTICED, || readiness(address).is_err_and(denied));
+    case.send_as_admin(9);
+    std::thread::sleep(Duration::from_secs(6));
+    assert!(readiness(address).is_err(), "silence is no answer");
+    case.remove(Permission::Deny, Operation::Read, resource);
+    wait_until("ready again", NOTICED, || readiness(address).is_ok());
+    consumer.wait_for_line("published batch_id 2", NOTICED).unwrap();
     consumer.stop(LIMIT).unwrap().expect_code(0).unwrap();
+}
+
+#[test]
+fn read_on_the_topic_is_revoked_and_comes_back() {
+    revoked_and_granted("read_on_the_topic_is_revoked_and_comes_back", "Read on topic");
+}
+
+#[test]
+fn read_on_the_group_is_revoked_and_comes_back() {
+    revoked_and_granted("read_on_the_group_is_revoked_and_comes_back", "Read on group");
+}
+
+#[test]
+fn a_right_that_stays_revoked_ends_the_consumer_after_the_time_of_an_outage() {
+    let test = "a_right_that_stays_revoked_ends_the_consumer_after_the_time_of_an_outage";
+    let Some(case) = Case::new(test) else { return };
+    let (consumer, _) = reading(&case, &["--away", "3s"]);
+    case.deny(Operation::Read, Resource::Topic(&case.topic));
+    check(consumer.wait(LIMIT).unwrap(), 64, &["Read on topic", &case.user]);
 }
