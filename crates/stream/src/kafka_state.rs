@@ -123,7 +123,7 @@ impl KafkaState {
     }
 
     /// Partitions that are to be asked for again now.
-    pub(crate) fn to_ask_again(&mut self, now: Instant) -> BTreeSet<i32> {
+    pub(crate) fn due_again(&mut self, now: Instant) -> BTreeSet<i32> {
         match &mut self.topic {
             Some(denial) if now.duration_since(denial.asked) >= ASK_AGAIN => {
                 denial.asked = now;
@@ -210,11 +210,11 @@ mod tests {
     fn what_is_denied_is_asked_for_again_every_five_seconds_while_it_is_ours() {
         let (now, mut kafka) = (Instant::now(), KafkaState::default());
         kafka.denies(now, Right::ReadTopic, [0, 1]);
-        assert!(kafka.to_ask_again(after(now, 4)).is_empty());
-        assert_eq!(kafka.to_ask_again(after(now, 5)), BTreeSet::from([0, 1]));
-        assert!(kafka.to_ask_again(after(now, 6)).is_empty());
+        assert!(kafka.due_again(after(now, 4)).is_empty());
+        assert_eq!(kafka.due_again(after(now, 5)), BTreeSet::from([0, 1]));
+        assert!(kafka.due_again(after(now, 6)).is_empty());
         kafka.forget(&BTreeSet::from([0]));
-        assert_eq!(kafka.to_ask_again(after(now, 10)), BTreeSet::from([1]));
+        assert_eq!(kafka.due_again(after(now, 10)), BTreeSet::from([1]));
         kafka.forget(&BTreeSet::from([1]));
         assert_eq!(kafka.denied(), []);
     }

@@ -127,7 +127,7 @@ impl<P: Pipeline> Reader<P> {
 
     /// Takes the partitions whose records are denied out and adds them again where they are.
     fn ask_again(&mut self) -> Result<(), Error> {
-        let partitions = self.kafka.to_ask_again(Instant::now());
+        let partitions = self.kafka.due_again(Instant::now());
         if !self.assignment.is_settled() {
             return Ok(());
         }
