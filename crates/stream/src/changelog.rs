@@ -144,6 +144,7 @@ async fn store(
     copy(&mut *tx, &format!("rejects ({REJECT_COLUMNS})"), batches.iter().map(Batch::rejects)).await?;
     account(&mut *tx, feed, batches).await?;
     note_ids(&mut *tx, feed, batches.iter().flat_map(Batch::last_ids)).await?;
+    note_gaps(&mut *tx, feed, &spans).await?;
     let moved = advance(&mut *tx, (feed, cluster_id), &spans).await?;
     if moved != spans.len() as u64 {
         // Cannot happen under the row locks; the compare-and-swap is the law, the locks a courtesy.
@@ -283,6 +284,28 @@ async fn account(tx: &mut PgConnection, feed: &Feed, batches: &[Batch]) -> Resul
     .bind(column(|span| span.counts.corrected))
     .bind(column(|span| span.counts.filtered))
     .bind(column(|span| span.counts.rejected))
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Notes what is missing before the first batch of a partition: reading should have begun where it left off, or at 0.
+async fn note_gaps(tx: &mut PgConnection, feed: &Feed, spans: &[Span]) -> Result<(), sqlx::Error> {
+    let first = || spans.iter().filter(|span| span.held.is_none() && span.from > 0);
+    if first().next().is_none() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO stream_gaps (pipeline, topic, partition, generation, from_offset, to_offset)
+         SELECT $1, $2, o.partition, o.generation, o.resume_from, s.start
+         FROM stream_offsets o JOIN unnest($3::integer[], $4::bigint[]) AS s (partition, start) USING (partition)
+         WHERE o.pipeline = $1 AND o.topic = $2 AND o.resume_from < s.start
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(feed.pipeline)
+    .bind(&feed.topic)
+    .bind(first().map(|span| span.partition).collect::<Vec<i32>>())
+    .bind(first().map(|span| span.from).collect::<Vec<i64>>())
     .execute(tx)
     .await?;
     Ok(())

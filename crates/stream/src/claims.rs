@@ -1,6 +1,6 @@
 //! Claiming partitions: after a claim no older owner can commit.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use sqlx::{Connection, PgConnection};
 
@@ -16,8 +16,17 @@ pub struct Claim {
     pub owner: String,
     /// The partitions.
     pub partitions: Vec<i32>,
-    /// Those of them that begin anew, because their topic is another one or has lost records: the facts stay, the offsets do not.
-    pub forget: BTreeSet<i32>,
+    /// Those of them that begin anew, and why: the facts stay, the offsets do not.
+    pub forget: BTreeMap<i32, Forget>,
+}
+
+/// Why stored offsets are forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forget {
+    /// The topic is another one: it is to be read from its first offset.
+    OtherTopic,
+    /// The topic has lost records that were not read: they are missing from where reading had come to.
+    Gap,
 }
 
 /// Claims partitions and tells where each stands, in order.
@@ -60,16 +69,19 @@ pub async fn claim(connection: &mut PgConnection, feed: &Feed, claim: &Claim) ->
     Ok(stored)
 }
 
-async fn forget_offsets(tx: &mut PgConnection, feed: &Feed, partitions: &BTreeSet<i32>) -> Result<(), sqlx::Error> {
+async fn forget_offsets(tx: &mut PgConnection, feed: &Feed, forget: &BTreeMap<i32, Forget>) -> Result<(), sqlx::Error> {
+    let gaps = forget.iter().filter(|(_, why)| **why == Forget::Gap).map(|(partition, _)| *partition);
     sqlx::query(
-        "UPDATE stream_offsets SET next_offset = NULL, published_through = NULL, last_offset = NULL,
+        "UPDATE stream_offsets SET resume_from = CASE WHEN partition = ANY ($4) THEN next_offset ELSE 0 END,
+                next_offset = NULL, published_through = NULL, last_offset = NULL,
                 last_timestamp_ms = NULL, last_crc32 = NULL, cluster_id = NULL,
                 generation = generation + 1, catching_up = true
          WHERE pipeline = $1 AND topic = $2 AND partition = ANY ($3) AND next_offset IS NOT NULL",
     )
     .bind(feed.pipeline)
     .bind(&feed.topic)
-    .bind(partitions.iter().copied().collect::<Vec<i32>>())
+    .bind(forget.keys().copied().collect::<Vec<i32>>())
+    .bind(gaps.collect::<Vec<i32>>())
     .execute(tx)
     .await?;
     Ok(())
@@ -113,5 +125,28 @@ pub(crate) async fn lock(tx: &mut PgConnection, feed: &Feed, partitions: &[i32])
     .bind(&feed.topic)
     .bind(partitions)
     .fetch_all(tx)
+    .await
+}
+
+/// A range of offsets that was never read, because Kafka had removed it before.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Gap {
+    /// The Kafka partition.
+    pub partition: i32,
+    /// The first offset that was not read.
+    pub from_offset: i64,
+    /// The offset after the last that was not read.
+    pub to_offset: i64,
+}
+
+/// Lists what was never read of the topic, in order.
+pub(crate) async fn gaps(connection: &mut PgConnection, feed: &Feed) -> Result<Vec<Gap>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT partition, from_offset, to_offset FROM stream_gaps WHERE pipeline = $1 AND topic = $2
+         ORDER BY partition, generation, from_offset",
+    )
+    .bind(feed.pipeline)
+    .bind(&feed.topic)
+    .fetch_all(connection)
     .await
 }

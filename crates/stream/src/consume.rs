@@ -203,6 +203,7 @@ impl<P: Pipeline> Run<P> {
             cluster_id: cluster_id.clone(),
             events: event_sender,
             rejects_named: Once::new(),
+            gaps_named: Once::new(),
         };
         let handle = self.runtime.clone();
         std::thread::Builder::new()

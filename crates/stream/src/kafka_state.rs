@@ -74,6 +74,8 @@ impl KafkaState {
 
     /// It answers, whatever it says; whether that is news.
     pub(crate) fn answers(&mut self) -> bool {
+        // What it lets us do, it does not deny us on the whole.
+        self.cluster = None;
         self.outage.take().is_some()
     }
 
@@ -186,6 +188,7 @@ mod tests {
         let (now, mut kafka) = (Instant::now(), KafkaState::default());
         assert!(kafka.unavailable(now, "connection refused".to_owned()));
         assert!(kafka.denies(now, Right::ReadGroup, []) && kafka.denies(now, Right::ReadTopic, [0, 1]));
+        kafka.denies(now, Right::Cluster, []);
         assert!(kafka.answers() && !kafka.is_unavailable());
         assert_eq!(kafka.denied(), [Right::ReadGroup, Right::ReadTopic]);
         assert!(kafka.grants(Right::ReadGroup));

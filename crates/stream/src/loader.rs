@@ -1,6 +1,6 @@
 //! Claiming partitions and reading their facts back, beside the reading thread.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures::TryStreamExt;
 use sqlx::PgConnection;
@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     Error, claims,
-    claims::Claim,
+    claims::{Claim, Forget},
     load,
     offsets::{Feed, Stored},
     retry::Postgres,
@@ -62,7 +62,7 @@ impl Loader {
         &self,
         runtime: &tokio::runtime::Handle,
         partitions: Vec<i32>,
-        forget: &BTreeSet<i32>,
+        forget: &BTreeMap<i32, Forget>,
     ) -> Result<Load, Error> {
         let (sender, loaded) = mpsc::channel(QUEUE);
         let (loader, runtime) = (self.clone(), runtime.clone());

@@ -144,7 +144,7 @@ impl Progress {
             return Verdict::Skip;
         }
         self.at_end = false;
-        self.from.get_or_insert(self.next.unwrap_or(arrived.offset));
+        self.from.get_or_insert(self.next.unwrap_or(self.begin));
         self.next = Some(arrived.offset + 1);
         self.last =
             Some(LastRecord { offset: arrived.offset, timestamp_ms: arrived.timestamp_ms, crc32: arrived.crc32 });
@@ -183,7 +183,7 @@ impl Progress {
     pub fn reach_end(&mut self, end: i64) {
         self.at_end = true;
         if self.next.unwrap_or(0) < end {
-            self.from.get_or_insert(self.next.unwrap_or(end));
+            self.from.get_or_insert(self.next.unwrap_or(self.begin));
             self.next = Some(end);
         }
     }

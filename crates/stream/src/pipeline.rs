@@ -61,8 +61,10 @@ pub struct Changelog {
 pub struct Coverage {
     /// `(partition, the offset up to which it is published)`, for every partition of the topic, in order.
     pub published: Vec<(i32, i64)>,
-    /// Whether every partition of the topic is published to the end seen at start.
+    /// Whether every partition of the topic is published to the end seen at start, and nothing is known to be missing.
     pub complete: bool,
+    /// What is known to be missing, in words; `None` when nothing is.
+    pub missing: Option<String>,
 }
 
 /// What a publication did, in words for the log.

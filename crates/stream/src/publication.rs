@@ -9,7 +9,7 @@ use sqlx::{Connection, PgConnection};
 
 use crate::{
     changelog::Standing,
-    claims,
+    claims::{self, Gap},
     offsets::{Feed, Stored},
     pipeline::{Coverage, Pipeline, Published},
 };
@@ -46,6 +46,18 @@ impl Target {
             self.last_ids = Some(stored.iter().map(|row| (row.partition, row.last_id)).collect());
         }
     }
+
+    /// Whether every partition of the topic is published to the end seen at start, with every fact that was stored by then. Pure.
+    pub fn is_reached(&self, stored: &[Stored]) -> bool {
+        let mut target = self.clone();
+        target.note(stored);
+        let reached = |partition: &i32| stored.iter().find(|row| row.partition == *partition)?.published_through;
+        let at_end = |(partition, end): (&i32, &i64)| *end == 0 || reached(partition).is_some_and(|at| at >= *end);
+        let last_id =
+            |partition: &i32| target.last_ids.as_ref().and_then(|ids| ids.get(partition)).copied().unwrap_or(0);
+        let is_told = |row: &Stored| row.refreshed_id >= last_id(&row.partition) && !row.catching_up;
+        target.last_ids.is_some() && target.ends.iter().all(at_end) && stored.iter().all(is_told)
+    }
 }
 
 /// How far a partition goes in a publication.
@@ -66,6 +78,8 @@ pub enum Outcome {
     Published {
         /// What the pipeline says of it.
         report: Published,
+        /// Whether the topic is published to the end seen at start, whether or not anything is missing before.
+        at_end: bool,
         /// How far all partitions go.
         coverage: Coverage,
         /// How long the changed groups took; the rest is what needs all groups, and the commit.
@@ -101,11 +115,13 @@ pub async fn publish<P: Pipeline>(
     let rows_written = pipeline.upsert(&mut tx, &publication.rows).await?;
     let groups_took = began.elapsed();
     mark(&mut tx, feed, &publication.through).await?;
-    let coverage = coverage(&claims::survey(&mut tx, feed).await?, &publication.target);
+    let published = claims::survey(&mut tx, feed).await?;
+    let at_end = publication.target.is_reached(&published);
+    let coverage = coverage(&published, at_end, &claims::gaps(&mut tx, feed).await?);
     let report = pipeline.conclude(&mut tx, &coverage).await?;
     tx.commit().await?;
     let rows_written = rows_written + report.rows_written;
-    Ok(Outcome::Published { report: Published { rows_written, ..report }, coverage, groups_took })
+    Ok(Outcome::Published { report: Published { rows_written, ..report }, at_end, coverage, groups_took })
 }
 
 /// Says why a publication must not be; the offsets must be exactly those its facts go to. Pure.
@@ -120,19 +136,15 @@ pub(crate) fn refused(through: &[Through], stored: &[Stored]) -> Option<Standing
     })
 }
 
-/// Says how far all partitions are published, and whether that is to the end seen at start, with every fact that was stored by
-/// then. Pure.
-pub fn coverage(stored: &[Stored], target: &Target) -> Coverage {
-    let mut target = target.clone();
-    target.note(stored);
-    let published: Vec<(i32, i64)> =
-        stored.iter().map(|row| (row.partition, row.published_through.unwrap_or(0))).collect();
-    let reached: BTreeMap<i32, i64> = published.iter().copied().collect();
-    let at_end = |(partition, end): (&i32, &i64)| *end == 0 || reached.get(partition).is_some_and(|at| at >= end);
-    let last_id = |partition: &i32| target.last_ids.as_ref().and_then(|ids| ids.get(partition)).copied().unwrap_or(0);
-    let is_told = |row: &Stored| row.refreshed_id >= last_id(&row.partition) && !row.catching_up;
-    let complete = target.last_ids.is_some() && target.ends.iter().all(at_end) && stored.iter().all(is_told);
-    Coverage { published, complete }
+/// Says how far all partitions are published, and what is missing. Pure.
+fn coverage(stored: &[Stored], at_end: bool, gaps: &[Gap]) -> Coverage {
+    let published = stored.iter().map(|row| (row.partition, row.published_through.unwrap_or(0))).collect();
+    let gap = |gap: &Gap| format!("offsets {} to {} of partition {}", gap.from_offset, gap.to_offset, gap.partition);
+    let missing = (!gaps.is_empty()).then(|| {
+        let gaps: Vec<String> = gaps.iter().map(gap).collect();
+        format!("{} were removed by kafka before they were read", gaps.join(", "))
+    });
+    Coverage { published, complete: at_end && missing.is_none(), missing }
 }
 
 async fn mark(tx: &mut PgConnection, feed: &Feed, through: &[Through]) -> Result<(), sqlx::Error> {
@@ -173,8 +185,7 @@ mod tests {
     #[test]
     fn complete_means_every_partition_to_its_end() {
         let target = Target { ends: BTreeMap::from([(0, 10), (1, 0), (2, 5)]), last_ids: None };
-        let check =
-            |stored: &[Stored], expected| assert_eq!(coverage(stored, &target).complete, expected, "{stored:?}");
+        let check = |stored: &[Stored], expected| assert_eq!(target.is_reached(stored), expected, "{stored:?}");
         check(&[row(0, Some(10)), row(2, Some(5))], true);
         check(&[row(0, Some(12)), row(1, None), row(2, Some(5))], true);
         check(&[row(0, Some(10)), row(2, Some(4))], false);
@@ -188,12 +199,23 @@ mod tests {
             let with = |row: Stored, at: usize| Stored { refreshed_id: refreshed[at], last_id: last[at], ..row };
             [with(row(0, Some(10)), 0), with(row(1, Some(5)), 1)]
         };
-        assert!(!coverage(&rows([7, 3], [7, 4]), &target).complete, "a fact of partition 1 waits for a refresh");
+        assert!(!target.is_reached(&rows([7, 3], [7, 4])), "a fact of partition 1 waits for a refresh");
         target.note(&[row(0, Some(9)), row(1, Some(5))]);
         assert_eq!(target.last_ids, None, "partition 0 is not stored to its end");
         target.note(&rows([7, 3], [7, 4]));
         target.note(&rows([9, 3], [9, 9]));
-        assert!(coverage(&rows([9, 4], [9, 9]), &target).complete, "later facts do not count");
-        assert!(!coverage(&rows([9, 3], [9, 9]), &target).complete);
+        assert!(target.is_reached(&rows([9, 4], [9, 9])), "later facts do not count");
+        assert!(!target.is_reached(&rows([9, 3], [9, 9])));
+    }
+
+    #[test]
+    fn a_run_with_a_gap_is_not_complete_and_says_what_is_missing() {
+        assert_eq!(coverage(&[row(0, Some(9))], true, &[]).missing, None);
+        let gaps =
+            [Gap { partition: 0, from_offset: 0, to_offset: 28 }, Gap { partition: 2, from_offset: 5, to_offset: 6 }];
+        let coverage = coverage(&[row(0, Some(40))], true, &gaps);
+        let missing =
+            "offsets 0 to 28 of partition 0, offsets 5 to 6 of partition 2 were removed by kafka before they were read";
+        assert_eq!((coverage.complete, coverage.missing.as_deref()), (false, Some(missing)));
     }
 }

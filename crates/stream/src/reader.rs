@@ -313,11 +313,11 @@ impl<P: Pipeline> Reader<P> {
                 self.schedule.published(complete);
                 self.tell_kafka();
             }
-            Event::Surveyed { term, stored } if term == self.term => self.compare(&stored),
+            Event::Surveyed { number, stored } => self.compare(number, &stored),
             Event::Rehomed => self.schedule.rehomed(),
             Event::Refused { term, standing } if term == self.term => self.recover(standing),
             Event::Homeless { term, error } if term == self.term => self.stand_still(error)?,
-            Event::Refused { .. } | Event::Homeless { .. } | Event::Surveyed { .. } => {}
+            Event::Refused { .. } | Event::Homeless { .. } => {}
             Event::Failed(error) => return Err(error),
         }
         Ok(())

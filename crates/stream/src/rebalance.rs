@@ -1,7 +1,7 @@
 //! What the group asks for: partitions come, are claimed and loaded, and go.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,6 +13,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 use crate::{
     Error, Pipeline,
     changelog::Standing,
+    claims::Forget,
     copy::CopyReader,
     group::{self, ASK, Rebalance, Watermarks},
     kafka_errors::{Decision, Resource, decide},
@@ -40,7 +41,7 @@ pub struct Assignment<P: Pipeline> {
     /// Partitions that still have to be claimed and loaded.
     waiting: BTreeSet<i32>,
     /// Those of them whose stored offsets are to be forgotten, as `--reset-offsets` accepted.
-    forget: BTreeSet<i32>,
+    forget: BTreeMap<i32, Forget>,
     load: Option<Load>,
     /// Where the partitions that are loaded stand.
     claimed: Vec<Stored>,
@@ -62,7 +63,7 @@ impl<P: Pipeline> Default for Assignment<P> {
         Self {
             assigned: BTreeSet::new(),
             waiting: BTreeSet::new(),
-            forget: BTreeSet::new(),
+            forget: BTreeMap::new(),
             load: None,
             claimed: Vec::new(),
             copy: CopyReader::default(),
@@ -232,6 +233,13 @@ impl<P: Pipeline> Reader<P> {
             return Ok(());
         };
         for (stored, start) in stored.iter().zip(&starts) {
+            if stored.next_offset.is_none() && start.offset > 0 {
+                tracing::warn!(
+                    partition = stored.partition,
+                    first_offset = start.offset,
+                    "kafka has removed records of the partition that this database has not read: no run is complete"
+                );
+            }
             self.intake.partitions.insert(stored.partition, Progress::new(stored, *start)?);
             self.committed.extend(stored.next_offset.map(|next| (stored.partition, next)));
         }
@@ -291,7 +299,8 @@ impl<P: Pipeline> Reader<P> {
     /// Has a partition's stored offsets forgotten with its next claim.
     fn accept(&mut self, error: &Error, partition: i32) {
         tracing::warn!(%error, "accepted by --reset-offsets: beginning at the earliest offset");
-        self.assignment.forget.insert(partition);
+        let why = if matches!(error, Error::RetentionGap { .. }) { Forget::Gap } else { Forget::OtherTopic };
+        self.assignment.forget.insert(partition, why);
     }
 
     /// Has librdkafka fetch partitions from given offsets. Those it fetches already are taken from it and given anew, since it

@@ -29,8 +29,10 @@ pub struct Schedule {
     /// Whether the publication that must not wait is there: on catching up, or at the end.
     prompt_done: bool,
     publishing: bool,
-    /// What every partition of ours was expected to be when it was asked, while that is not answered.
-    surveying: Option<Vec<Through>>,
+    /// The survey that is not answered yet.
+    surveying: Option<Survey>,
+    /// The number of the survey asked for last.
+    surveys: u64,
     last_survey: Option<Instant>,
     complete: bool,
     /// What was stored when the topic's ends were reached first, see [`Target`].
@@ -40,6 +42,13 @@ pub struct Schedule {
     behind_since: Option<f64>,
     /// When the publication under way was asked for, in Unix seconds.
     asked_at: f64,
+}
+
+/// What was asked, and what every partition of ours was expected to be then.
+#[derive(Debug)]
+struct Survey {
+    number: u64,
+    expected: Vec<Through>,
 }
 
 /// How far `consumer rehome` is with what it does at the end.
@@ -61,6 +70,7 @@ impl Schedule {
             prompt_done: false,
             publishing: false,
             surveying: None,
+            surveys: 0,
             last_survey: None,
             complete: false,
             last_ids: None,
@@ -169,18 +179,22 @@ impl<P: Pipeline> Reader<P> {
             return Ok(());
         }
         // The writer answers in order: what was sealed before is stored then, and what is sealed later is not.
-        self.schedule.surveying = Some(self.intake.partitions.through());
+        self.schedule.surveys += 1;
+        let number = self.schedule.surveys;
+        self.schedule.surveying = Some(Survey { number, expected: self.intake.partitions.through() });
         self.schedule.last_survey = Some(Instant::now());
-        self.ask(Task::Survey)
+        self.ask(Task::Survey { number })
     }
 
     /// Compares what is stored with what was held when it was asked for, of partitions that are still held under that claim.
-    pub(crate) fn compare(&mut self, stored: &[Stored]) {
+    /// The answer to a survey that was given up says nothing of later ones.
+    pub(crate) fn compare(&mut self, number: u64, stored: &[Stored]) {
+        let Some(survey) = self.schedule.surveying.take_if(|survey| survey.number == number) else { return };
         let mut target = self.target();
         target.note(stored);
-        self.schedule.complete = publication::coverage(stored, &target).complete;
+        self.schedule.complete = target.is_reached(stored);
         self.schedule.last_ids = target.last_ids;
-        let mut expected = self.schedule.surveying.take().unwrap_or_default();
+        let mut expected = survey.expected;
         expected.retain(|expected| self.intake.partitions.epoch(expected.partition) == expected.epoch);
         if let Some(standing) = publication::refused(&expected, stored) {
             self.recover(standing);

@@ -36,7 +36,10 @@ pub enum Task<P: Pipeline> {
     /// Publish.
     Publish(Box<Publication<P>>),
     /// Tell where every partition of the topic stands.
-    Survey,
+    Survey {
+        /// Names it, for the answer.
+        number: u64,
+    },
     /// Move groups to the partitions their records come from.
     Rehome(Box<Moves>),
 }
@@ -60,8 +63,8 @@ pub enum Event {
     },
     /// Where every partition stands.
     Surveyed {
-        /// The term it was asked for in.
-        term: u64,
+        /// The survey's number.
+        number: u64,
         /// The rows, in order.
         stored: Vec<Stored>,
     },
@@ -99,6 +102,8 @@ pub struct Writer<P: Pipeline> {
     pub events: mpsc::Sender<Event>,
     /// Whether it was said where the rejects are; a topic of rubbish does not flood the log.
     pub rejects_named: Once,
+    /// Whether it was said what is missing.
+    pub gaps_named: Once,
 }
 
 impl<P: Pipeline> Writer<P> {
@@ -124,7 +129,7 @@ impl<P: Pipeline> Writer<P> {
                     self.commit(&mut session, term, batches).await
                 }
                 Task::Publish(publication) => self.publish(&mut session, term, &publication).await,
-                Task::Survey => self.survey(&mut session, term).await,
+                Task::Survey { number } => self.survey(&mut session, number).await,
                 Task::Rehome(mut moves) => self.rehome(&mut session, &mut moves).await,
             };
             let event = event.unwrap_or_else(Event::Failed);
@@ -178,19 +183,22 @@ impl<P: Pipeline> Writer<P> {
         });
         let outcome = publishing.await?;
         Ok(match outcome {
-            Outcome::Published { report, coverage, groups_took } => {
+            Outcome::Published { report, at_end, coverage, groups_took } => {
                 report_publication(&report, groups_took, began);
-                Event::Published { through: publication.through.clone(), complete: coverage.complete }
+                if let Some(missing) = coverage.missing {
+                    self.gaps_named.call_once(|| tracing::warn!("no run is complete: {missing}"));
+                }
+                Event::Published { through: publication.through.clone(), complete: at_end }
             }
             Outcome::Refused(standing) => Event::Refused { term, standing },
         })
     }
 
-    async fn survey(&self, session: &mut Option<PgConnection>, term: u64) -> Result<Event, Error> {
+    async fn survey(&self, session: &mut Option<PgConnection>, number: u64) -> Result<Event, Error> {
         let surveying = self.postgres.retrying("reading how far each partition is", session, async |connection| {
             Ok(claims::survey(connection, &self.feed).await?)
         });
-        Ok(Event::Surveyed { term, stored: surveying.await? })
+        Ok(Event::Surveyed { number, stored: surveying.await? })
     }
 
     async fn rehome(&self, session: &mut Option<PgConnection>, moves: &mut Moves) -> Result<Event, Error> {

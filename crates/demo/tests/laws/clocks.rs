@@ -58,7 +58,7 @@ pub(crate) fn a_clock_that_kafka_does_not_take_is_named<D: Dataset>() {
     let Some(brokers) = kafka::real::<D>("a_clock_that_kafka_does_not_take_is_named") else { return };
     let road = Road::<D>::on(brokers, 3);
     let sendings = sendings::<D>(94);
-    let refused = "kafka did not acknowledge the record: Message production error: InvalidRecord";
+    let refused = "kafka did not acknowledge the record: Message production error: InvalidTimestamp";
     let compare = "compare this machine's clock with the broker's";
     off(road.producer(&sendings[0], &[]), DAY).run(LIMIT).unwrap().expect_failure(69, &[refused, compare]).unwrap();
     for lines in &sendings {

@@ -156,24 +156,21 @@ pub(crate) fn an_owed_refresh_survives_a_rebalance<D: Dataset>() {
     let road = Road::<D>::new(2);
     let sendings = sendings::<D>(81);
     road.send(&into::<D>(0, 1_700_000_000_000, &sendings[0]));
-    let every = ["--publish-every", "20s", "--batch-size", "50"];
-    let first = road.consumer(&every).start().unwrap();
-    road.wait_for_or_say(PUBLISHED, number(sendings[0].len()), &first);
+    road.consume(1);
+    // It publishes once, when it has caught up, and then not of itself.
+    let mut first = road.consumer(&["--publish-every", "1h", "--batch-size", "50"]).start().unwrap();
+    first.wait_for_line("nothing new to publish", LIMIT).unwrap();
     road.send(&into::<D>(1, 1_700_000_100_000, &sendings[1]));
     road.wait_for_or_say(READ, number(sendings[0].len() + sendings[1].len()), &first);
-    let mut second = road.consumer(&every).start().unwrap();
+    assert_eq!(road.number(PUBLISHED), number(sendings[0].len()), "the refresh is owed");
+    // It is given one of the two partitions; what the first owes of the other is told when that one stops.
+    let mut second = road.follow(&[]);
     second.wait_for_line("claimed and loaded", LIMIT).unwrap();
-    assert_eq!(road.number(PUBLISHED), number(sendings[0].len()), "the refresh is still owed");
-    let owed = "SELECT count(*) FROM stream_offsets WHERE refreshed_id < last_id";
-    assert!(road.number(owed) > 0);
-    road.wait_for_or_say(
-        "SELECT count(*) FROM stream_offsets WHERE refreshed_id = last_id AND published_through = next_offset",
-        2,
-        &first,
-    );
-    road.check_books();
+    road.wait_for_or_say("SELECT count(*) FROM stream_offsets WHERE refreshed_id = last_id", 1, &second);
     for consumer in [first, second] {
         consumer.stop(STOP).unwrap().expect_code(0).unwrap();
     }
+    road.check_books();
+    assert_eq!(road.number("SELECT count(*) FROM stream_offsets WHERE refreshed_id < last_id"), 0);
     saw("every stored fact is in its row, whoever was to tell it");
 }

@@ -172,6 +172,7 @@ macro_rules! laws_of {
                     a_longer_topic_of_the_same_name_is_refused_too
                     a_topic_made_again_under_a_consumer_is_refused
                     what_retention_took_before_it_was_read_is_named
+                    a_topic_without_its_head_passes_for_no_complete_one
                     partitions_are_added_in_mid_run
                     only_what_a_transaction_committed_counts
                     a_compacted_topic_has_gaps_and_tombstones,

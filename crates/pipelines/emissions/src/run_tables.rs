@@ -46,7 +46,7 @@ pub async fn last(tx: &mut PgConnection) -> Result<Option<LastRun>, sqlx::Error>
 
 /// Notes that the same run now covers every partition to its end.
 pub async fn complete(tx: &mut PgConnection, batch_id: i32, coverage: &Coverage) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE cluster_runs SET complete = true, offsets = $2 WHERE batch_id = $1")
+    sqlx::query("UPDATE cluster_runs SET complete = true, missing = NULL, offsets = $2 WHERE batch_id = $1")
         .bind(batch_id)
         .bind(offsets(coverage))
         .execute(tx)
@@ -124,8 +124,8 @@ async fn insert_run(
         "INSERT INTO cluster_runs
             (batch_id, complete, note, fingerprint, settings, features, transform, clusters_requested, k, seed,
              restarts_requested, restarts_used, reached_best_share, max_iterations, tolerance, scaler_mean, scaler_std,
-             centroids, inertia, silhouette, num_countries, num_not_clustered, offsets)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)",
+             centroids, inertia, silhouette, num_countries, num_not_clustered, offsets, missing)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)",
     )
     .bind(run.batch_id)
     .bind(run.coverage.complete)
@@ -150,6 +150,7 @@ async fn insert_run(
     .bind(integer(clustered))
     .bind(integer(countries - clustered))
     .bind(offsets(run.coverage))
+    .bind(&run.coverage.missing)
     .execute(tx)
     .await?;
     Ok(())

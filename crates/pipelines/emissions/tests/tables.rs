@@ -31,6 +31,7 @@ impl Tables {
             include_str!("../../../../postgres/migrations/stream/0001_ledger.sql"),
             include_str!("../../../../postgres/migrations/emissions/0001_facts.sql"),
             include_str!("../../../../postgres/migrations/emissions/0002_clusters.sql"),
+            include_str!("../../../../postgres/migrations/emissions/0005_missing.sql"),
         ] {
             sqlx::raw_sql(migration).execute(&mut connection).await.unwrap();
         }
@@ -40,7 +41,7 @@ impl Tables {
     /// Publishes countries, in a transaction as `stream` does.
     async fn publish(&mut self, rows: &[CountryAggregate], keep_runs: i32) -> Published {
         let settings = EmissionsSettings { model: ModelSettings::default(), keep_runs };
-        let coverage = Coverage { published: vec![(0, 9)], complete: true };
+        let coverage = Coverage { published: vec![(0, 9)], complete: true, missing: None };
         let mut tx = self.connection.begin().await.unwrap();
         let rows_written = publication::upsert(&mut tx, rows).await.unwrap();
         let published = publication::conclude(&mut tx, &settings, &coverage).await.unwrap();

@@ -38,7 +38,7 @@ impl Tables {
 
     /// Publishes days, in a transaction as `stream` does.
     async fn publish(&mut self, rows: &[DayRow]) -> Published {
-        let coverage = Coverage { published: vec![(0, 9)], complete: true };
+        let coverage = Coverage { published: vec![(0, 9)], complete: true, missing: None };
         let mut tx = self.connection.begin().await.unwrap();
         let rows_written = publication::upsert(&mut tx, rows).await.unwrap();
         let published = publication::conclude(&mut tx, &coverage).await.unwrap();

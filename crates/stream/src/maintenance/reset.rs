@@ -6,7 +6,7 @@ use super::Tables;
 use crate::database::sql;
 
 /// What `stream` keeps that a reset empties; offsets are kept as rows, so that epochs go on counting.
-const OURS: [&str; 3] = ["ingest_accounting", "rejects", "group_homes"];
+const OURS: [&str; 4] = ["ingest_accounting", "rejects", "group_homes", "stream_gaps"];
 
 /// How many rows a table has, or had.
 pub type Rows = (&'static str, i64);
@@ -37,7 +37,7 @@ pub async fn reset(connection: &mut PgConnection, (pipeline, tables): (&str, &Ta
     sqlx::query(
         "UPDATE stream_offsets SET epoch = epoch + 1, owner = NULL, next_offset = NULL, published_through = NULL,
                 cluster_id = NULL, last_offset = NULL, last_timestamp_ms = NULL, last_crc32 = NULL,
-                max_timestamp_ms = 0, catching_up = false, last_id = 0, refreshed_id = 0
+                max_timestamp_ms = 0, catching_up = false, last_id = 0, refreshed_id = 0, resume_from = 0
          WHERE pipeline = $1",
     )
     .bind(pipeline)

@@ -37,6 +37,7 @@ impl Tables {
         for migration in [
             include_str!("../../../../postgres/migrations/stream/0001_ledger.sql"),
             include_str!("../../../../postgres/migrations/stream/0003_refreshed.sql"),
+            include_str!("../../../../postgres/migrations/stream/0004_gaps.sql"),
         ] {
             sqlx::raw_sql(migration).execute(&mut connection).await.unwrap();
         }

@@ -126,6 +126,7 @@ async fn writer(
         cluster_id: None,
         events: sender,
         rejects_named: Once::new(),
+        gaps_named: Once::new(),
     };
     let runtime = Handle::current();
     thread::spawn(move || runtime.block_on(writer.run(queue)));
