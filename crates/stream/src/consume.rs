@@ -23,6 +23,7 @@ use crate::{
     reader::{JOBS, Parts, Reader},
     retry::Postgres,
     settings::ConsumeSettings,
+    topic::TopicSettings,
     writer::Writer,
 };
 
@@ -187,6 +188,15 @@ impl<P: Pipeline> Run<P> {
     fn read(&mut self, consumer: &Arc<GroupConsumer>, group: &str) -> Result<(), Error> {
         let Some(marks) = self.wait_for_topic(consumer)? else { return Ok(()) };
         self.refuse_others(consumer)?;
+        let compacted = TopicSettings::of(&self.consume.kafka, &self.consume.topic).is_compacted();
+        if compacted {
+            let topic = &self.consume.topic;
+            tracing::warn!(
+                topic,
+                "kafka compacts the topic: it keeps one record a key, so that facts may be missing; set \
+                 cleanup.policy=delete, and send the file again"
+            );
+        }
         let ends = marks.into_iter().map(|(partition, (_, end))| (partition, end));
         let ends = self.ends.get_or_insert_with(|| ends.collect()).clone();
         let (consume, pipeline) = (&self.consume, &self.pipeline);
@@ -228,6 +238,7 @@ impl<P: Pipeline> Run<P> {
             health: consume.health.clone(),
             stop: consume.stop.clone(),
             ends,
+            compacted,
             cluster_id,
             group: group.to_owned(),
             kafka: consume.kafka.clone(),

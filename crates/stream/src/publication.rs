@@ -33,6 +33,8 @@ pub struct Target {
     /// What was stored when those ends were reached first: the greatest id of a fact, by owner partition. A replica that goes on
     /// storing facts does not move it.
     pub last_ids: Option<BTreeMap<i32, i64>>,
+    /// Whether Kafka compacts the topic, so that nobody knows which records it has had.
+    pub compacted: bool,
 }
 
 impl Target {
@@ -117,7 +119,8 @@ pub async fn publish<P: Pipeline>(
     mark(&mut tx, feed, &publication.through).await?;
     let published = claims::survey(&mut tx, feed).await?;
     let at_end = publication.target.is_reached(&published);
-    let coverage = coverage(&published, at_end, &claims::gaps(&mut tx, feed).await?);
+    let missing = missing(&claims::gaps(&mut tx, feed).await?, publication.target.compacted);
+    let coverage = coverage(&published, at_end, missing);
     let report = pipeline.conclude(&mut tx, &coverage).await?;
     tx.commit().await?;
     let rows_written = rows_written + report.rows_written;
@@ -136,15 +139,22 @@ pub(crate) fn refused(through: &[Through], stored: &[Stored]) -> Option<Standing
     })
 }
 
-/// Says how far all partitions are published, and what is missing. Pure.
-fn coverage(stored: &[Stored], at_end: bool, gaps: &[Gap]) -> Coverage {
+/// Says how far all partitions are published, and whether that is all there was. Pure.
+fn coverage(stored: &[Stored], at_end: bool, missing: Option<String>) -> Coverage {
     let published = stored.iter().map(|row| (row.partition, row.published_through.unwrap_or(0))).collect();
-    let gap = |gap: &Gap| format!("offsets {} to {} of partition {}", gap.from_offset, gap.to_offset, gap.partition);
-    let missing = (!gaps.is_empty()).then(|| {
-        let gaps: Vec<String> = gaps.iter().map(gap).collect();
-        format!("{} were removed by kafka before they were read", gaps.join(", "))
-    });
     Coverage { published, complete: at_end && missing.is_none(), missing }
+}
+
+/// Says which records the topic has had that were never read. Pure.
+fn missing(gaps: &[Gap], compacted: bool) -> Option<String> {
+    let gap = |gap: &Gap| format!("offsets {} to {} of partition {}", gap.from_offset, gap.to_offset, gap.partition);
+    let gaps: Vec<String> = gaps.iter().map(gap).collect();
+    let removed =
+        (!gaps.is_empty()).then(|| format!("{} were removed by kafka before they were read", gaps.join(", ")));
+    let superseded =
+        compacted.then(|| "records with a later one of the same key: cleanup.policy is compact".to_owned());
+    let reasons: Vec<String> = removed.into_iter().chain(superseded).collect();
+    (!reasons.is_empty()).then(|| reasons.join("; "))
 }
 
 async fn mark(tx: &mut PgConnection, feed: &Feed, through: &[Through]) -> Result<(), sqlx::Error> {
@@ -184,7 +194,7 @@ mod tests {
 
     #[test]
     fn complete_means_every_partition_to_its_end() {
-        let target = Target { ends: BTreeMap::from([(0, 10), (1, 0), (2, 5)]), last_ids: None };
+        let target = Target { ends: BTreeMap::from([(0, 10), (1, 0), (2, 5)]), last_ids: None, compacted: false };
         let check = |stored: &[Stored], expected| assert_eq!(target.is_reached(stored), expected, "{stored:?}");
         check(&[row(0, Some(10)), row(2, Some(5))], true);
         check(&[row(0, Some(12)), row(1, None), row(2, Some(5))], true);
@@ -194,7 +204,7 @@ mod tests {
     }
     #[test]
     fn complete_means_that_every_fact_stored_by_then_is_told_and_no_later_one() {
-        let mut target = Target { ends: BTreeMap::from([(0, 10), (1, 5)]), last_ids: None };
+        let mut target = Target { ends: BTreeMap::from([(0, 10), (1, 5)]), last_ids: None, compacted: false };
         let rows = |refreshed: [i64; 2], last: [i64; 2]| {
             let with = |row: Stored, at: usize| Stored { refreshed_id: refreshed[at], last_id: last[at], ..row };
             [with(row(0, Some(10)), 0), with(row(1, Some(5)), 1)]
@@ -210,12 +220,17 @@ mod tests {
 
     #[test]
     fn a_run_with_a_gap_is_not_complete_and_says_what_is_missing() {
-        assert_eq!(coverage(&[row(0, Some(9))], true, &[]).missing, None);
         let gaps =
             [Gap { partition: 0, from_offset: 0, to_offset: 28 }, Gap { partition: 2, from_offset: 5, to_offset: 6 }];
-        let coverage = coverage(&[row(0, Some(40))], true, &gaps);
-        let missing =
+        let removed =
             "offsets 0 to 28 of partition 0, offsets 5 to 6 of partition 2 were removed by kafka before they were read";
-        assert_eq!((coverage.complete, coverage.missing.as_deref()), (false, Some(missing)));
+        let superseded = "records with a later one of the same key: cleanup.policy is compact";
+        assert_eq!(missing(&[], false), None);
+        assert_eq!(missing(&gaps, false).as_deref(), Some(removed));
+        assert_eq!(missing(&[], true).as_deref(), Some(superseded));
+        assert_eq!(missing(&gaps, true), Some(format!("{removed}; {superseded}")));
+        let stored = [row(0, Some(40))];
+        assert!(coverage(&stored, true, None).complete && !coverage(&stored, false, None).complete);
+        assert!(!coverage(&stored, true, missing(&gaps, false)).complete);
     }
 }

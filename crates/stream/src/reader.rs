@@ -68,6 +68,8 @@ pub struct Parts<P: Pipeline> {
     pub stop: Stop,
     /// The end of every partition of the topic at start.
     pub ends: BTreeMap<i32, i64>,
+    /// Whether Kafka compacts the topic.
+    pub compacted: bool,
     /// The id of the Kafka cluster.
     pub cluster_id: Option<String>,
     /// The consumer group, for messages.

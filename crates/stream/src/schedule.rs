@@ -168,7 +168,8 @@ impl<P: Pipeline> Reader<P> {
     }
 
     fn target(&self) -> Target {
-        Target { ends: self.parts.ends.clone(), last_ids: self.schedule.last_ids.clone() }
+        let (ends, compacted) = (self.parts.ends.clone(), self.parts.compacted);
+        Target { ends, last_ids: self.schedule.last_ids.clone(), compacted }
     }
 
     /// Asks what is stored, if it is time to.
