@@ -29,6 +29,8 @@ impl Tables {
         let mut connection = PgConnection::connect(&database.url()).await.unwrap();
         for migration in [
             include_str!("../../../../postgres/migrations/stream/0001_ledger.sql"),
+            include_str!("../../../../postgres/migrations/stream/0003_refreshed.sql"),
+            include_str!("../../../../postgres/migrations/stream/0004_gaps.sql"),
             include_str!("../../../../postgres/migrations/emissions/0001_facts.sql"),
             include_str!("../../../../postgres/migrations/emissions/0002_clusters.sql"),
             include_str!("../../../../postgres/migrations/emissions/0005_missing.sql"),
@@ -198,6 +200,7 @@ async fn old_runs_go_and_the_history_that_is_needed_stays() {
 const STORED: &str = "
     INSERT INTO stream_offsets (pipeline, topic, partition, epoch, next_offset, published_through)
         VALUES ('emissions', 't', 0, 4, 9, 9), ('emissions', 't', 1, 2, 9, 9), ('other', 't', 0, 1, 9, 9);
+    INSERT INTO stream_gaps VALUES ('emissions', 't', 1, 1, 0, 5);
     INSERT INTO group_homes VALUES ('t', 'SM1', 0);
     INSERT INTO rejects (batch, topic, partition, \"offset\", timestamp_ms, reason) VALUES (1, 't', 0, 3, 0, 'bad');
     INSERT INTO ingest_accounting VALUES

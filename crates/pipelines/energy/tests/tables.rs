@@ -28,6 +28,8 @@ impl Tables {
         let mut connection = PgConnection::connect(&database.url()).await.unwrap();
         for migration in [
             include_str!("../../../../postgres/migrations/stream/0001_ledger.sql"),
+            include_str!("../../../../postgres/migrations/stream/0003_refreshed.sql"),
+            include_str!("../../../../postgres/migrations/stream/0004_gaps.sql"),
             include_str!("../../../../postgres/migrations/energy/0001_facts.sql"),
             include_str!("../../../../postgres/migrations/energy/0002_quarters.sql"),
         ] {
