@@ -97,7 +97,7 @@ fn slow(every: u32, most: u32) -> String {
 
 pub(crate) fn sessions_are_ended_at_commit<D: Dataset>() {
     let road = Road::<D>::new(3);
-    road.execute(&slow(1, 12));
+    road.execute(&slow(1, 30));
     // Within the COMMIT itself.
     road.execute(
         "CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON ingest_accounting
