@@ -27,10 +27,11 @@ pub(crate) enum Right {
 pub(crate) struct KafkaState {
     outage: Option<Trouble>,
     group: Option<Instant>,
-    describe: Option<Instant>,
     cluster: Option<Instant>,
-    /// Since when records are denied, of which partitions, and when they were last asked for again.
-    topic: Option<TopicDenial>,
+    /// Since when the topic itself is denied, and when it was last asked for.
+    describe: Option<Denial>,
+    /// Since when records are denied, when they were last asked for, and of which partitions: of one at least.
+    topic: Option<(Denial, BTreeSet<i32>)>,
 }
 
 #[derive(Debug)]
@@ -39,11 +40,20 @@ struct Trouble {
     reason: String,
 }
 
-#[derive(Debug)]
-struct TopicDenial {
+#[derive(Clone, Copy, Debug)]
+struct Denial {
     since: Instant,
-    partitions: BTreeSet<i32>,
     asked: Instant,
+}
+
+impl Denial {
+    fn begin(now: Instant) -> Self {
+        Self { since: now, asked: now }
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        now.duration_since(self.asked) >= ASK_AGAIN
+    }
 }
 
 /// How long each kind of trouble may last.
@@ -79,18 +89,23 @@ impl KafkaState {
         self.outage.take().is_some()
     }
 
-    /// It says no; of partitions where it is about their records. Whether that is news.
-    pub(crate) fn denies(&mut self, now: Instant, right: Right, partitions: impl IntoIterator<Item = i32>) -> bool {
+    /// It says no. Whether that is news.
+    ///
+    /// Where it is about records, it is of `partitions`, those of ours; a consumer that has none hears it of the topic itself.
+    pub(crate) fn denies(&mut self, now: Instant, right: Right, partitions: &BTreeSet<i32>) -> bool {
         let since = match right {
-            Right::ReadGroup => &mut self.group,
-            Right::DescribeTopic => &mut self.describe,
-            Right::Cluster => &mut self.cluster,
-            Right::ReadTopic => {
+            Right::ReadTopic if !partitions.is_empty() => {
                 let is_news = self.topic.is_none();
-                let begin = || TopicDenial { since: now, partitions: BTreeSet::new(), asked: now };
-                self.topic.get_or_insert_with(begin).partitions.extend(partitions);
+                self.topic.get_or_insert((Denial::begin(now), BTreeSet::new())).1.extend(partitions);
                 return is_news;
             }
+            Right::ReadTopic | Right::DescribeTopic => {
+                let is_news = self.describe.is_none();
+                self.describe.get_or_insert(Denial::begin(now));
+                return is_news;
+            }
+            Right::ReadGroup => &mut self.group,
+            Right::Cluster => &mut self.cluster,
         };
         since.replace(since.unwrap_or(now)).is_none()
     }
@@ -107,32 +122,39 @@ impl KafkaState {
 
     /// A record, or the end, of a partition came; whether that ends a denial.
     pub(crate) fn reads(&mut self, partition: i32) -> bool {
-        let Some(denial) = &mut self.topic else { return false };
-        denial.partitions.remove(&partition);
-        if !denial.partitions.is_empty() {
+        let Some((_, partitions)) = &mut self.topic else { return false };
+        partitions.remove(&partition);
+        if !partitions.is_empty() {
             return false;
         }
         self.topic = None;
         true
     }
 
-    /// Partitions that are not ours any more: nobody here will hear whether they can be read.
-    pub(crate) fn forget(&mut self, partitions: &BTreeSet<i32>) {
-        if let Some(denial) = &mut self.topic {
-            denial.partitions.retain(|partition| !partitions.contains(partition));
+    /// Partitions that are not ours any more: nobody here will hear whether they can be read. They may have been taken because
+    /// the topic is denied, so that it is to be asked for.
+    pub(crate) fn forget(&mut self, gone: &BTreeSet<i32>) {
+        let Some((denial, partitions)) = &mut self.topic else { return };
+        partitions.retain(|partition| !gone.contains(partition));
+        if partitions.is_empty() {
+            self.describe.get_or_insert(*denial);
+            self.topic = None;
         }
-        self.topic = self.topic.take().filter(|denial| !denial.partitions.is_empty());
     }
 
-    /// Partitions that are to be asked for again now.
-    pub(crate) fn due_again(&mut self, now: Instant) -> BTreeSet<i32> {
-        match &mut self.topic {
-            Some(denial) if now.duration_since(denial.asked) >= ASK_AGAIN => {
-                denial.asked = now;
-                denial.partitions.clone()
-            }
-            _ => BTreeSet::new(),
-        }
+    /// Partitions whose records are to be asked for again now.
+    pub(crate) fn records_due(&mut self, now: Instant) -> BTreeSet<i32> {
+        let Some((denial, partitions)) = self.topic.as_mut().filter(|(denial, _)| denial.is_due(now)) else {
+            return BTreeSet::new();
+        };
+        denial.asked = now;
+        partitions.clone()
+    }
+
+    /// Whether the topic itself is to be asked for again now.
+    pub(crate) fn topic_due(&mut self, now: Instant) -> bool {
+        let due = self.describe.as_mut().filter(|denial| denial.is_due(now));
+        due.map(|denial| denial.asked = now).is_some()
     }
 
     /// Whether Kafka, or the topic, is not there.
@@ -162,11 +184,10 @@ impl KafkaState {
     }
 
     fn denials(&self) -> impl Iterator<Item = (Right, Instant)> {
-        let topic = self.topic.as_ref().map(|denial| denial.since);
         let since = [
             (Right::ReadGroup, self.group),
-            (Right::ReadTopic, topic),
-            (Right::DescribeTopic, self.describe),
+            (Right::ReadTopic, self.topic.as_ref().map(|(denial, _)| denial.since)),
+            (Right::DescribeTopic, self.describe.map(|denial| denial.since)),
             (Right::Cluster, self.cluster),
         ];
         since.into_iter().filter_map(|(right, since)| Some((right, since?)))
@@ -183,12 +204,16 @@ mod tests {
         began + Duration::from_secs(seconds)
     }
 
+    fn of<const N: usize>(partitions: [i32; N]) -> BTreeSet<i32> {
+        BTreeSet::from(partitions)
+    }
+
     #[test]
     fn an_answer_ends_an_outage_and_no_denial() {
         let (now, mut kafka) = (Instant::now(), KafkaState::default());
         assert!(kafka.unavailable(now, "connection refused".to_owned()));
-        assert!(kafka.denies(now, Right::ReadGroup, []) && kafka.denies(now, Right::ReadTopic, [0, 1]));
-        kafka.denies(now, Right::Cluster, []);
+        assert!(kafka.denies(now, Right::ReadGroup, &of([])) && kafka.denies(now, Right::ReadTopic, &of([0, 1])));
+        kafka.denies(now, Right::Cluster, &of([]));
         assert!(kafka.answers() && !kafka.is_unavailable());
         assert_eq!(kafka.denied(), [Right::ReadGroup, Right::ReadTopic]);
         assert!(kafka.grants(Right::ReadGroup));
@@ -204,21 +229,35 @@ mod tests {
         assert_eq!(kafka.too_long(after(now, 300), LIMITS), None);
         let outage = TooLong::Outage(Duration::from_secs(301), "connection refused".to_owned());
         assert_eq!(kafka.too_long(after(now, 301), LIMITS), Some(outage));
-        kafka.denies(after(now, 200), Right::ReadTopic, [3]);
-        kafka.denies(after(now, 250), Right::ReadTopic, [3]);
+        kafka.denies(after(now, 200), Right::ReadTopic, &of([3]));
+        kafka.denies(after(now, 250), Right::ReadTopic, &of([3]));
         assert_eq!(kafka.too_long(after(now, 261), LIMITS), Some(TooLong::Denial(Right::ReadTopic)));
     }
 
     #[test]
-    fn what_is_denied_is_asked_for_again_every_five_seconds_while_it_is_ours() {
+    fn records_that_are_denied_are_asked_for_again_every_five_seconds() {
         let (now, mut kafka) = (Instant::now(), KafkaState::default());
-        kafka.denies(now, Right::ReadTopic, [0, 1]);
-        assert!(kafka.due_again(after(now, 4)).is_empty());
-        assert_eq!(kafka.due_again(after(now, 5)), BTreeSet::from([0, 1]));
-        assert!(kafka.due_again(after(now, 6)).is_empty());
-        kafka.forget(&BTreeSet::from([0]));
-        assert_eq!(kafka.due_again(after(now, 10)), BTreeSet::from([1]));
-        kafka.forget(&BTreeSet::from([1]));
-        assert_eq!(kafka.denied(), []);
+        kafka.denies(now, Right::ReadTopic, &of([0, 1]));
+        assert!(kafka.records_due(after(now, 4)).is_empty());
+        assert_eq!(kafka.records_due(after(now, 5)), of([0, 1]));
+        assert!(kafka.records_due(after(now, 6)).is_empty());
+        kafka.forget(&of([0]));
+        assert_eq!(kafka.records_due(after(now, 10)), of([1]));
+        assert!(!kafka.topic_due(after(now, 10)), "that is not what was denied");
+    }
+
+    #[test]
+    fn a_consumer_without_partitions_asks_for_the_topic_and_forgets_no_denial() {
+        let (now, mut kafka) = (Instant::now(), KafkaState::default());
+        assert!(kafka.denies(now, Right::ReadTopic, &of([])));
+        assert_eq!(kafka.denied(), [Right::DescribeTopic]);
+        assert!(!kafka.topic_due(after(now, 4)) && kafka.topic_due(after(now, 5)) && !kafka.topic_due(after(now, 6)));
+        assert!(kafka.grants(Right::DescribeTopic));
+
+        kafka.denies(now, Right::ReadTopic, &of([0]));
+        kafka.forget(&of([0]));
+        assert_eq!(kafka.denied(), [Right::DescribeTopic], "the partition may have gone because of it");
+        assert!(kafka.topic_due(after(now, 5)));
+        assert_eq!(kafka.too_long(after(now, 61), LIMITS), Some(TooLong::Denial(Right::DescribeTopic)));
     }
 }

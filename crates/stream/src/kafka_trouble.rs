@@ -66,8 +66,7 @@ impl<P: Pipeline> Reader<P> {
     }
 
     pub(crate) fn kafka_denies(&mut self, right: Right) {
-        let partitions = self.assignment.assigned().iter().copied();
-        if self.kafka.denies(Instant::now(), right, partitions) {
+        if self.kafka.denies(Instant::now(), right, self.assignment.assigned()) {
             tracing::warn!("{}; waiting for the right", self.denial(right));
         }
     }
@@ -125,9 +124,13 @@ impl<P: Pipeline> Reader<P> {
         }
     }
 
-    /// Takes the partitions whose records are denied out and adds them again where they are.
+    /// Asks for what is denied: for the topic as any client does, and for records by taking their partitions out and adding them
+    /// again where they are.
     fn ask_again(&mut self) -> Result<(), Error> {
-        let partitions = self.kafka.due_again(Instant::now());
+        if self.kafka.topic_due(Instant::now()) {
+            self.look_at_kafka()?;
+        }
+        let partitions = self.kafka.records_due(Instant::now());
         if !self.assignment.is_settled() {
             return Ok(());
         }
@@ -187,7 +190,9 @@ impl<P: Pipeline> Reader<P> {
             Right::DescribeTopic => ("Describe", Resource::Topic, &*self.parts.feed.topic),
             Right::Cluster => ("an operation", Resource::Cluster, ""),
         };
-        Denial::new(&self.parts.kafka, operation, resource, name).to_string()
+        let denial = Denial::new(&self.parts.kafka, operation, resource, name);
+        let denial = if right == Right::DescribeTopic { denial.mended_by("Read") } else { denial };
+        denial.to_string()
     }
 }
 

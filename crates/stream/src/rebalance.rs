@@ -256,7 +256,7 @@ impl<P: Pipeline> Reader<P> {
     }
 
     /// Asks Kafka which offsets it has; `None` when it does not say, and is to be asked again.
-    fn look_at_kafka(&mut self) -> Result<Option<Watermarks>, Error> {
+    pub(crate) fn look_at_kafka(&mut self) -> Result<Option<Watermarks>, Error> {
         let answer = group::watermarks(&self.parts.consumer, &self.parts.feed.topic, ASK);
         if !matches!(answer, Ok(Some(_))) {
             self.assignment.not_before = Some(Instant::now() + AGAIN);

@@ -27,11 +27,17 @@ fn reading(case: &Case, args: &[&str]) -> (Running, SocketAddr) {
     case.send_as_admin(5);
     case.allow_topic(&[Operation::Read]);
     case.allow(Operation::Read, Resource::Group(&case.group()));
-    let consumer = case.consumer(&database()).args(["--listen", "127.0.0.1:0", "--publish-every", "100ms"]).args(args);
+    let (mut consumer, address) = ready(case, &database(), args);
+    consumer.wait_for_line("published batch_id 1", LIMIT).unwrap();
+    (consumer, address)
+}
+
+/// A consumer that is ready, and where it answers.
+fn ready(case: &Case, url: &str, args: &[&str]) -> (Running, SocketAddr) {
+    let consumer = case.consumer(url).args(["--listen", "127.0.0.1:0", "--publish-every", "100ms"]).args(args);
     let mut consumer = consumer.start().unwrap();
     let address = address(&mut consumer);
     wait_until("ready", LIMIT, || readiness(address).is_ok());
-    consumer.wait_for_line("published batch_id 1", LIMIT).unwrap();
     (consumer, address)
 }
 
@@ -98,6 +104,36 @@ fn read_on_the_topic_is_revoked_and_comes_back() {
 #[test]
 fn read_on_the_group_is_revoked_and_comes_back() {
     revoked_and_granted("read_on_the_group_is_revoked_and_comes_back", "Read on group");
+}
+
+/// The topic is hidden from two replicas of which one has no partition, and shown again: both notice either, and both go on.
+#[test]
+fn a_replica_without_partitions_notices_a_denial_and_its_end() {
+    let Some(case) = Case::new("a_replica_without_partitions_notices_a_denial_and_its_end") else { return };
+    case.make_topic(1, &[]);
+    case.send_as_admin(5);
+    case.allow_topic(&[Operation::Read]);
+    case.allow(Operation::Read, Resource::Group(&case.group()));
+    let (url, away) = (database(), Duration::from_secs(20));
+    let mut replicas = [ready(&case, &url, &["--away", "20s"]), ready(&case, &url, &["--away", "20s"])];
+    case.deny(Operation::Describe, Resource::Topic(&case.topic));
+    // A client looks at the topic every 30 s.
+    for (_, address) in &replicas {
+        let denied = |said: String| said.contains("Describe on topic");
+        wait_until("unready with the reason", LIMIT, || readiness(*address).is_err_and(denied));
+    }
+    case.remove(Permission::Deny, Operation::Describe, Resource::Topic(&case.topic));
+    for (_, address) in &replicas {
+        wait_until("ready again", NOTICED, || readiness(*address).is_ok());
+    }
+    std::thread::sleep(away);
+    assert!(replicas.iter_mut().all(|(replica, _)| replica.poll().unwrap().is_none()), "one has ended");
+    case.send_as_admin(9);
+    let is_read = |replica: &Running| replica.stderr().iter().any(|line| line.contains("published batch_id 2"));
+    wait_until("what was sent since is read", NOTICED, || replicas.iter().any(|(replica, _)| is_read(replica)));
+    for (replica, _) in replicas {
+        replica.stop(LIMIT).unwrap().expect_code(0).unwrap();
+    }
 }
 
 #[test]
