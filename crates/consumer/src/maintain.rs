@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 use stream::{
     database::Database,
     maintenance::{compact, hash, reset},
+    topic::{self, Losses},
 };
 
 use crate::settings::Job;
@@ -38,13 +39,16 @@ impl From<bool> for Consent {
     }
 }
 
-/// Empties facts, results and offsets, after saying what that removes.
+/// Empties facts, results and offsets, after saying what that removes and what of it cannot be read again.
 pub(crate) async fn reset(job: &Job, consent: Consent) -> anyhow::Result<()> {
     let mut connection = connect(job).await?;
     let tables = &job.pipeline.tables;
     let failed = |error: sqlx::Error| failure(&error, "cannot reset the pipeline; nothing was removed");
     for (table, rows) in reset::count(&mut connection, tables).await.map_err(failed)? {
         println!("{rows:>12} rows of {table}");
+    }
+    for warning in lost_by_a_reset(job).await? {
+        println!("warning: {warning}");
     }
     if consent == Consent::DryRun {
         println!("nothing was removed; add --yes to remove all of these and begin at the earliest offset");
@@ -53,6 +57,25 @@ pub(crate) async fn reset(job: &Job, consent: Consent) -> anyhow::Result<()> {
     reset::reset(&mut connection, (job.pipeline.name, tables)).await.map_err(failed)?;
     println!("removed; a consumer now begins at the earliest offset");
     Ok(())
+}
+
+/// What a reset loses for good, because Kafka does not have it any more.
+async fn lost_by_a_reset(job: &Job) -> anyhow::Result<Vec<String>> {
+    let (kafka, topic) = (job.settings.kafka.clone(), job.topic());
+    let losses = tokio::task::spawn_blocking(move || topic::losses(&kafka, &topic)).await?;
+    let topic = job.topic();
+    Ok(match losses {
+        Ok(Losses { first_offsets, compacted }) => {
+            let removed = first_offsets.into_iter().map(|(partition, first)| {
+                format!("kafka has removed offsets 0 to {first} of topic {topic}, partition {partition}: they cannot be read again")
+            });
+            let superseded = compacted.then(|| {
+                format!("kafka compacts topic {topic}: records with a later one of the same key cannot be read again")
+            });
+            removed.chain(superseded).collect()
+        }
+        Err(why) => vec![format!("kafka does not say whether all of topic {topic} can be read again: {why}")],
+    })
 }
 
 /// Deletes superseded changelog rows.

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use crate::{
     Error, Pipeline, client,
     database::Database,
-    group::{self, ASK, GroupConsumer, Watermarks},
+    group::{self, ASK, GroupConsumer},
     kafka_errors::{Decision, Denial, Resource, decide},
     loader::Loader,
     membership::{Identity, Membership},
@@ -23,7 +23,7 @@ use crate::{
     reader::{JOBS, Parts, Reader},
     retry::Postgres,
     settings::ConsumeSettings,
-    topic::TopicSettings,
+    topic_client::Kafka,
     writer::Writer,
 };
 
@@ -108,17 +108,26 @@ struct Run<P: Pipeline> {
     pipeline: Arc<P>,
     consume: Consume,
     runtime: tokio::runtime::Handle,
-    /// The end of every partition when the first client saw the topic.
-    ends: Option<BTreeMap<i32, i64>>,
+    /// What the first client saw of the topic.
+    seen: Option<Seen>,
     /// Since when clients have come and gone without a part in the group.
     in_vain_since: Option<Instant>,
     /// Those that wait for the ends of clients let go.
     retired: Vec<JoinHandle<()>>,
 }
 
+/// A topic as it was at start.
+#[derive(Clone, Debug)]
+struct Seen {
+    /// The end of every partition, also where an open transaction is in front of it.
+    ends: BTreeMap<i32, i64>,
+    /// Whether Kafka compacts it.
+    compacted: bool,
+}
+
 impl<P: Pipeline> Run<P> {
     fn new(pipeline: P, consume: Consume, runtime: tokio::runtime::Handle) -> Self {
-        Self { pipeline: Arc::new(pipeline), consume, runtime, ends: None, in_vain_since: None, retired: Vec::new() }
+        Self { pipeline: Arc::new(pipeline), consume, runtime, seen: None, in_vain_since: None, retired: Vec::new() }
     }
 
     /// Goes on, anew whenever Kafka has answered what makes a client useless; gives the last one back so that its end is not in
@@ -143,7 +152,7 @@ impl<P: Pipeline> Run<P> {
 
     /// How long Kafka and the topic may be away: what was once there for longer than what never was.
     fn patience(&self) -> Duration {
-        if self.ends.is_some() { self.consume.settings.away } else { self.consume.settings.wait }
+        if self.seen.is_some() { self.consume.settings.away } else { self.consume.settings.wait }
     }
 
     /// Whether another client may be tried: those that never had a part in the group are counted together.
@@ -186,19 +195,8 @@ impl<P: Pipeline> Run<P> {
 
     /// Both threads' work, with one client.
     fn read(&mut self, consumer: &Arc<GroupConsumer>, group: &str) -> Result<(), Error> {
-        let Some(marks) = self.wait_for_topic(consumer)? else { return Ok(()) };
+        let Some(Seen { ends, compacted }) = self.wait_for_topic(consumer)? else { return Ok(()) };
         self.refuse_others(consumer)?;
-        let compacted = TopicSettings::of(&self.consume.kafka, &self.consume.topic).is_compacted();
-        if compacted {
-            let topic = &self.consume.topic;
-            tracing::warn!(
-                topic,
-                "kafka compacts the topic: it keeps one record a key, so that facts may be missing; set \
-                 cleanup.policy=delete, and send the file again"
-            );
-        }
-        let ends = marks.into_iter().map(|(partition, (_, end))| (partition, end));
-        let ends = self.ends.get_or_insert_with(|| ends.collect()).clone();
         let (consume, pipeline) = (&self.consume, &self.pipeline);
         let cluster_id = consumer.client().fetch_cluster_id(ASK);
         let settings = Arc::new(consume.settings.clone());
@@ -249,14 +247,16 @@ impl<P: Pipeline> Run<P> {
     }
 
     /// Waits for Kafka and the topic; `None` when it is time to stop.
-    fn wait_for_topic(&self, consumer: &GroupConsumer) -> Result<Option<Watermarks>, Error> {
-        let (consume, patience) = (&self.consume, self.patience());
+    fn wait_for_topic(&mut self, consumer: &GroupConsumer) -> Result<Option<Seen>, Error> {
+        let patience = self.patience();
         let mut backoff = Backoff::new(patience);
         let mut said = false;
-        while !consume.stop.is_stopping() {
-            consume.health.turn();
-            let missing = match group::watermarks(consumer, &consume.topic, patience.min(ASK)) {
-                Ok(Some(ends)) => return Ok(Some(ends)),
+        while !self.consume.stop.is_stopping() {
+            self.consume.health.turn();
+            let looked = self.look(consumer, patience.min(ASK));
+            let consume = &self.consume;
+            let missing = match looked {
+                Ok(Some(seen)) => return Ok(Some(seen)),
                 Ok(None) => Error::TopicMissing { topic: consume.topic.clone(), waited: backoff.elapsed() },
                 Err(error) => away(consumer, consume, (&error, backoff.elapsed())),
             };
@@ -273,6 +273,26 @@ impl<P: Pipeline> Run<P> {
             }
         }
         Ok(None)
+    }
+
+    /// What the first look at the topic told, now that the topic is there; `None` while it is not.
+    fn look(&mut self, consumer: &GroupConsumer, patience: Duration) -> Result<Option<Seen>, KafkaError> {
+        let topic = &self.consume.topic;
+        let Some(marks) = group::watermarks(consumer, topic, patience)? else { return Ok(None) };
+        if self.seen.is_none() {
+            let kafka = Kafka::connect(&self.consume.kafka)?;
+            let ends = kafka.ends(topic, marks.into_keys())?;
+            let compacted = kafka.settings(topic).is_compacted();
+            if compacted {
+                tracing::warn!(
+                    topic,
+                    "kafka compacts the topic: it keeps one record a key, so that facts may be missing; set \
+                     cleanup.policy=delete, and send the file again"
+                );
+            }
+            self.seen = Some(Seen { ends, compacted });
+        }
+        Ok(self.seen.clone())
     }
 
     /// Refuses to join a group whose members store elsewhere, once Kafka has said who they are.

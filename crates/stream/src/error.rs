@@ -96,6 +96,24 @@ pub enum Error {
         /// The first offset Kafka has.
         start: i64,
     },
+    /// Records of this run are behind a transaction that nobody has ended.
+    #[error(
+        "topic {topic}, partition {partition}: offsets {stable} to {end} have been behind an open transaction for {} s and \
+         cannot be read; abort it (kafka-transactions.sh find-hanging, then abort) or wait for its timeout, then start again",
+        waited.as_secs()
+    )]
+    OpenTransaction {
+        /// The Kafka topic.
+        topic: String,
+        /// The Kafka partition.
+        partition: i32,
+        /// The first offset that cannot be read.
+        stable: i64,
+        /// The end that the run is to read to.
+        end: i64,
+        /// How long it was waited for.
+        waited: Duration,
+    },
     /// The topic is not the one the stored offsets belong to.
     #[error(
         "topic {topic}, partition {partition} is not the topic the stored offsets belong to: {why}; \
@@ -195,6 +213,7 @@ impl Error {
             | Self::ClientLost { .. }
             | Self::TopicMissing { .. }
             | Self::Thread { .. }
+            | Self::OpenTransaction { .. }
             | Self::TopicMadeAgain { .. } => Exit::Unavailable,
             Self::RetentionGap { .. } | Self::TopicChanged { .. } | Self::Homeless { .. } => Exit::Input,
             Self::KafkaRefused { .. } | Self::KafkaDenied { .. } | Self::GroupShared { .. } => Exit::Usage,

@@ -154,15 +154,17 @@ fn tells_made_again(message: &str) -> bool {
     ids.is_some_and(|(from, to)| from != NONE && to.trim_end() != NONE)
 }
 
-/// Lag in messages of each partition that is being fetched: from the next record we read to the last stable one.
+/// Lag in messages of each partition that is being fetched: from the next record we read to the end, that of open transactions.
 fn lags(statistics: &Statistics) -> Vec<(String, i32, u32)> {
     let topics = statistics.topics.iter();
     let partitions = topics.flat_map(|(topic, seen)| seen.partitions.values().map(move |p| (topic.clone(), p)));
     let lag = |p: &Partition| {
-        // Before the first record of an assignment only the fetcher's position is known.
-        let position = if p.app_offset >= 0 { p.app_offset } else { p.next_offset };
-        let known = p.partition >= 0 && p.fetch_state == "active" && position >= 0 && p.ls_offset >= 0;
-        known.then(|| u32::try_from((p.ls_offset - position).max(0)).unwrap_or(u32::MAX))
+        // With nothing queued, the fetcher's position is ours; it has passed control records, which are never ours to read. It is
+        // also all that is known before the first record of an assignment.
+        let fetched = p.fetchq_cnt == 0 || p.app_offset < 0;
+        let position = if fetched { p.app_offset.max(p.next_offset) } else { p.app_offset };
+        let known = p.partition >= 0 && p.fetch_state == "active" && position >= 0 && p.hi_offset >= 0;
+        known.then(|| u32::try_from((p.hi_offset - position).max(0)).unwrap_or(u32::MAX))
     };
     partitions.filter_map(|(topic, p)| Some((topic, p.partition, lag(p)?))).collect()
 }

@@ -10,6 +10,7 @@ use rdkafka::{
 
 use crate::{
     Error, Pipeline,
+    group::ASK,
     kafka_errors::{Decision, Denial, Resource, decide},
     kafka_state::{Limits, Right, TooLong},
     reader::{AGAIN, Reader},
@@ -140,6 +141,34 @@ impl<P: Pipeline> Reader<P> {
         });
         let starts: Vec<(i32, i64)> = starts.collect();
         if starts.is_empty() { Ok(()) } else { self.fetch_from(&starts) }
+    }
+
+    /// Looks whether a transaction is over behind which records of this run wait.
+    ///
+    /// Until then the end of the partition that Kafka tells is not that of the run: those records are not to be passed over.
+    pub(crate) fn look_behind_transactions(&mut self) -> Result<(), Error> {
+        let is_able = self.assignment.is_settled() && !self.kafka.is_unavailable();
+        let Some((partition, held_up)) = is_able.then(|| self.intake.partitions.held_up(Instant::now())).flatten()
+        else {
+            return Ok(());
+        };
+        let stable = match self.parts.consumer.fetch_watermarks(&self.parts.feed.topic, partition, ASK) {
+            Ok((_, stable)) => stable,
+            Err(error) => return self.trouble(&error),
+        };
+        let progress = self.intake.partitions.get_mut(partition);
+        if let Some(position) = progress.and_then(|progress| progress.learn(stable).then(|| progress.position())) {
+            return self.fetch_from(&[(partition, position)]);
+        }
+        let (end, waited) = (held_up.end, held_up.since.elapsed());
+        if !held_up.is_known {
+            tracing::warn!(partition, stable, end, "records are behind an open transaction; waiting for its end");
+        }
+        if self.parts.settings.until_end && waited > self.parts.settings.away {
+            let topic = self.parts.feed.topic.clone();
+            return Err(Error::OpenTransaction { topic, partition, stable, end, waited });
+        }
+        Ok(())
     }
 
     /// Stores and publishes what was read, and forgets it: the client is of no more use.

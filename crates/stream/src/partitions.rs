@@ -1,6 +1,9 @@
 //! How far each owned partition has been read. Pure.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use crate::{
     Error,
@@ -9,6 +12,9 @@ use crate::{
     publication::Through,
     state::Position,
 };
+
+/// How often it is asked whether a transaction in front of records is over.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
 
 /// What is known of a message before its value is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +60,24 @@ pub struct Progress {
     from: Option<i64>,
     counts: Counts,
     at_end: bool,
+    /// What could be read when fetching began, transactions that were open then excluded: the partition's end comes after it.
+    stable: i64,
+    held_up: Option<HeldUp>,
     catching_up: bool,
     published: Option<i64>,
+}
+
+/// What a partition that was read to its end still lacks of the run: records behind an open transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldUp {
+    /// Since when.
+    pub since: Instant,
+    /// The end that the run is to read to.
+    pub end: i64,
+    /// When it was last asked for.
+    asked: Instant,
+    /// Whether it was asked for before.
+    pub is_known: bool,
 }
 
 /// Where reading a partition begins.
@@ -65,9 +87,11 @@ pub struct Start {
     pub offset: i64,
     /// Whether the record there was read before and is compared.
     pub checked: bool,
+    /// Up to where records can be read, before transactions that are open.
+    pub stable: i64,
 }
 
-/// Says where reading begins, given the offsets `[start, end)` that Kafka has.
+/// Says where reading begins, given the offsets `[start, end)` that Kafka lets us read.
 ///
 /// Begins at the record read last, where Kafka still has it, so that it is compared when it arrives.
 ///
@@ -75,7 +99,7 @@ pub struct Start {
 /// When what is stored does not fit what Kafka has.
 pub fn start(feed: &Feed, stored: &Stored, (start, end): (i64, i64), cluster_id: Option<&str>) -> Result<Start, Error> {
     let (topic, partition) = (feed.topic.clone(), stored.partition);
-    let Some(next) = stored.next_offset else { return Ok(Start { offset: start, checked: false }) };
+    let Some(next) = stored.next_offset else { return Ok(Start { offset: start, checked: false, stable: end }) };
     if let (Some(ours), Some(theirs)) = (stored.cluster_id.as_deref(), cluster_id)
         && ours != theirs
     {
@@ -90,8 +114,10 @@ pub fn start(feed: &Feed, stored: &Stored, (start, end): (i64, i64), cluster_id:
         return Err(Error::RetentionGap { topic, partition, needed: next, start });
     }
     match stored.last {
-        Some(last) if last.offset >= start && last.offset < end => Ok(Start { offset: last.offset, checked: true }),
-        _ => Ok(Start { offset: next, checked: false }),
+        Some(last) if last.offset >= start && last.offset < end => {
+            Ok(Start { offset: last.offset, checked: true, stable: end })
+        }
+        _ => Ok(Start { offset: next, checked: false, stable: end }),
     }
 }
 
@@ -120,6 +146,8 @@ impl Progress {
             from: None,
             counts: Counts::default(),
             at_end: false,
+            stable: start.stable,
+            held_up: None,
             catching_up: stored.catching_up,
             published: stored.published_through,
         })
@@ -144,6 +172,7 @@ impl Progress {
             return Verdict::Skip;
         }
         self.at_end = false;
+        self.held_up = None;
         self.from.get_or_insert(self.next.unwrap_or(self.begin));
         self.next = Some(arrived.offset + 1);
         self.last =
@@ -178,14 +207,28 @@ impl Progress {
         self.counts.add(outcome);
     }
 
-    /// Notes that all records up to `end` have been read; those before it that never came are
-    /// control records, or were compacted away.
-    pub fn reach_end(&mut self, end: i64) {
+    /// Notes that all records before `to` have been read; those that never came are control records, or were compacted away.
+    pub fn pass(&mut self, to: i64) {
         self.at_end = true;
-        if self.next.unwrap_or(0) < end {
+        if self.next.unwrap_or(0) < to {
             self.from.get_or_insert(self.next.unwrap_or(self.begin));
-            self.next = Some(end);
+            self.next = Some(to);
         }
+    }
+
+    /// Notes that all has been read that can be. Where that is not all up to `end`, to which a run is to go, the rest is behind
+    /// a transaction that is open, or was when fetching began.
+    pub fn reach_end(&mut self, end: i64, now: Instant) {
+        self.pass(end.min(self.stable));
+        let begin = || HeldUp { since: now, end, asked: now, is_known: false };
+        self.held_up = (self.next.unwrap_or(0) < end).then(|| self.held_up.unwrap_or_else(begin));
+    }
+
+    /// Notes what can be read by now. Whether that is all that the partition was held up for: then it is to be fetched once
+    /// more, since records may have come between its end and this answer.
+    pub fn learn(&mut self, stable: i64) -> bool {
+        self.stable = stable;
+        self.held_up.is_none_or(|held_up| stable >= held_up.end)
     }
 
     /// Takes what the batch in hand covers of this partition; afterwards the next batch begins.
@@ -256,13 +299,24 @@ impl Partitions {
         self.owned.values().all(|progress| progress.at_end)
     }
 
-    /// Whether every one of them has been read to the end it had at start, and the record read last was compared.
+    /// Whether every one of them has been read to the end it had at start, and the record read last was compared, or is gone.
     pub fn reached(&self, ends: &BTreeMap<i32, i64>) -> bool {
         let reached = |(partition, progress): (&i32, &Progress)| match ends.get(partition) {
-            Some(end) => progress.at_end || (progress.check.is_none() && progress.next.unwrap_or(0) >= *end),
+            Some(end) => (progress.at_end || progress.check.is_none()) && progress.next.unwrap_or(0) >= *end,
             None => progress.at_end,
         };
         self.owned.iter().all(reached)
+    }
+
+    /// One that has been held up for so long that it is to be asked for; it counts as asked then.
+    pub fn held_up(&mut self, now: Instant) -> Option<(i32, HeldUp)> {
+        let due = |held_up: &HeldUp| now.duration_since(held_up.asked) >= ASK_AGAIN;
+        self.owned.iter_mut().find_map(|(partition, progress)| {
+            let held_up = progress.held_up.as_mut().filter(|held_up| due(held_up))?;
+            let found = *held_up;
+            (held_up.asked, held_up.is_known) = (now, true);
+            Some((*partition, found))
+        })
     }
 
     /// Whether any of them was made again and is not yet read to its end.
@@ -354,7 +408,7 @@ mod tests {
     }
 
     fn resumed() -> Progress {
-        Progress::new(&stored(Some(10), Some(LAST)), Start { offset: 9, checked: true }).unwrap()
+        Progress::new(&stored(Some(10), Some(LAST)), Start { offset: 9, checked: true, stable: 16 }).unwrap()
     }
 
     fn verdicts(mut progress: Progress, messages: &[Arrived]) -> Vec<String> {
@@ -405,9 +459,35 @@ mod tests {
         assert_eq!(spans(&mut partitions), []);
         read(&mut partitions, 14);
         assert_eq!(spans(&mut partitions), [(Some(12), 12, 15, 1)]);
-        partitions.get_mut(2).unwrap().reach_end(16);
+        partitions.get_mut(2).unwrap().reach_end(16, Instant::now());
         assert_eq!(spans(&mut partitions), [(Some(15), 15, 16, 0)]);
         assert!(partitions.at_end());
+    }
+
+    #[test]
+    fn the_end_is_not_reached_while_records_are_behind_an_open_transaction() {
+        let (began, ends) = (Instant::now(), BTreeMap::from([(2, 20)]));
+        let mut partitions = Partitions::default();
+        partitions.insert(2, resumed());
+        let progress = |partitions: &mut Partitions| partitions.get_mut(2).unwrap().clone();
+        let reach = |partitions: &mut Partitions, now| partitions.get_mut(2).unwrap().reach_end(20, now);
+        reach(&mut partitions, began);
+        assert_eq!((progress(&mut partitions).position(), partitions.reached(&ends)), (9, false));
+        assert!(partitions.at_end(), "what can be read has been");
+        assert_eq!(partitions.held_up(began), None, "it may be over in a moment");
+        let later = began + ASK_AGAIN;
+        let (partition, held_up) = partitions.held_up(later).unwrap();
+        assert_eq!((partition, held_up.since, held_up.end, held_up.is_known), (2, began, 20, false));
+        assert!(!partitions.get_mut(2).unwrap().learn(19));
+        assert!(partitions.held_up(later + ASK_AGAIN).unwrap().1.is_known);
+        // All can be read now; but what came since the end was reached has not been, until the end comes again.
+        assert!(partitions.get_mut(2).unwrap().learn(23) && !partitions.reached(&ends));
+        partitions.get_mut(2).unwrap().arrive(arrived(9, 7));
+        partitions.get_mut(2).unwrap().arrive(arrived(17, 1));
+        assert_eq!((partitions.held_up(later + 2 * ASK_AGAIN), partitions.reached(&ends)), (None, false));
+        reach(&mut partitions, later);
+        assert!(partitions.reached(&ends) && partitions.held_up(later + 2 * ASK_AGAIN).is_none());
+        assert_eq!(progress(&mut partitions).position(), 20, "no further than the run is to go");
     }
 
     #[test]

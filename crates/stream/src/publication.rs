@@ -121,6 +121,7 @@ pub async fn publish<P: Pipeline>(
     let at_end = publication.target.is_reached(&published);
     let missing = missing(&claims::gaps(&mut tx, feed).await?, publication.target.compacted);
     let coverage = coverage(&published, at_end, missing);
+    note_coverage(&mut tx, feed, &coverage).await?;
     let report = pipeline.conclude(&mut tx, &coverage).await?;
     tx.commit().await?;
     let rows_written = rows_written + report.rows_written;
@@ -168,6 +169,23 @@ async fn mark(tx: &mut PgConnection, feed: &Feed, through: &[Through]) -> Result
     .bind(&feed.topic)
     .bind(through.iter().map(|through| through.partition).collect::<Vec<i32>>())
     .bind(through.iter().map(|through| through.next_offset).collect::<Vec<Option<i64>>>())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Stores whether all is there, for who reads the tables; unchanged, nothing is written.
+async fn note_coverage(tx: &mut PgConnection, feed: &Feed, coverage: &Coverage) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO stream_completeness AS kept (pipeline, topic, complete, missing) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (pipeline, topic) DO UPDATE
+         SET complete = EXCLUDED.complete, missing = EXCLUDED.missing, changed_at = EXCLUDED.changed_at
+         WHERE (kept.complete, kept.missing) IS DISTINCT FROM (EXCLUDED.complete, EXCLUDED.missing)",
+    )
+    .bind(feed.pipeline)
+    .bind(&feed.topic)
+    .bind(coverage.complete)
+    .bind(&coverage.missing)
     .execute(tx)
     .await?;
     Ok(())

@@ -140,6 +140,7 @@ impl<P: Pipeline> Reader<P> {
                 return self.wind_down();
             }
             self.look_after_kafka()?;
+            self.look_behind_transactions()?;
             self.parts.health.set_unready(self.unready());
             if self.may_read() {
                 self.read()?;
@@ -229,7 +230,7 @@ impl<P: Pipeline> Reader<P> {
     fn reach_end(&mut self, partition: i32) {
         let end = self.parts.ends.get(&partition).copied().unwrap_or(0);
         if let Some(progress) = self.intake.partitions.get_mut(partition) {
-            progress.reach_end(end);
+            progress.reach_end(end, Instant::now());
         }
     }
 
@@ -240,8 +241,10 @@ impl<P: Pipeline> Reader<P> {
             && let Some(end) = self.parts.ends.get(&partition)
             && message.offset() >= *end
         {
-            // It came after we began: not for this run.
-            self.reach_end(partition);
+            // It came after we began: not for this run, and neither is anything between.
+            if let Some(progress) = self.intake.partitions.get_mut(partition) {
+                progress.pass(*end);
+            }
             return Ok(false);
         }
         match self.intake.take(message) {

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rdkafka::{Message, Offset, TopicPartitionList, consumer::Consumer};
+use rdkafka::{Message, Offset, TopicPartitionList, consumer::Consumer, error::KafkaError};
 use service::telemetry::millis;
 use tokio::sync::mpsc::error::TryRecvError;
 
@@ -24,6 +24,7 @@ use crate::{
     reader::{AGAIN, Reader},
     readiness::View,
     state::LoadedIds,
+    topic_client::Kafka,
 };
 
 /// How long the batch in hand may take once its partition is asked back.
@@ -257,7 +258,10 @@ impl<P: Pipeline> Reader<P> {
 
     /// Asks Kafka which offsets it has; `None` when it does not say, and is to be asked again.
     pub(crate) fn look_at_kafka(&mut self) -> Result<Option<Watermarks>, Error> {
-        let answer = group::watermarks(&self.parts.consumer, &self.parts.feed.topic, ASK);
+        let answer = match group::watermarks(&self.parts.consumer, &self.parts.feed.topic, ASK) {
+            Ok(Some(marks)) => self.lower_ends(&marks).map(|()| Some(marks)),
+            answer => answer,
+        };
         if !matches!(answer, Ok(Some(_))) {
             self.assignment.not_before = Some(Instant::now() + AGAIN);
         }
@@ -275,23 +279,33 @@ impl<P: Pipeline> Reader<P> {
         Ok(None)
     }
 
+    /// Lowers the ends to read to where the topic's own have fallen. They never do: the topic is another one, which is to be
+    /// read to its own end. What can be read of it may end before an open transaction.
+    fn lower_ends(&mut self, marks: &Watermarks) -> Result<(), KafkaError> {
+        let ends = &mut self.parts.ends;
+        let short = marks.iter().filter(|(partition, (_, stable))| ends.get(partition).is_some_and(|end| end > stable));
+        let short: Vec<i32> = short.map(|(partition, _)| *partition).collect();
+        if !short.is_empty() {
+            let now = Kafka::connect(&self.parts.kafka)?.ends(&self.parts.feed.topic, short)?;
+            now.into_iter().for_each(|(partition, end)| {
+                ends.entry(partition).and_modify(|known| *known = end.min(*known));
+            });
+        }
+        Ok(())
+    }
+
     /// Says where to begin each partition. Where the stored offsets do not fit and that was accepted, they are to be forgotten:
     /// then there is nowhere to begin yet.
     fn starts(&mut self, stored: &[Stored], marks: &Watermarks) -> Result<Option<Vec<Start>>, Error> {
         let mut starts = Vec::with_capacity(stored.len());
         for stored in stored {
-            let known_to_kafka = marks.get(&stored.partition).copied();
-            let (start, end) = known_to_kafka.unwrap_or((0, 0));
+            let (start, end) = marks.get(&stored.partition).copied().unwrap_or((0, 0));
             match partitions::start(&self.parts.feed, stored, (start, end), self.parts.cluster_id.as_deref()) {
                 Ok(start) => starts.push(start),
                 Err(error) if self.parts.settings.reset_offsets => self.accept(&error, stored.partition),
                 Err(error) => return Err(error),
             }
-            let known = self.parts.ends.entry(stored.partition).or_insert(end);
-            if known_to_kafka.is_some() {
-                // A topic's end never falls: where it has, the topic is another one, which is to be read to its own end.
-                *known = end.min(*known);
-            }
+            self.parts.ends.entry(stored.partition).or_insert(end);
         }
         Ok(self.assignment.forget.is_empty().then_some(starts))
     }

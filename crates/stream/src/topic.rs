@@ -2,7 +2,7 @@
 //!
 //! All of this blocks; call it on a thread that may.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use rdkafka::{error::KafkaError, types::RDKafkaErrorCode};
 use service::{Stop, backoff::Backoff, settings::KafkaSettings};
@@ -63,6 +63,29 @@ pub enum TopicError {
     /// Stopping was asked for in the meantime.
     #[error("stopped while waiting for kafka")]
     Stopped,
+}
+
+/// What of a topic cannot be read again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// The first offset of each partition, where Kafka has removed those before it.
+    pub first_offsets: BTreeMap<i32, i64>,
+    /// Whether Kafka compacts the topic, so that any record but the last of its key may be gone.
+    pub compacted: bool,
+}
+
+/// Asks Kafka, within some seconds, what of a topic cannot be read again.
+///
+/// # Errors
+/// When it does not say: why not.
+pub fn losses(kafka: &KafkaSettings, topic: &str) -> Result<Losses, String> {
+    let kafka = Kafka::connect(kafka).map_err(|error| error.to_string())?;
+    let reason = |error: KafkaError| kafka.connections().last().unwrap_or_else(|| error.to_string());
+    let partitions = kafka.partitions(topic, ANSWER).map_err(reason)?;
+    let partitions = partitions.ok_or_else(|| format!("topic {topic} is missing"))?;
+    let mut first_offsets = kafka.first_offsets(topic, partitions).map_err(reason)?;
+    first_offsets.retain(|_, first| *first > 0);
+    Ok(Losses { first_offsets, compacted: kafka.settings(topic).is_compacted() })
 }
 
 /// How a topic is looked for.

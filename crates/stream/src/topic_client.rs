@@ -1,6 +1,6 @@
 //! Asks Kafka for a topic: its partitions, its settings, and to make it.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use rdkafka::{
     ClientConfig, ClientContext,
@@ -36,11 +36,6 @@ pub struct TopicSettings {
 }
 
 impl TopicSettings {
-    /// Asks Kafka, within some seconds. Where that is denied, or not offered, nothing is known.
-    pub fn of(kafka: &KafkaSettings, topic: &str) -> Self {
-        Kafka::connect(kafka).map_or_else(|_| Self::default(), |kafka| kafka.settings(topic))
-    }
-
     /// Whether Kafka removes a record once a later one has the same key, so that history is lost.
     pub fn is_compacted(&self) -> bool {
         self.cleanup_policy.iter().flat_map(|policy| policy.split(',')).any(|policy| policy.trim() == "compact")
@@ -61,7 +56,8 @@ impl Kafka {
         let listener = Listener::default();
         let mut config = config(settings);
         let admin = AdminClient::from_config_and_context(&config, listener.clone())?;
-        config.set("allow.auto.create.topics", "false");
+        // Its ends are those of the topic, not of what can be read while a transaction is open.
+        config.set("allow.auto.create.topics", "false").set("isolation.level", "read_uncommitted");
         let reader = BaseConsumer::from_config_and_context(&config, listener.clone())?;
         Ok(Self { settings: settings.clone(), reader, admin, listener })
     }
@@ -78,6 +74,23 @@ impl Kafka {
             client::listen(&self.reader);
         }
         found
+    }
+
+    /// The offset after the last record of each partition, of open transactions included.
+    pub(crate) fn ends(
+        &self,
+        topic: &str,
+        partitions: impl IntoIterator<Item = i32>,
+    ) -> Result<BTreeMap<i32, i64>, KafkaError> {
+        let end = |partition| self.reader.fetch_watermarks(topic, partition, ANSWER).map(|(_, end)| (partition, end));
+        partitions.into_iter().map(end).collect()
+    }
+
+    /// The first offset that Kafka has of each partition.
+    pub(crate) fn first_offsets(&self, topic: &str, partitions: i32) -> Result<BTreeMap<i32, i64>, KafkaError> {
+        let first =
+            |partition| self.reader.fetch_watermarks(topic, partition, ANSWER).map(|(first, _)| (partition, first));
+        (0..partitions).map(first).collect()
     }
 
     /// Whether the topic was made here; another client may have been quicker.

@@ -175,6 +175,7 @@ macro_rules! laws_of {
                     a_topic_without_its_head_passes_for_no_complete_one
                     partitions_are_added_in_mid_run
                     only_what_a_transaction_committed_counts
+                    what_is_behind_an_open_transaction_is_waited_for
                     a_compacted_topic_has_gaps_and_tombstones,
                     slow a_topic_that_goes_and_comes_back_is_refused;
                 zombies:

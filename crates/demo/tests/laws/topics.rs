@@ -164,13 +164,18 @@ pub(crate) fn a_topic_without_its_head_passes_for_no_complete_one<D: Dataset>() 
     assert!(ended.said(&missing), "{ended}");
     assert_eq!(gaps(&road), [(0, 0, 28), (1, 0, end)]);
     assert_eq!(road.number(READ), number(lines.len()) - 28 - end);
+    let mut runs: Vec<(bool, Option<String>)> = road.query("SELECT complete, missing FROM stream_completeness");
     if D::PIPELINE == "emissions" {
-        let runs: Vec<(bool, Option<String>)> = road.query("SELECT complete, missing FROM cluster_runs");
-        assert!(
-            runs.iter().all(|(complete, said)| !complete && said.as_ref().is_some_and(|said| said.contains(&missing)))
-        );
+        runs.extend(road.query("SELECT complete, missing FROM cluster_runs"));
     }
-    // A reset and another reading do not make it complete.
+    let is_named = |said: &Option<String>| said.as_ref().is_some_and(|said| said.contains(&missing));
+    assert!(!runs.is_empty() && runs.iter().all(|(complete, said)| !complete && is_named(said)), "{runs:?}");
+    // A reset says so beforehand, and it and another reading do not make it complete.
+    let dry = road.consumer(&["reset"]).run(LIMIT).unwrap().expect_code(0).unwrap();
+    for (partition, end) in [(0, 28), (1, end)] {
+        let words = format!("offsets 0 to {end} of topic {}, partition {partition}: they cannot be read", road.topic);
+        assert!(dry.stdout.iter().any(|line| line.contains(&words)), "{dry}");
+    }
     road.consumer(&["reset", "--yes"]).run(LIMIT).unwrap().expect_code(0).unwrap();
     road.consume(2);
     assert_eq!(gaps(&road), [(0, 0, 28), (1, 0, end)]);
@@ -316,6 +321,53 @@ pub(crate) fn only_what_a_transaction_committed_counts<D: Dataset>() {
     road.consume(2);
     road.check_changelog();
     saw("4 transactions aborted, 4 committed: changelog and hash of those committed");
+}
+
+/// Records that were acknowledged lie behind a transaction whose producer has gone, or takes its time.
+pub(crate) fn what_is_behind_an_open_transaction_is_waited_for<D: Dataset>() {
+    let Some(brokers) = kafka::real::<D>("what is behind an open transaction is waited for") else { return };
+    let road = Road::<D>::on(brokers, 1);
+    let producer: BaseProducer =
+        kafka::client(road.brokers.bootstrap()).set("transactional.id", &road.topic).create().unwrap();
+    producer.init_transactions(LIMIT).unwrap();
+    let begin = |lines: &[D::Line], timestamp_ms| {
+        producer.begin_transaction().unwrap();
+        kafka::hand_over(&producer, &road.topic, &keyed::<D>(lines, timestamp_ms));
+        producer.flush(LIMIT).unwrap();
+    };
+    let sendings = sendings::<D>(87);
+    begin(&D::world(99), 1_700_000_000_000);
+    road.produce(&sendings[0]);
+    let behind = "records are behind an open transaction";
+    let ended = road.consumer(&["--until-end", "--away", "3s"]).run(LIMIT).unwrap();
+    let words =
+        [&*format!("topic {}, partition 0: offsets 0 to ", road.topic), "behind an open transaction", "abort it"];
+    assert!(ended.said(behind), "{ended}");
+    ended.expect_failure(69, &words).unwrap();
+    assert_eq!(road.number(READ), 0);
+
+    let mut consumer = road.consumer(&["--until-end"]).start().unwrap();
+    consumer.wait_for_line(behind, LIMIT).unwrap();
+    producer.abort_transaction(LIMIT).unwrap();
+    consumer.wait(LIMIT).unwrap().expect_code(0).unwrap();
+    assert_eq!(road.number(READ), number(sendings[0].len()));
+    // The control record that ended it came after that run began.
+    road.consume(1);
+    road.check_changelog();
+
+    begin(&sendings[1], 1_700_000_500_000);
+    road.produce(&sendings[2]);
+    let mut consumer = road.follow(&[]);
+    consumer.wait_for_line(behind, LIMIT).unwrap();
+    producer.commit_transaction(LIMIT).unwrap();
+    road.wait_for(READ, number(sendings[..3].concat().len()));
+    road.produce(&sendings[3]);
+    road.wait_for(READ, number(sendings.concat().len()));
+    consumer.stop(STOP).unwrap().expect_code(0).unwrap();
+    road.consume(1);
+    road.check_changelog();
+    assert_eq!(road.hash(), reference::<D>());
+    saw("69 while it stays open; all is read once it was aborted, or committed, late");
 }
 
 /// From now on Kafka keeps the last record of each key, and forgets the others as soon as it can.

@@ -31,6 +31,7 @@ impl Tables {
             include_str!("../../../../postgres/migrations/stream/0001_ledger.sql"),
             include_str!("../../../../postgres/migrations/stream/0003_refreshed.sql"),
             include_str!("../../../../postgres/migrations/stream/0004_gaps.sql"),
+            include_str!("../../../../postgres/migrations/stream/0005_completeness.sql"),
             include_str!("../../../../postgres/migrations/emissions/0001_facts.sql"),
             include_str!("../../../../postgres/migrations/emissions/0002_clusters.sql"),
             include_str!("../../../../postgres/migrations/emissions/0005_missing.sql"),
@@ -201,6 +202,7 @@ const STORED: &str = "
     INSERT INTO stream_offsets (pipeline, topic, partition, epoch, next_offset, published_through)
         VALUES ('emissions', 't', 0, 4, 9, 9), ('emissions', 't', 1, 2, 9, 9), ('other', 't', 0, 1, 9, 9);
     INSERT INTO stream_gaps VALUES ('emissions', 't', 1, 1, 0, 5);
+    INSERT INTO stream_completeness VALUES ('emissions', 't', false, 'offsets 0 to 5');
     INSERT INTO group_homes VALUES ('t', 'SM1', 0);
     INSERT INTO rejects (batch, topic, partition, \"offset\", timestamp_ms, reason) VALUES (1, 't', 0, 3, 0, 'bad');
     INSERT INTO ingest_accounting VALUES

@@ -30,6 +30,7 @@ impl Tables {
             include_str!("../../../../postgres/migrations/stream/0001_ledger.sql"),
             include_str!("../../../../postgres/migrations/stream/0003_refreshed.sql"),
             include_str!("../../../../postgres/migrations/stream/0004_gaps.sql"),
+            include_str!("../../../../postgres/migrations/stream/0005_completeness.sql"),
             include_str!("../../../../postgres/migrations/energy/0001_facts.sql"),
             include_str!("../../../../postgres/migrations/energy/0002_quarters.sql"),
         ] {

@@ -6,7 +6,7 @@ use super::Tables;
 use crate::database::sql;
 
 /// What `stream` keeps that a reset empties; offsets are kept as rows, so that epochs go on counting.
-const OURS: [&str; 4] = ["ingest_accounting", "rejects", "group_homes", "stream_gaps"];
+const OURS: [&str; 5] = ["ingest_accounting", "rejects", "group_homes", "stream_gaps", "stream_completeness"];
 
 /// How many rows a table has, or had.
 pub type Rows = (&'static str, i64);

@@ -38,6 +38,7 @@ impl Tables {
             include_str!("../../../../postgres/migrations/stream/0001_ledger.sql"),
             include_str!("../../../../postgres/migrations/stream/0003_refreshed.sql"),
             include_str!("../../../../postgres/migrations/stream/0004_gaps.sql"),
+            include_str!("../../../../postgres/migrations/stream/0005_completeness.sql"),
         ] {
             sqlx::raw_sql(migration).execute(&mut connection).await.unwrap();
         }
@@ -130,7 +131,7 @@ impl Consumer {
             }
         }
         for stored in stored {
-            let start = Start { offset: stored.next_offset.unwrap_or(0), checked: false };
+            let start = Start { offset: stored.next_offset.unwrap_or(0), checked: false, stable: 0 };
             intake.partitions.insert(stored.partition, Progress::new(&stored, start).unwrap());
         }
     }

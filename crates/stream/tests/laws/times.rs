@@ -52,7 +52,7 @@ impl Read {
     }
 
     fn begin(&mut self, stored: Stored) {
-        let start = Start { offset: stored.next_offset.unwrap_or(0), checked: false };
+        let start = Start { offset: stored.next_offset.unwrap_or(0), checked: false, stable: 0 };
         self.0.insert(stored.partition, Progress::new(&stored, start).unwrap());
         let at = usize::try_from(stored.partition).unwrap();
         self.1[at] = stored;
