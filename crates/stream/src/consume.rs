@@ -263,6 +263,7 @@ impl<P: Pipeline> Run<P> {
             if let Error::ClientLost { .. } = missing {
                 return Err(missing);
             }
+            consume.health.set_unready(vec![format!("waiting for kafka and the topic: {missing}")]);
             if !std::mem::replace(&mut said, true) {
                 let (topic, brokers) = (&consume.topic, &consume.kafka.brokers);
                 tracing::info!(topic, brokers, why = %missing, "waiting for kafka and the topic");
@@ -306,9 +307,9 @@ impl<P: Pipeline> Run<P> {
                 Ok(Some(refused)) => return Err(refused),
                 Err(error) => {
                     tracing::debug!(%error, "kafka does not say who is in the group");
-                    let Some(wait) = backoff.wait() else {
-                        return Err(away(consumer, consume, (&error, backoff.elapsed())));
-                    };
+                    let away = away(consumer, consume, (&error, backoff.elapsed()));
+                    consume.health.set_unready(vec![format!("waiting to be told who is in the group: {away}")]);
+                    let Some(wait) = backoff.wait() else { return Err(away) };
                     std::thread::sleep(wait);
                 }
             }

@@ -24,7 +24,7 @@ use service::settings::KafkaSettings;
 use crate::{
     Error,
     client::{self, Connections, KnownBrokers},
-    kafka_errors::{Decision, decide},
+    kafka_errors::{Decision, Resource, decide},
     measures,
     membership::{Member, Membership},
     settings::ConsumeSettings,
@@ -59,6 +59,8 @@ pub struct GroupContext {
     connections: Connections,
     /// Whether the topic was deleted and made again while we knew it.
     made_again: AtomicBool,
+    /// Whether Kafka has denied us the group, until that is taken: the library says so once, be it before anybody reads.
+    group_denied: AtomicBool,
     /// What became of the last commit to Kafka, until it is taken.
     committed: Mutex<Option<KafkaResult<()>>>,
     /// The partitions whose lag was told.
@@ -74,6 +76,11 @@ impl GroupContext {
     /// Takes what became of the last commit to Kafka since the last call.
     pub(crate) fn take_committed(&self) -> Option<KafkaResult<()>> {
         self.committed.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Whether Kafka has denied us the group since the last call.
+    pub(crate) fn take_group_denied(&self) -> bool {
+        self.group_denied.swap(false, Ordering::Relaxed)
     }
 
     /// From now on whatever is asked for is given back at once, and no lag is told.
@@ -138,6 +145,9 @@ impl ClientContext for GroupContext {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, "librdkafka: {reason}");
+        if decide(&error) == Decision::Denied(Resource::Group) {
+            self.group_denied.store(true, Ordering::Relaxed);
+        }
         self.connections.hear(&error, reason);
     }
 }

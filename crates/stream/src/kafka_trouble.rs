@@ -95,7 +95,10 @@ impl<P: Pipeline> Reader<P> {
         if context.has_forgotten_brokers() {
             return Err(self.let_go("kafka named no broker, not even itself".to_owned())?);
         }
-        let (up, committed) = (context.brokers_up(), context.take_committed());
+        let (up, committed, denied) = (context.brokers_up(), context.take_committed(), context.take_group_denied());
+        if denied {
+            self.kafka_denies(Right::ReadGroup);
+        }
         if up && self.assignment.is_settled() && self.kafka.answers() {
             tracing::info!("kafka answers again");
         }

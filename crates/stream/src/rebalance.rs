@@ -242,7 +242,8 @@ impl<P: Pipeline> Reader<P> {
                 );
             }
             self.intake.partitions.insert(stored.partition, Progress::new(stored, *start)?);
-            self.committed.extend(stored.next_offset.map(|next| (stored.partition, next)));
+            // Where nothing is stored, too: the answer to a commit is how a right that was taken from the group shows.
+            self.committed.insert(stored.partition, stored.next_offset.unwrap_or(start.offset));
         }
         let offsets: Vec<(i32, i64)> =
             stored.iter().zip(&starts).map(|(stored, start)| (stored.partition, start.offset)).collect();

@@ -1,6 +1,6 @@
 //! The clocks of the programs differ by days, and nothing else does.
 
-use std::{path::PathBuf, process::Command, sync::OnceLock};
+use std::{path::PathBuf, sync::OnceLock};
 
 use demo::process::Program;
 
@@ -16,23 +16,11 @@ use crate::{
 
 const DAY: i64 = 86_400;
 
-/// A library that gives a program another time, compiled from the file beside this one.
-fn library() -> &'static PathBuf {
-    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
-    LIBRARY.get_or_init(|| {
-        let library = servers::folder("clock").with_extension("so");
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/laws/clock.c");
-        let compiled =
-            Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([library.as_os_str()]).arg(source).output();
-        let compiled = compiled.expect("there is a C compiler, which the workspace was built with");
-        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
-        library
-    })
-}
-
 /// The program with a clock that is off.
 fn off(program: Program, seconds: i64) -> Program {
-    program.env("LD_PRELOAD", library()).env("CLOCK_OFF", seconds.to_string())
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    let library = LIBRARY.get_or_init(|| servers::library("clock"));
+    program.env("LD_PRELOAD", library).env("CLOCK_OFF", seconds.to_string())
 }
 
 pub(crate) fn clocks_that_differ_by_days_change_nothing<D: Dataset>() {

@@ -14,6 +14,7 @@ use crate::{
     proxy::{Proxy, Weather},
     report::{saw, seconds},
     road::{LIMIT, PUBLISHED, READ, Road},
+    servers,
 };
 
 fn number(count: usize) -> i64 {
@@ -138,6 +139,46 @@ pub(crate) fn an_older_copy_of_the_database_is_noticed_though_no_record_comes<D:
              last_timestamp_ms = NULL, last_crc32 = NULL, max_timestamp_ms = 0, last_id = 0, refreshed_id = 0; COMMIT;"
         ));
     });
+}
+
+/// Kafka goes away twice: once for a moment, and once for longer than it may.
+pub(crate) fn unready_while_kafka_is_away_and_ended_with_the_reason<D: Dataset>() {
+    let road = Road::<D>::on(crate::embedded(), 2);
+    let lines = D::world(1);
+    road.produce(&lines);
+    let consumer = road.consumer(&["--listen", "127.0.0.1:0", "--away", "20s"]);
+    let mut consumer = consumer.env("LOG_LEVEL", "service=debug,info").start().unwrap();
+    let address = probes::address(&mut consumer);
+    probes::wait_until_ok(address, "/readyz");
+    road.wait_for_or_say(READ, number(lines.len()), &consumer);
+    road.brokers.embedded().pause().unwrap();
+    let unready = probes::wait_until_not_ok(address, "/readyz");
+    assert!(unready.contains("kafka is unavailable: "), "{unready}");
+    road.brokers.embedded().resume().unwrap();
+    probes::wait_until_ok(address, "/readyz");
+    road.brokers.embedded().pause().unwrap();
+    let ended = consumer.wait(LIMIT).unwrap();
+    ended.expect_failure(69, &["has been away for", "the last reason: ", "failed: Connection refused"]).unwrap();
+    saw("unready with the reason, ready again; away for longer: 69 with the reason");
+}
+
+/// The limit of threads is reached when a consumer has to load.
+pub(crate) fn a_thread_that_cannot_start_is_69<D: Dataset>() {
+    let road = Road::<D>::new(2);
+    let lines = D::world(1);
+    road.produce(&lines);
+    let full = servers::folder("no-threads");
+    let consumer = road.consumer(&["--publish-every", "10ms"]);
+    let consumer = consumer.env("LD_PRELOAD", servers::library("threads")).env("NO_THREADS", &full).start().unwrap();
+    road.wait_for_or_say(PUBLISHED, number(lines.len()), &consumer);
+    std::fs::write(&full, "").unwrap();
+    road.consumer(&["reset", "--yes"]).run(LIMIT).unwrap().expect_code(0).unwrap();
+    let ended = consumer.wait(LIMIT).unwrap();
+    ended.expect_failure(69, &["the thread loader cannot be started", "check the limit of processes"]).unwrap();
+    std::fs::remove_file(full).unwrap();
+    road.consume(1);
+    road.check_changelog();
+    saw("exit 69, and the next run reads all");
 }
 
 /// Records without keys, all into one partition.

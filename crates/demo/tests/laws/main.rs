@@ -110,7 +110,9 @@ macro_rules! laws_of {
                     a_hiccup_while_groups_are_moved_is_survived
                     a_reset_is_noticed_though_no_record_comes
                     an_older_copy_of_the_database_is_noticed_though_no_record_comes
-                    an_owed_refresh_survives_a_rebalance;
+                    an_owed_refresh_survives_a_rebalance
+                    unready_while_kafka_is_away_and_ended_with_the_reason
+                    a_thread_that_cannot_start_is_69;
                 files:
                     a_file_in_another_dress_says_the_same
                     a_file_that_breaks_off_is_65_and_the_whole_one_mends_it

@@ -2,6 +2,7 @@
 
 use std::{
     path::PathBuf,
+    process::Command,
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -12,6 +13,16 @@ pub(crate) fn folder(name: &str) -> PathBuf {
     static MADE: AtomicU32 = AtomicU32::new(0);
     let number = MADE.fetch_add(1, Ordering::Relaxed);
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}-{number}", std::process::id()))
+}
+
+/// What a program can load before the C library, compiled from the C file of this name in this folder.
+pub(crate) fn library(name: &str) -> PathBuf {
+    let library = folder(name).with_extension("so");
+    let source = format!("{}/tests/laws/{name}.c", env!("CARGO_MANIFEST_DIR"));
+    let compiled = Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([library.as_os_str()]).arg(source).output();
+    let compiled = compiled.expect("there is a C compiler, which the workspace was built with");
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    library
 }
 
 /// A Kafka of a test's own.

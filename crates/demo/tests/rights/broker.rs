@@ -202,6 +202,19 @@ pub(crate) fn readiness(address: SocketAddr) -> Result<String, String> {
     if head.starts_with("HTTP/1.1 200 ") { Ok(body.to_owned()) } else { Err(body.to_owned()) }
 }
 
+/// Waits until `/readyz` is not 200 and its body has all of `words`.
+pub(crate) fn wait_until_unready(address: SocketAddr, limit: Duration, words: &[&str]) {
+    let began = Instant::now();
+    loop {
+        let said = readiness(address);
+        if said.as_ref().is_err_and(|said| words.iter().all(|word| said.contains(word))) {
+            return;
+        }
+        assert!(began.elapsed() < limit, "not unready with {words:?} within {limit:?}: {said:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// Waits until something holds.
 pub(crate) fn wait_until(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();

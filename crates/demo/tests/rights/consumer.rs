@@ -7,7 +7,7 @@ use demo::process::Running;
 use crate::{
     LIMIT,
     acls::{Operation, Permission, Resource},
-    broker::{Case, address, database, readiness, wait_until},
+    broker::{Case, address, database, readiness, wait_until, wait_until_unready},
     check,
 };
 
@@ -77,6 +77,24 @@ fn a_consumer_without_describe_on_its_topic_is_denied_it_and_not_told_that_it_is
     denied_at_start(test, granted, &["Describe on topic"]);
 }
 
+#[test]
+fn rights_that_come_while_a_consumer_waits_are_used() {
+    let Some(case) = Case::new("rights_that_come_while_a_consumer_waits_are_used") else { return };
+    case.make_topic(1, &[]);
+    case.send_as_admin(5);
+    let consumer = case.consumer(&database()).args(["--listen", "127.0.0.1:0", "--until-end", "--wait", "50s"]);
+    let mut consumer = consumer.start().unwrap();
+    let address = address(&mut consumer);
+    let line = consumer.wait_for_line("waiting for kafka and the topic", LIMIT).unwrap();
+    assert!(line.contains("Describe on topic") && readiness(address).is_err(), "{line}");
+    case.allow_topic(&[Operation::Describe]);
+    wait_until_unready(address, LIMIT, &["Read on group"]);
+    case.allow(Operation::Read, Resource::Group(&case.group()));
+    wait_until_unready(address, LIMIT, &["Read on topic"]);
+    case.allow_topic(&[Operation::Read]);
+    consumer.wait(LIMIT).unwrap().expect_code(0).unwrap();
+}
+
 /// A right is taken from a consumer that has nothing to read, and comes back: it is not ready meanwhile, says why, and reads what
 /// was sent meanwhile.
 fn revoked_and_granted(test: &str, what: &str) {
@@ -85,8 +103,7 @@ fn revoked_and_granted(test: &str, what: &str) {
     let group = case.group();
     let resource = if what.ends_with("group") { Resource::Group(&group) } else { Resource::Topic(&case.topic) };
     case.deny(Operation::Read, resource);
-    let denied = |said: String| said.contains(what) && said.contains(&case.user);
-    wait_until("unready with the reason", NOTICED, || readiness(address).is_err_and(denied));
+    wait_until_unready(address, NOTICED, &[what, &case.user]);
     case.send_as_admin(9);
     std::thread::sleep(Duration::from_secs(6));
     assert!(readiness(address).is_err(), "silence is no answer");
@@ -99,6 +116,20 @@ fn revoked_and_granted(test: &str, what: &str) {
 #[test]
 fn read_on_the_topic_is_revoked_and_comes_back() {
     revoked_and_granted("read_on_the_topic_is_revoked_and_comes_back", "Read on topic");
+}
+
+/// Nothing was ever read that could be told to the group.
+#[test]
+fn read_on_the_group_is_revoked_while_the_topic_is_empty() {
+    let Some(case) = Case::new("read_on_the_group_is_revoked_while_the_topic_is_empty") else { return };
+    case.make_topic(1, &[]);
+    case.allow_topic(&[Operation::Read]);
+    let group = case.group();
+    case.allow(Operation::Read, Resource::Group(&group));
+    let (consumer, address) = ready(&case, &database(), &["--away", "4s"]);
+    case.deny(Operation::Read, Resource::Group(&group));
+    wait_until_unready(address, NOTICED, &["Read on group", &case.user]);
+    check(consumer.wait(LIMIT).unwrap(), 64, &["Read on group", &case.user]);
 }
 
 #[test]
@@ -119,8 +150,7 @@ fn a_replica_without_partitions_notices_a_denial_and_its_end() {
     case.deny(Operation::Describe, Resource::Topic(&case.topic));
     // A client looks at the topic every 30 s.
     for (_, address) in &replicas {
-        let denied = |said: String| said.contains("Describe on topic");
-        wait_until("unready with the reason", LIMIT, || readiness(*address).is_err_and(denied));
+        wait_until_unready(*address, LIMIT, &["Describe on topic"]);
     }
     case.remove(Permission::Deny, Operation::Describe, Resource::Topic(&case.topic));
     for (_, address) in &replicas {
