@@ -3,6 +3,7 @@
 pub mod broker;
 pub mod kafka;
 pub mod postgres;
+pub mod probes;
 pub mod process;
 pub mod sample;
 mod script;

@@ -2,14 +2,16 @@
 
 use std::{thread, time::Duration};
 
-use demo::kafka::FENCED;
+use demo::{
+    kafka::FENCED,
+    probes::{self, Probes},
+};
 
 use crate::{
     datasets::Dataset,
     disturbed::{self, STOP, check_the_end},
     kafka::{self, Brokers},
     orders::sendings,
-    probes,
     report::saw,
     road::{LIMIT, READ, Road},
     servers,
@@ -24,16 +26,16 @@ pub(crate) fn kafka_is_killed_and_comes_back<D: Dataset>() {
     }
     let road = Road::<D>::on(Brokers::Own(servers::kafka()), 3);
     let consumer = road.consumer(&["--publish-every", "10ms", "--listen", "127.0.0.1:0"]);
-    disturbed::run(&road, consumer.env("LOG_LEVEL", "service=debug,info"), |consumer| {
-        let address = probes::address(consumer);
+    disturbed::run(&road, consumer.env("LOG_LEVEL", probes::LOG_LEVEL), |consumer| {
+        let probes = Probes::of(consumer, LIMIT).unwrap();
         road.brokers.own().kill().unwrap();
         consumer.wait_for_line("kafka does not answer", LIMIT).unwrap();
-        probes::wait_until_not_ok(address, "/readyz");
+        probes.wait_until_not_ok("/readyz", &[], LIMIT).unwrap();
         thread::sleep(AWAY);
-        probes::ask(address, "/livez").unwrap();
+        probes.ask("/livez").unwrap();
         road.brokers.own().revive().unwrap();
         consumer.wait_for_line("kafka answers again", LIMIT).unwrap();
-        probes::wait_until_ok(address, "/readyz");
+        probes.wait_until_ok("/readyz", LIMIT).unwrap();
     });
     saw("the consumer says so, is unready and alive, and ready again; the producer waits");
 }
@@ -74,18 +76,18 @@ pub(crate) fn kafka_names_no_broker_for_a_while<D: Dataset>() {
     let (before, after) = sent.split_at(sent.len() / 2);
     road.produce(&before.concat());
     let follow = road.consumer(&["--publish-every", "10ms", "--listen", "127.0.0.1:0"]);
-    let mut consumer = follow.env("LOG_LEVEL", "service=debug,info").start().unwrap();
-    let address = probes::address(&mut consumer);
+    let mut consumer = follow.env("LOG_LEVEL", probes::LOG_LEVEL).start().unwrap();
+    let probes = Probes::of(&mut consumer, LIMIT).unwrap();
     road.wait_for(READ, i64::try_from(before.concat().len()).unwrap());
     road.brokers.own().kill().unwrap();
     road.brokers.own().revive_with(FENCED).unwrap();
     consumer.wait_for_line("named no broker, not even itself", 2 * LIMIT).unwrap();
-    probes::wait_until_not_ok(address, "/readyz");
+    probes.wait_until_not_ok("/readyz", &[], LIMIT).unwrap();
     road.brokers.own().kill().unwrap();
     road.brokers.own().revive().unwrap();
     road.produce(&after.concat());
     road.wait_for_or_say(READ, i64::try_from(sent.concat().len()).unwrap(), &consumer);
-    probes::wait_until_ok(address, "/readyz");
+    probes.wait_until_ok("/readyz", LIMIT).unwrap();
     consumer.stop(STOP).unwrap().expect_code(0).unwrap();
     check_the_end(&road);
     saw("fenced by its controller most of the time: the consumer goes on with another client");

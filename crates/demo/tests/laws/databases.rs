@@ -5,11 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use demo::process::Program;
+use demo::{
+    probes::{self, Probes},
+    process::Program,
+};
 
 use crate::{
     datasets::Dataset,
-    disturbed, kafka, probes,
+    disturbed, kafka,
     proxy::{Proxy, Weather},
     random::Random,
     report::{saw, seconds},
@@ -130,23 +133,23 @@ pub(crate) fn the_answer_to_commit_is_lost<D: Dataset>() {
 fn refused<D: Dataset>(away: Duration) {
     let road = Road::<D>::new(3);
     let proxy = Proxy::to(road.postgres_address());
-    let consumer = busy(&road).args(["--listen", "127.0.0.1:0"]).env("LOG_LEVEL", "service=debug,info");
+    let consumer = busy(&road).args(["--listen", "127.0.0.1:0"]).env("LOG_LEVEL", probes::LOG_LEVEL);
     let consumer = consumer.env("DATABASE_URL", road.writer_url_at(proxy.address()));
     disturbed::run(&road, consumer, |consumer| {
-        let address = probes::address(consumer);
-        probes::wait_until_ok(address, "/readyz");
+        let probes = Probes::of(consumer, LIMIT).unwrap();
+        probes.wait_until_ok("/readyz", LIMIT).unwrap();
         proxy.set(Weather::Refused);
         let began = Instant::now();
-        let unready = probes::wait_until_not_ok(address, "/readyz");
+        let unready = probes.wait_until_not_ok("/readyz", &[], LIMIT).unwrap();
         assert!(unready.contains("postgres is unavailable"), "{unready}");
         while began.elapsed() < away {
-            probes::ask(address, "/livez").unwrap();
-            assert!(probes::ask(address, "/readyz").is_err());
+            probes.ask("/livez").unwrap();
+            assert!(probes.ask("/readyz").is_err());
             thread::sleep(Duration::from_millis(250));
         }
         proxy.set(Weather::Fair);
         let back = Instant::now();
-        probes::wait_until_ok(address, "/readyz");
+        probes.wait_until_ok("/readyz", LIMIT).unwrap();
         saw(format!("unready and alive for {}, ready {} after", seconds(away), seconds(back.elapsed())));
     });
 }

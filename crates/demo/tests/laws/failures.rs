@@ -5,12 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use demo::probes::{self, Probes};
+
 use crate::{
     datasets::Dataset,
     disturbed::STOP,
     kafka::Outgoing,
     orders::{reference, sendings},
-    probes,
     proxy::{Proxy, Weather},
     report::{saw, seconds},
     road::{LIMIT, PUBLISHED, READ, Road},
@@ -28,28 +29,28 @@ pub(crate) fn unready_while_added_partitions_wait_for_postgres<D: Dataset>() {
     road.produce(&lines);
     let proxy = Proxy::to(road.postgres_address());
     let first = road.consumer(&["--publish-every", "10ms", "--listen", "127.0.0.1:0"]);
-    let first = first.env("LOG_LEVEL", "service=debug,info").env("DATABASE_URL", road.writer_url_at(proxy.address()));
+    let first = first.env("LOG_LEVEL", probes::LOG_LEVEL).env("DATABASE_URL", road.writer_url_at(proxy.address()));
     let mut first = first.start().unwrap();
-    let address = probes::address(&mut first);
+    let probes = Probes::of(&mut first, LIMIT).unwrap();
     let mut second = road.follow(&[]);
     for consumer in [&mut first, &mut second] {
         consumer.wait_for_line("claimed and loaded", LIMIT).unwrap();
     }
     // Both have their part once the second has taken over from the first.
     road.wait_for("SELECT count(DISTINCT owner) FROM stream_offsets", 2);
-    probes::wait_until_ok(address, "/readyz");
+    probes.wait_until_ok("/readyz", LIMIT).unwrap();
     proxy.set(Weather::Refused);
     second.kill().unwrap();
     first.wait_for_line("claiming partitions and loading their facts failed and will be retried", LIMIT).unwrap();
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(5) {
-        let unready = probes::ask(address, "/readyz").unwrap_err();
+        let unready = probes.ask("/readyz").unwrap_err();
         assert!(unready.contains("are being claimed and loaded") && unready.contains("postgres"), "{unready}");
-        probes::ask(address, "/livez").unwrap();
+        probes.ask("/livez").unwrap();
         thread::sleep(Duration::from_millis(50));
     }
     proxy.set(Weather::Fair);
-    probes::wait_until_ok(address, "/readyz");
+    probes.wait_until_ok("/readyz", LIMIT).unwrap();
     road.wait_for_or_say(READ, number(lines.len()), &first);
     first.stop(STOP).unwrap().expect_code(0).unwrap();
     road.check_changelog();
@@ -147,15 +148,15 @@ pub(crate) fn unready_while_kafka_is_away_and_ended_with_the_reason<D: Dataset>(
     let lines = D::world(1);
     road.produce(&lines);
     let consumer = road.consumer(&["--listen", "127.0.0.1:0", "--away", "20s"]);
-    let mut consumer = consumer.env("LOG_LEVEL", "service=debug,info").start().unwrap();
-    let address = probes::address(&mut consumer);
-    probes::wait_until_ok(address, "/readyz");
+    let mut consumer = consumer.env("LOG_LEVEL", probes::LOG_LEVEL).start().unwrap();
+    let probes = Probes::of(&mut consumer, LIMIT).unwrap();
+    probes.wait_until_ok("/readyz", LIMIT).unwrap();
     road.wait_for_or_say(READ, number(lines.len()), &consumer);
     road.brokers.embedded().pause().unwrap();
-    let unready = probes::wait_until_not_ok(address, "/readyz");
+    let unready = probes.wait_until_not_ok("/readyz", &[], LIMIT).unwrap();
     assert!(unready.contains("kafka is unavailable: "), "{unready}");
     road.brokers.embedded().resume().unwrap();
-    probes::wait_until_ok(address, "/readyz");
+    probes.wait_until_ok("/readyz", LIMIT).unwrap();
     road.brokers.embedded().pause().unwrap();
     let ended = consumer.wait(LIMIT).unwrap();
     ended.expect_failure(69, &["has been away for", "the last reason: ", "failed: Connection refused"]).unwrap();

@@ -247,7 +247,8 @@ pub(crate) fn an_unkeyed_topic_with_three_replicas_is_stopped_by_name_and_never_
     let deadline = Instant::now() + LIMIT;
     // Whoever stores a group first goes on; the two others soon meet it.
     while running.iter().filter_map(group_named).count() < 2 {
-        assert!(Instant::now() < deadline, "two are to say that a group's records come from several partitions");
+        let said = || running.iter().map(|one| one.stderr().join("\n")).collect::<Vec<_>>().join("\n---\n");
+        assert!(Instant::now() < deadline, "two are to say that records come from several partitions:\n{}", said());
         thread::sleep(Duration::from_millis(50));
     }
     road.wait_for(PUBLISHED, 1);

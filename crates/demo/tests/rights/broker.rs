@@ -1,8 +1,6 @@
 //! A real Kafka that knows who may do what, shared by the tests of this binary, and a user with a topic for each.
 
 use std::{
-    io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError, Weak,
@@ -13,8 +11,9 @@ use std::{
 
 use demo::{
     TestDatabase,
-    kafka::Kafka,
-    process::{Program, Running},
+    kafka::{self, Kafka},
+    probes,
+    process::Program,
 };
 use rdkafka::{
     ClientConfig,
@@ -77,9 +76,7 @@ impl Case {
     /// A new user and a name for a topic. Where this machine runs no real Kafka, the test says so and ends; on CI it fails.
     pub(crate) fn new(test: &str) -> Option<Self> {
         static TAKEN: AtomicUsize = AtomicUsize::new(0);
-        if !is_there(test) {
-            return None;
-        }
+        kafka::for_tests(test)?;
         let number = TAKEN.fetch_add(1, Ordering::Relaxed);
         assert!(number < USERS, "the broker knows {USERS} users only");
         Some(Self { broker: shared(), user: format!("user{number}"), topic: format!("topic{number}") })
@@ -157,12 +154,12 @@ impl Case {
         program.run(LIMIT).unwrap().expect_code(0).unwrap();
     }
 
-    /// A consumer into a database, as the user, in the case's group; what it logs holds its address, see [`address`].
+    /// A consumer into a database, as the user, in the case's group; what it logs holds where it answers, see [`probes`].
     pub(crate) fn consumer(&self, url: &str) -> Program {
         self.program("consumer")
             .args(["--group-id", &self.group()])
             .env("DATABASE_URL", url)
-            .env("LOG_LEVEL", "service=debug,info")
+            .env("LOG_LEVEL", probes::LOG_LEVEL)
     }
 
     fn input(&self, rows: usize) -> PathBuf {
@@ -186,35 +183,6 @@ pub(crate) fn database() -> String {
     url
 }
 
-/// Where a consumer that was started with `--listen 127.0.0.1:0` answers.
-pub(crate) fn address(consumer: &mut Running) -> SocketAddr {
-    let line = consumer.wait_for_line("answering /startupz", LIMIT).unwrap();
-    line.split_once("address=").unwrap().1.split_whitespace().next().unwrap().parse().unwrap()
-}
-
-/// What `/readyz` says: `Ok` with 200, `Err` otherwise.
-pub(crate) fn readiness(address: SocketAddr) -> Result<String, String> {
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    if head.starts_with("HTTP/1.1 200 ") { Ok(body.to_owned()) } else { Err(body.to_owned()) }
-}
-
-/// Waits until `/readyz` is not 200 and its body has all of `words`.
-pub(crate) fn wait_until_unready(address: SocketAddr, limit: Duration, words: &[&str]) {
-    let began = Instant::now();
-    loop {
-        let said = readiness(address);
-        if said.as_ref().is_err_and(|said| words.iter().all(|word| said.contains(word))) {
-            return;
-        }
-        assert!(began.elapsed() < limit, "not unready with {words:?} within {limit:?}: {said:?}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 /// Waits until something holds.
 pub(crate) fn wait_until(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
@@ -222,17 +190,6 @@ pub(crate) fn wait_until(what: &str, limit: Duration, mut holds: impl FnMut() ->
         assert!(began.elapsed() < limit, "{what}: not within {limit:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
-}
-
-fn is_there(test: &str) -> bool {
-    let there = std::env::var("TEST_KAFKA_BROKERS").is_ok_and(|brokers| !brokers.is_empty());
-    if !there {
-        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "CI=true, and there is no real Kafka: run make test");
-        // Written past the test harness, which keeps what a passing test prints to itself.
-        let line = format!("skipped: {test}: there is no real Kafka (make test with a JDK)\n");
-        std::io::stderr().write_all(line.as_bytes()).unwrap();
-    }
-    there
 }
 
 pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {

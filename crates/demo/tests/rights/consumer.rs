@@ -1,13 +1,13 @@
 //! A consumer and its rights.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
-use demo::process::Running;
+use demo::{probes::Probes, process::Running};
 
 use crate::{
     LIMIT,
     acls::{Operation, Permission, Resource},
-    broker::{Case, address, database, readiness, wait_until, wait_until_unready},
+    broker::{Case, database, wait_until},
     check,
 };
 
@@ -22,23 +22,23 @@ fn a_consumer_needs_to_describe_and_read_its_topic_and_to_read_its_group() {
 }
 
 /// A consumer that has every right, and has read five records.
-fn reading(case: &Case, args: &[&str]) -> (Running, SocketAddr) {
+fn reading(case: &Case, args: &[&str]) -> (Running, Probes) {
     case.make_topic(1, &[]);
     case.send_as_admin(5);
     case.allow_topic(&[Operation::Read]);
     case.allow(Operation::Read, Resource::Group(&case.group()));
-    let (mut consumer, address) = ready(case, &database(), args);
+    let (mut consumer, probes) = ready(case, &database(), args);
     consumer.wait_for_line("published batch_id 1", LIMIT).unwrap();
-    (consumer, address)
+    (consumer, probes)
 }
 
 /// A consumer that is ready, and where it answers.
-fn ready(case: &Case, url: &str, args: &[&str]) -> (Running, SocketAddr) {
+fn ready(case: &Case, url: &str, args: &[&str]) -> (Running, Probes) {
     let consumer = case.consumer(url).args(["--listen", "127.0.0.1:0", "--publish-every", "100ms"]).args(args);
     let mut consumer = consumer.start().unwrap();
-    let address = address(&mut consumer);
-    wait_until("ready", LIMIT, || readiness(address).is_ok());
-    (consumer, address)
+    let probes = Probes::of(&mut consumer, LIMIT).unwrap();
+    probes.wait_until_ok("/readyz", LIMIT).unwrap();
+    (consumer, probes)
 }
 
 /// A consumer that lacks one right from the start: not ready, with that reason, and ended after the start-up wait.
@@ -48,8 +48,8 @@ fn denied_at_start(test: &str, granted: impl FnOnce(&Case), words: &[&str]) {
     case.send_as_admin(5);
     granted(&case);
     let mut consumer = case.consumer(&database()).args(["--listen", "127.0.0.1:0", "--until-end"]).start().unwrap();
-    let address = address(&mut consumer);
-    assert!(readiness(address).is_err());
+    let probes = Probes::of(&mut consumer, LIMIT).unwrap();
+    assert!(probes.ask("/readyz").is_err());
     let ended = consumer.wait(LIMIT).unwrap();
     assert!(!ended.said("kafka answers again"), "silence is no answer: {ended}");
     check(ended, 64, &[&[case.user.as_str()], words].concat());
@@ -84,13 +84,13 @@ fn rights_that_come_while_a_consumer_waits_are_used() {
     case.send_as_admin(5);
     let consumer = case.consumer(&database()).args(["--listen", "127.0.0.1:0", "--until-end", "--wait", "50s"]);
     let mut consumer = consumer.start().unwrap();
-    let address = address(&mut consumer);
+    let probes = Probes::of(&mut consumer, LIMIT).unwrap();
     let line = consumer.wait_for_line("waiting for kafka and the topic", LIMIT).unwrap();
-    assert!(line.contains("Describe on topic") && readiness(address).is_err(), "{line}");
+    assert!(line.contains("Describe on topic") && probes.ask("/readyz").is_err(), "{line}");
     case.allow_topic(&[Operation::Describe]);
-    wait_until_unready(address, LIMIT, &["Read on group"]);
+    probes.wait_until_not_ok("/readyz", &["Read on group"], LIMIT).unwrap();
     case.allow(Operation::Read, Resource::Group(&case.group()));
-    wait_until_unready(address, LIMIT, &["Read on topic"]);
+    probes.wait_until_not_ok("/readyz", &["Read on topic"], LIMIT).unwrap();
     case.allow_topic(&[Operation::Read]);
     consumer.wait(LIMIT).unwrap().expect_code(0).unwrap();
 }
@@ -99,16 +99,16 @@ fn rights_that_come_while_a_consumer_waits_are_used() {
 /// was sent meanwhile.
 fn revoked_and_granted(test: &str, what: &str) {
     let Some(case) = Case::new(test) else { return };
-    let (mut consumer, address) = reading(&case, &[]);
+    let (mut consumer, probes) = reading(&case, &[]);
     let group = case.group();
     let resource = if what.ends_with("group") { Resource::Group(&group) } else { Resource::Topic(&case.topic) };
     case.deny(Operation::Read, resource);
-    wait_until_unready(address, NOTICED, &[what, &case.user]);
+    probes.wait_until_not_ok("/readyz", &[what, &case.user], NOTICED).unwrap();
     case.send_as_admin(9);
     std::thread::sleep(Duration::from_secs(6));
-    assert!(readiness(address).is_err(), "silence is no answer");
+    assert!(probes.ask("/readyz").is_err(), "silence is no answer");
     case.remove(Permission::Deny, Operation::Read, resource);
-    wait_until("ready again", NOTICED, || readiness(address).is_ok());
+    probes.wait_until_ok("/readyz", NOTICED).unwrap();
     consumer.wait_for_line("published batch_id 2", NOTICED).unwrap();
     consumer.stop(LIMIT).unwrap().expect_code(0).unwrap();
 }
@@ -126,9 +126,9 @@ fn read_on_the_group_is_revoked_while_the_topic_is_empty() {
     case.allow_topic(&[Operation::Read]);
     let group = case.group();
     case.allow(Operation::Read, Resource::Group(&group));
-    let (consumer, address) = ready(&case, &database(), &["--away", "4s"]);
+    let (consumer, probes) = ready(&case, &database(), &["--away", "4s"]);
     case.deny(Operation::Read, Resource::Group(&group));
-    wait_until_unready(address, NOTICED, &["Read on group", &case.user]);
+    probes.wait_until_not_ok("/readyz", &["Read on group", &case.user], NOTICED).unwrap();
     check(consumer.wait(LIMIT).unwrap(), 64, &["Read on group", &case.user]);
 }
 
@@ -149,12 +149,12 @@ fn a_replica_without_partitions_notices_a_denial_and_its_end() {
     let mut replicas = [ready(&case, &url, &["--away", "20s"]), ready(&case, &url, &["--away", "20s"])];
     case.deny(Operation::Describe, Resource::Topic(&case.topic));
     // A client looks at the topic every 30 s.
-    for (_, address) in &replicas {
-        wait_until_unready(*address, LIMIT, &["Describe on topic"]);
+    for (_, probes) in &replicas {
+        probes.wait_until_not_ok("/readyz", &["Describe on topic"], LIMIT).unwrap();
     }
     case.remove(Permission::Deny, Operation::Describe, Resource::Topic(&case.topic));
-    for (_, address) in &replicas {
-        wait_until("ready again", NOTICED, || readiness(*address).is_ok());
+    for (_, probes) in &replicas {
+        probes.wait_until_ok("/readyz", NOTICED).unwrap();
     }
     std::thread::sleep(away);
     assert!(replicas.iter_mut().all(|(replica, _)| replica.poll().unwrap().is_none()), "one has ended");

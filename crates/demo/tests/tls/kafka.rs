@@ -1,7 +1,6 @@
 //! Kafka with logins and TLS on one listener, and clients' certificates on another.
 
 use std::{
-    io::Write as _,
     path::PathBuf,
     sync::LazyLock,
     thread,
@@ -10,7 +9,7 @@ use std::{
 
 use demo::{
     TestDatabase,
-    kafka::{FENCED, Kafka},
+    kafka::{self, FENCED, Kafka},
     process::{Program, Running},
 };
 use sqlx::{Connection, PgConnection};
@@ -147,21 +146,9 @@ fn read(url: &str) -> i64 {
     })
 }
 
-/// Whether this machine can run a real Kafka. Where it cannot, the test says so and ends; on CI it fails.
-fn is_there(test: &str) -> bool {
-    let there = std::env::var("TEST_KAFKA_BROKERS").is_ok_and(|brokers| !brokers.is_empty());
-    if !there {
-        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "CI=true, and there is no real Kafka: run make test");
-        // Written past the test harness, which keeps what a passing test prints to itself.
-        let line = format!("skipped: {test}: there is no real Kafka (make test with a JDK)\n");
-        std::io::stderr().write_all(line.as_bytes()).unwrap();
-    }
-    there
-}
-
 #[test]
 fn records_are_carried_by_those_who_are_let_in() {
-    if !is_there("records_are_carried_by_those_who_are_let_in") {
+    if kafka::for_tests("records_are_carried_by_those_who_are_let_in").is_none() {
         return;
     }
     let files = folder("kafka");
@@ -200,7 +187,7 @@ fn records_are_carried_by_those_who_are_let_in() {
 #[test]
 #[ignore = "slow: make faults"]
 fn a_client_that_was_named_no_broker_is_replaced() {
-    if !is_there("a_client_that_was_named_no_broker_is_replaced") {
+    if kafka::for_tests("a_client_that_was_named_no_broker_is_replaced").is_none() {
         return;
     }
     let authority = Authority::new(&folder("fenced"), "known");
