@@ -60,10 +60,9 @@ pub(crate) async fn wait(job: &Job, health: &Health) -> anyhow::Result<Identity>
             Some(wait) => tokio::time::sleep(wait).await,
             None => {
                 let waited = backoff.elapsed().as_secs();
-                let message = format!(
-                    "{} is not usable after {waited} s: {missing}; run `migrate up`, or check DATABASE_URL",
-                    place(job)
-                );
+                let known = missing.contains("run `migrate up`");
+                let advice = if known { "" } else { "; run `migrate up`, or check DATABASE_URL" };
+                let message = format!("{} is not usable after {waited} s: {missing}{advice}", place(job));
                 return Err(Failure::new(exit, message).into());
             }
         }
