@@ -35,9 +35,16 @@ fn check_the_end<D: Dataset>(road: &Road<D>) {
     check_undisturbed(road);
 }
 
+/// Keeps every batch for 10 ms, so that not all is read before somebody dies.
+const SLOW: [&str; 2] = [
+    "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.01); RETURN NEW; END $$",
+    "CREATE TRIGGER slow BEFORE INSERT ON ingest_accounting FOR EACH ROW EXECUTE FUNCTION slow()",
+];
+
 fn kill_at_random<D: Dataset>(road: &Road<D>, lives: usize, seed: u64) {
     let all = i64::try_from(sendings::<D>(77).concat().len()).unwrap();
     let (mut random, mut midway) = (Random::new(seed), 0);
+    SLOW.iter().for_each(|statement| road.execute(statement));
     for life in 0..lives {
         let mut running = begin(road, life, "20ms");
         running.wait_for_line("claimed and loaded", LIMIT).unwrap();
@@ -46,6 +53,7 @@ fn kill_at_random<D: Dataset>(road: &Road<D>, lives: usize, seed: u64) {
         midway += usize::from(road.number(READ) < all);
     }
     assert!(midway > 0, "all was read before anybody died");
+    road.execute("DROP TRIGGER slow ON ingest_accounting");
     check_the_end(road);
     saw(format!("{midway} of {lives} killed before all was read"));
 }
