@@ -112,6 +112,8 @@ fn noticed_while_idle<D: Dataset>(says: &str, change: impl FnOnce(&Road<D>)) {
     road.produce(&lines);
     let mut consumer = road.follow(&[]);
     road.wait_for(PUBLISHED, number(lines.len()));
+    // What it still had to do would be refused, and it would notice by that.
+    thread::sleep(Duration::from_secs(3));
     change(&road);
     let began = Instant::now();
     consumer.wait_for_line(says, Duration::from_secs(10)).unwrap();

@@ -20,8 +20,15 @@ fn two<D: Dataset>(test: &str) -> Option<(Road<D>, Road<D>, i64)> {
 pub(crate) fn two_databases_on_one_topic_each_get_every_record<D: Dataset>() {
     let Some((first, second, records)) = two::<D>("two databases on one topic each get every record") else { return };
     let roads = [&first, &second];
-    let running = roads.map(|road| road.consumer_in(None, &["--until-end"]).start().unwrap());
-    running.into_iter().for_each(|running| drop(running.wait(LIMIT).unwrap().expect_code(0).unwrap()));
+    let mut running = roads.map(|road| road.consumer_in(None, &[]).start().unwrap());
+    for consumer in &mut running {
+        consumer.wait_for_line("claimed and loaded", LIMIT).unwrap();
+    }
+    // While both are there: alone, either would be given every partition.
+    first.produce(&sendings::<D>(62).concat());
+    let records = records + i64::try_from(sendings::<D>(62).concat().len()).unwrap();
+    roads.into_iter().for_each(|road| road.wait_for(READ, records));
+    running.into_iter().for_each(|running| drop(running.stop(LIMIT).unwrap().expect_code(0).unwrap()));
     roads.into_iter().for_each(Road::check_books);
     saw(format!("{records} records in each of two databases"));
 }
