@@ -166,10 +166,15 @@ impl<P: Pipeline> Run<P> {
     /// ever, as when an offset was yet to be told to a coordinator that is not known any more.
     fn retire(&mut self, consumer: Arc<GroupConsumer>) {
         consumer.client().context().close();
+        self.end(consumer);
+    }
+
+    /// Ends a client without waiting for it.
+    fn end(&mut self, client: impl Send + 'static) {
         self.retired.retain(|retired| !retired.is_finished());
-        match std::thread::Builder::new().name("retired".to_owned()).spawn(move || drop(consumer)) {
+        match std::thread::Builder::new().name("retired".to_owned()).spawn(move || drop(client)) {
             Ok(retired) => self.retired.push(retired),
-            Err(error) => tracing::warn!(%error, "the old client was ended without a thread of its own"),
+            Err(error) => tracing::warn!(%error, "a client of kafka was ended without a thread of its own"),
         }
     }
 
@@ -292,6 +297,7 @@ impl<P: Pipeline> Run<P> {
                 );
             }
             self.seen = Some(Seen { ends, compacted });
+            self.end(kafka);
         }
         Ok(self.seen.clone())
     }
