@@ -226,14 +226,15 @@ pub(crate) fn one_comes_as_another_goes<D: Dataset>() {
     saw(format!("{COMINGS} times"));
 }
 
-/// Records without keys, in any partition.
-fn unkeyed<D: Dataset>(lines: &[D::Line]) -> Vec<Outgoing> {
-    let record = |(timestamp_ms, line): (i64, &D::Line)| Outgoing {
+/// Records without keys, in each of so many partitions by turns; a client's own choice stays with one for a while.
+fn unkeyed<D: Dataset>(lines: &[D::Line], partitions: i32) -> Vec<Outgoing> {
+    let record = |((timestamp_ms, partition), line): ((i64, i32), &D::Line)| Outgoing {
+        partition: Some(partition),
         value: Some(D::message_value(line).into_bytes()),
         timestamp_ms,
         ..Outgoing::default()
     };
-    (1_700_000_000_000..).zip(lines).map(record).collect()
+    (1_700_000_000_000..).zip((0..partitions).cycle()).zip(lines).map(record).collect()
 }
 
 pub(crate) fn an_unkeyed_topic_with_three_replicas_is_stopped_by_name_and_never_wrong<D: Dataset>() {
@@ -243,7 +244,7 @@ pub(crate) fn an_unkeyed_topic_with_three_replicas_is_stopped_by_name_and_never_
         one.wait_for_line("claimed and loaded", LIMIT).unwrap();
     }
     // Each group's records are in every partition, and so with every consumer.
-    road.send(&unkeyed::<D>(&sendings::<D>(83).concat()));
+    road.send(&unkeyed::<D>(&sendings::<D>(83).concat(), 6));
     let deadline = Instant::now() + LIMIT;
     // Whoever stores a group first goes on; the two others soon meet it.
     while running.iter().filter_map(group_named).count() < 2 {
