@@ -4,11 +4,11 @@ use std::{ffi::OsString, num::NonZeroU32, time::Duration};
 
 use clap::{
     ArgMatches, CommandFactory, FromArgMatches, Parser,
-    builder::{FalseyValueParser, OsStringValueParser, PossibleValuesParser, TypedValueParser},
+    builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser},
 };
 use registry::{choice, producers};
 use service::{
-    settings::{KafkaSettings, span},
+    settings::{KafkaSettings, span, switch},
     telemetry::LogSettings,
 };
 
@@ -50,7 +50,7 @@ pub(crate) struct Settings {
     ///
     /// Of energy a date or a value that is none ends it too; without this option such a row is sent, and the consumer
     /// keeps it in the table rejects. An input with rows of which none can be used always ends with 65.
-    #[arg(long, env = "STRICT", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "STRICT", value_parser = switch)]
     pub(crate) strict: bool,
     /// How long to wait at the start for Kafka, and for the server of an address.
     #[arg(long, env = "STARTUP_WAIT", default_value = "60s", value_name = "SPAN", value_parser = span)]

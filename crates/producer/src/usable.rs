@@ -11,6 +11,8 @@ pub(crate) struct Watched {
     /// Whether the first row that cannot be used ends the sending.
     strict: bool,
     usable: u64,
+    /// Rows that are sent and are no fact.
+    without_fact: u64,
     filtered: u64,
     /// Rows that cannot be read.
     rejected: u64,
@@ -22,12 +24,21 @@ pub(crate) struct Watched {
 
 impl Watched {
     pub(crate) fn new(source: Box<dyn Source>, strict: bool) -> Self {
-        Self { source, strict, usable: 0, filtered: 0, rejected: 0, sent_to_be_rejected: 0, reasons: vec![] }
+        Self {
+            source,
+            strict,
+            usable: 0,
+            without_fact: 0,
+            filtered: 0,
+            rejected: 0,
+            sent_to_be_rejected: 0,
+            reasons: vec![],
+        }
     }
 
     /// Whether there was something to do, and it was done.
     ///
-    /// Rows that are filtered are sound, and an input of nothing else is too; so is one without rows.
+    /// Rows that are filtered, or are no fact, are sound, and an input of nothing else is too; so is one without rows.
     ///
     /// # Errors
     /// A sentence that says that no row could be used, and why.
@@ -36,7 +47,8 @@ impl Watched {
         if self.usable > 0 || unusable == 0 {
             return Ok(());
         }
-        let (read, filtered) = (unusable + self.filtered, self.filtered);
+        let filtered = self.filtered + self.without_fact;
+        let read = unusable + filtered;
         Err(format!("none of its rows could be used (read {read}, filtered {filtered}): {}", self.first_reasons()))
     }
 
@@ -78,6 +90,7 @@ impl Source for Watched {
         let row = self.source.next(message)?;
         match &row {
             Some(Row::Send) => match self.source.unusable() {
+                None if self.source.is_without_fact() => self.without_fact += 1,
                 None => self.usable += 1,
                 Some(reason) => {
                     let reason = reason.to_owned();

@@ -119,6 +119,10 @@ fn rows_that_are_sent_only_to_be_rejected_are_no_success() {
     let why = "Global_active_power is not a number of at most three decimals";
     energy(&["--strict"], &format!("{sound}{value}"), (65, why));
     energy(&[], value, (65, why));
+    // A minute without power is sound and says nothing: beside rows of which none is a fact it is no success either.
+    let missing = "16/12/2006;17:26:00;?;?;?;?;?;?;\n";
+    energy(&[], missing, (0, "read 1, sent 1"));
+    energy(&[], &format!("{missing}{value}"), (65, "none of its rows could be used (read 2, filtered 1)"));
     energy(&[], "16/12/2006;17:25:00;1;0;0;0;0;0;0;\n", (65, "10 fields where the header has 9"));
     energy(&[], "16/12/2006;17:25;1;0;0;0;0;0;0\n", (65, "Time `17:25` is no whole minute as HH:MM:SS"));
 }

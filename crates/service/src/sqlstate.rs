@@ -137,6 +137,10 @@ pub(crate) fn remedy(code: &str, message: &str) -> (Remedy, &'static str) {
         "08P01" if ["startup parameter", "pooling", "prepared statement"].iter().any(|word| message.contains(word)) => {
             return (Setting, POOLER);
         }
+        // The server reads options as a command line before it knows of any statement.
+        "42601" if message.contains("command-line argument") || message.contains("requires a value") => {
+            return (Setting, "check the options in DATABASE_URL, and PGOPTIONS");
+        }
         // A table was changed under a statement that was prepared before; a new connection prepares it again.
         "0A000" if message.contains("cached plan") => return (Retry, ""),
         _ => {}

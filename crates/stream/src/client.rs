@@ -18,6 +18,8 @@ use rdkafka::{
 use secrecy::ExposeSecret;
 use service::settings::{KafkaSettings, Login, Tls};
 
+use crate::kafka_errors::{Decision, decide};
+
 /// How often a client is asked what it has to tell, and how long each time: more often than a failed question leaves
 /// log lines and errors behind, and still nothing beside the seconds that the question took.
 const TELLS: (u32, Duration) = (20, Duration::from_millis(1));
@@ -109,8 +111,9 @@ struct Heard {
 impl Connections {
     /// Takes in what the library reports.
     pub fn hear(&self, error: &KafkaError, reason: &str) {
-        // "all brokers are down" says less than the failure before it.
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+        // "all brokers are down" says less than the failure before it, and the end of a partition is none.
+        let is_down = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
+        if is_down || decide(error) == Decision::Event {
             return;
         }
         let mut heard = self.heard();

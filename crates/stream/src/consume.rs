@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rdkafka::{consumer::Consumer, error::KafkaError};
+use rdkafka::{consumer::Consumer, error::KafkaError, types::RDKafkaErrorCode};
 use service::{Stop, backoff::Backoff, health::Health, settings::KafkaSettings};
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::oneshot;
@@ -16,13 +16,14 @@ use crate::{
     Error, Pipeline, client,
     database::Database,
     group::{self, ASK, GroupConsumer},
-    kafka_errors::{Decision, Denial, Resource, decide},
+    kafka_errors::{Decision, Denial, Resource, code_of, decide},
     loader::Loader,
     membership::{Identity, Membership},
     offsets::Feed,
     reader::{JOBS, Parts, Reader},
     retry::Postgres,
     settings::ConsumeSettings,
+    topic,
     topic_client::Kafka,
     writer::Writer,
 };
@@ -265,7 +266,7 @@ impl<P: Pipeline> Run<P> {
                 Ok(None) => Error::TopicMissing { topic: consume.topic.clone(), waited: backoff.elapsed() },
                 Err(error) => away(consumer, consume, (&error, backoff.elapsed())),
             };
-            if let Error::ClientLost { .. } = missing {
+            if let Error::ClientLost { .. } | Error::TopicRefused { .. } = missing {
                 return Err(missing);
             }
             consume.health.set_unready(vec![format!("waiting for kafka and the topic: {missing}")]);
@@ -332,6 +333,9 @@ fn away(consumer: &GroupConsumer, consume: &Consume, (error, waited): (&KafkaErr
     if context.has_forgotten_brokers() {
         let reason = "kafka named no broker, not even itself".to_owned();
         return Error::ClientLost { brokers, reason, joined: false };
+    }
+    if code_of(error) == Some(RDKafkaErrorCode::InvalidTopic) {
+        return Error::TopicRefused { topic: consume.topic.clone(), reason: topic::with_advice(error) };
     }
     if let Decision::Denied(resource) = decide(error) {
         let denial = match resource {

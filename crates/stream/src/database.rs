@@ -55,7 +55,7 @@ impl Database {
     }
 }
 
-fn timed_out(why: &str) -> sqlx::Error {
+pub(crate) fn timed_out(why: &str) -> sqlx::Error {
     sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, why))
 }
 

@@ -70,6 +70,14 @@ pub enum Error {
         /// What the client library says.
         reason: String,
     },
+    /// Kafka does not take the topic's name.
+    #[error("kafka refuses topic `{topic}`: {reason}")]
+    TopicRefused {
+        /// The Kafka topic.
+        topic: String,
+        /// What Kafka said, and what helps.
+        reason: String,
+    },
     /// The client library reports something that trying again will not mend.
     #[error("kafka: {0}")]
     Kafka(KafkaError),
@@ -217,6 +225,7 @@ impl Error {
             | Self::TopicMadeAgain { .. } => Exit::Unavailable,
             Self::RetentionGap { .. } | Self::TopicChanged { .. } | Self::Homeless { .. } => Exit::Input,
             Self::KafkaRefused { .. } | Self::KafkaDenied { .. } | Self::GroupShared { .. } => Exit::Usage,
+            Self::TopicRefused { .. } => Exit::Usage,
             Self::Partition { .. } | Self::Memory { .. } | Self::OtherTopic { .. } | Self::NotAlone => Exit::Usage,
             Self::Postgres { source, .. } => postgres::exit(source),
             Self::Changelog(_) | Self::Publication(_) | Self::Kafka(_) | Self::WriterGone => Exit::Bug,

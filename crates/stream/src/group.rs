@@ -28,6 +28,7 @@ use crate::{
     measures,
     membership::{Member, Membership},
     settings::ConsumeSettings,
+    transactions::Behind,
 };
 
 /// The consumer as this crate uses it: polled by one thread only.
@@ -53,8 +54,6 @@ pub struct GroupContext {
     asked: Mutex<Vec<Rebalance>>,
     /// While the consumer closes nobody answers, so the callback itself gives back.
     closing: AtomicBool,
-    /// Whether any broker answers, as the statistics tell.
-    brokers_up: AtomicBool,
     known_brokers: KnownBrokers,
     connections: Connections,
     /// Whether the topic was deleted and made again while we knew it.
@@ -63,6 +62,8 @@ pub struct GroupContext {
     group_denied: AtomicBool,
     /// What became of the last commit to Kafka, until it is taken.
     committed: Mutex<Option<KafkaResult<()>>>,
+    /// What is behind open transactions.
+    behind: Mutex<Behind>,
     /// The partitions whose lag was told.
     measured: Mutex<BTreeSet<(String, i32)>>,
 }
@@ -76,6 +77,11 @@ impl GroupContext {
     /// Takes what became of the last commit to Kafka since the last call.
     pub(crate) fn take_committed(&self) -> Option<KafkaResult<()>> {
         self.committed.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// What was behind open transactions when that was last looked at.
+    pub(crate) fn behind(&self) -> Behind {
+        self.behind.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether Kafka has denied us the group since the last call.
@@ -93,11 +99,6 @@ impl GroupContext {
         measures::set_lags(&mut self.measured.lock().unwrap_or_else(PoisonError::into_inner), lags);
     }
 
-    /// Notes that no broker answers; the next statistics may say otherwise.
-    pub fn brokers_are_down(&self) {
-        self.brokers_up.store(false, Ordering::Relaxed);
-    }
-
     /// Whether the client has forgotten every broker, and will never reach Kafka again.
     pub fn has_forgotten_brokers(&self) -> bool {
         self.known_brokers.are_forgotten()
@@ -112,18 +113,12 @@ impl GroupContext {
     pub fn connections(&self) -> &Connections {
         &self.connections
     }
-
-    /// Whether any broker answered when it was last looked at.
-    pub fn brokers_up(&self) -> bool {
-        self.brokers_up.load(Ordering::Relaxed)
-    }
 }
 
 impl ClientContext for GroupContext {
     fn stats(&self, statistics: Statistics) {
-        let up = statistics.brokers.values().any(|broker| broker.state == "UP");
-        self.brokers_up.store(up, Ordering::Relaxed);
         self.known_brokers.hear(&statistics);
+        *self.behind.lock().unwrap_or_else(PoisonError::into_inner) = behind(&statistics);
         if !self.closing.load(Ordering::SeqCst) {
             self.tell_lags(lags(&statistics));
         }
@@ -162,6 +157,13 @@ fn tells_made_again(message: &str) -> bool {
     const NONE: &str = "AAAAAAAAAAAAAAAAAAAAAA";
     let ids = message.split_once(" changed id from ").and_then(|(_, ids)| ids.split_once(" to "));
     ids.is_some_and(|(from, to)| from != NONE && to.trim_end() != NONE)
+}
+
+/// What of the partitions that are fetched is behind an open transaction.
+fn behind(statistics: &Statistics) -> Behind {
+    let partitions = statistics.topics.values().flat_map(|topic| topic.partitions.values());
+    let is_behind = |p: &&Partition| p.fetch_state == "active" && p.ls_offset >= 0 && p.ls_offset < p.hi_offset;
+    partitions.filter(is_behind).map(|p| (p.partition, (p.ls_offset, p.hi_offset))).collect()
 }
 
 /// Lag in messages of each partition that is being fetched: from the next record we read to the end, that of open transactions.

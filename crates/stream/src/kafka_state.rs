@@ -8,6 +8,8 @@ use std::{
 /// How often a partition whose records are denied is asked for again: librdkafka tells a denial once, and a right that comes
 /// back on a quiet topic gives no event at all.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
+/// How long a group may take to give us our part before Kafka is asked whether it is there.
+const JOINED: Duration = Duration::from_secs(10);
 
 /// A right that Kafka denies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,12 +28,16 @@ pub(crate) enum Right {
 #[derive(Debug, Default)]
 pub(crate) struct KafkaState {
     outage: Option<Trouble>,
+    /// Since when the topic has been missing.
+    missing: Option<Instant>,
     group: Option<Instant>,
     cluster: Option<Instant>,
-    /// Since when the topic itself is denied, and when it was last asked for.
-    describe: Option<Denial>,
+    /// Since when the topic itself is denied.
+    describe: Option<Instant>,
     /// Since when records are denied, when they were last asked for, and of which partitions: of one at least.
     topic: Option<(Denial, BTreeSet<i32>)>,
+    /// When it was last asked for the topic.
+    looked: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -70,19 +76,31 @@ pub(crate) struct Limits {
 pub(crate) enum TooLong {
     /// Kafka did not answer for this long; the last reason that is known.
     Outage(Duration, String),
+    /// The topic was missing for this long.
+    Missing(Duration),
     /// It kept saying no to this.
     Denial(Right),
 }
 
 impl KafkaState {
-    /// Kafka or the topic is not there; whether that is news.
+    /// Kafka is not there; whether that is news.
     pub(crate) fn unavailable(&mut self, now: Instant, reason: String) -> bool {
         let since = self.outage.as_ref().map(|outage| outage.since);
         self.outage = Some(Trouble { since: since.unwrap_or(now), reason });
         since.is_none()
     }
 
-    /// It answers, whatever it says; whether that is news.
+    /// The topic is not there; whether that is news.
+    pub(crate) fn misses_topic(&mut self, now: Instant) -> bool {
+        self.missing.replace(self.missing.unwrap_or(now)).is_none()
+    }
+
+    /// The topic is there; whether that is news.
+    pub(crate) fn finds_topic(&mut self) -> bool {
+        self.missing.take().is_some()
+    }
+
+    /// It answers, whatever it says; whether that is news. That a connection stands is no answer.
     pub(crate) fn answers(&mut self) -> bool {
         // What it lets us do, it does not deny us on the whole.
         self.cluster = None;
@@ -99,11 +117,7 @@ impl KafkaState {
                 self.topic.get_or_insert((Denial::begin(now), BTreeSet::new())).1.extend(partitions);
                 return is_news;
             }
-            Right::ReadTopic | Right::DescribeTopic => {
-                let is_news = self.describe.is_none();
-                self.describe.get_or_insert(Denial::begin(now));
-                return is_news;
-            }
+            Right::ReadTopic | Right::DescribeTopic => &mut self.describe,
             Right::ReadGroup => &mut self.group,
             Right::Cluster => &mut self.cluster,
         };
@@ -137,7 +151,7 @@ impl KafkaState {
         let Some((denial, partitions)) = &mut self.topic else { return };
         partitions.retain(|partition| !gone.contains(partition));
         if partitions.is_empty() {
-            self.describe.get_or_insert(*denial);
+            self.describe.get_or_insert(denial.since);
             self.topic = None;
         }
     }
@@ -151,15 +165,21 @@ impl KafkaState {
         partitions.clone()
     }
 
-    /// Whether the topic itself is to be asked for again now.
-    pub(crate) fn topic_due(&mut self, now: Instant) -> bool {
-        let due = self.describe.as_mut().filter(|denial| denial.is_due(now));
-        due.map(|denial| denial.asked = now).is_some()
+    /// Whether the topic is to be asked for now: while Kafka or the topic is not there or denied, and while the group has given
+    /// us nothing since `unassigned`, since a broker that hangs says nothing by itself for a minute.
+    pub(crate) fn look_due(&mut self, now: Instant, unassigned: Option<Instant>) -> bool {
+        let waited = unassigned.is_some_and(|since| now.duration_since(since) >= JOINED);
+        let wanted = self.is_unavailable() || self.describe.is_some() || waited;
+        let due = wanted && self.looked.is_none_or(|looked| now.duration_since(looked) >= ASK_AGAIN);
+        if due {
+            self.looked = Some(now);
+        }
+        due
     }
 
     /// Whether Kafka, or the topic, is not there.
     pub(crate) fn is_unavailable(&self) -> bool {
-        self.outage.is_some()
+        self.outage.is_some() || self.missing.is_some()
     }
 
     /// The rights it denies.
@@ -167,9 +187,10 @@ impl KafkaState {
         self.denials().map(|(right, _)| right).collect()
     }
 
-    /// Why it is not there.
+    /// Why it, or the topic, is not there.
     pub(crate) fn reason(&self) -> Option<&str> {
-        self.outage.as_ref().map(|outage| outage.reason.as_str())
+        let missing = self.missing.map(|_| "the topic is missing");
+        self.outage.as_ref().map(|outage| outage.reason.as_str()).or(missing)
     }
 
     /// Says whether waiting longer has no point.
@@ -179,6 +200,9 @@ impl KafkaState {
         if let Some((right, _)) = self.denials().find(|(_, since)| lasts(*since, limits.denial)) {
             return Some(TooLong::Denial(right));
         }
+        if let Some(since) = self.missing.filter(|since| lasts(*since, limits.outage)) {
+            return Some(TooLong::Missing(now.duration_since(since)));
+        }
         let outage = self.outage.as_ref().filter(|outage| lasts(outage.since, limits.outage))?;
         Some(TooLong::Outage(now.duration_since(outage.since), outage.reason.clone()))
     }
@@ -187,7 +211,7 @@ impl KafkaState {
         let since = [
             (Right::ReadGroup, self.group),
             (Right::ReadTopic, self.topic.as_ref().map(|(denial, _)| denial.since)),
-            (Right::DescribeTopic, self.describe.map(|denial| denial.since)),
+            (Right::DescribeTopic, self.describe),
             (Right::Cluster, self.cluster),
         ];
         since.into_iter().filter_map(|(right, since)| Some((right, since?)))
@@ -243,7 +267,7 @@ mod tests {
         assert!(kafka.records_due(after(now, 6)).is_empty());
         kafka.forget(&of([0]));
         assert_eq!(kafka.records_due(after(now, 10)), of([1]));
-        assert!(!kafka.topic_due(after(now, 10)), "that is not what was denied");
+        assert!(!kafka.look_due(after(now, 10), None), "that is not what was denied");
     }
 
     #[test]
@@ -251,13 +275,31 @@ mod tests {
         let (now, mut kafka) = (Instant::now(), KafkaState::default());
         assert!(kafka.denies(now, Right::ReadTopic, &of([])));
         assert_eq!(kafka.denied(), [Right::DescribeTopic]);
-        assert!(!kafka.topic_due(after(now, 4)) && kafka.topic_due(after(now, 5)) && !kafka.topic_due(after(now, 6)));
+        let due = |kafka: &mut KafkaState, seconds| kafka.look_due(after(now, seconds), None);
+        assert!(due(&mut kafka, 0) && !due(&mut kafka, 4) && due(&mut kafka, 5) && !due(&mut kafka, 6));
         assert!(kafka.grants(Right::DescribeTopic));
 
         kafka.denies(now, Right::ReadTopic, &of([0]));
         kafka.forget(&of([0]));
         assert_eq!(kafka.denied(), [Right::DescribeTopic], "the partition may have gone because of it");
-        assert!(kafka.topic_due(after(now, 5)));
+        assert!(due(&mut kafka, 10));
         assert_eq!(kafka.too_long(after(now, 61), LIMITS), Some(TooLong::Denial(Right::DescribeTopic)));
+    }
+
+    #[test]
+    fn a_topic_that_is_missing_is_missing_until_it_is_found() {
+        let (now, mut kafka) = (Instant::now(), KafkaState::default());
+        assert!(kafka.misses_topic(now) && !kafka.misses_topic(after(now, 9)));
+        assert!(!kafka.answers() && kafka.is_unavailable(), "an answer is not the topic");
+        assert!(kafka.look_due(after(now, 9), None));
+        assert_eq!(kafka.too_long(after(now, 301), LIMITS), Some(TooLong::Missing(Duration::from_secs(301))));
+        assert!(kafka.finds_topic() && !kafka.is_unavailable() && !kafka.look_due(after(now, 99), None));
+    }
+
+    #[test]
+    fn kafka_is_asked_whether_it_is_there_while_the_group_gives_nothing() {
+        let (now, mut kafka) = (Instant::now(), KafkaState::default());
+        let due = |kafka: &mut KafkaState, seconds| kafka.look_due(after(now, seconds), Some(now));
+        assert!(!due(&mut kafka, 9) && due(&mut kafka, 10) && !due(&mut kafka, 14) && due(&mut kafka, 15));
     }
 }

@@ -20,6 +20,8 @@ use crate::{
 /// How often Kafka is told how far we are: its answer is the only word of a right that was taken from the group, since a refused
 /// heartbeat is not reported (librdkafka 2.12).
 const TELL_EVERY: Duration = Duration::from_secs(5);
+/// How long a look may take whether Kafka and the topic are there.
+const LOOK: Duration = Duration::from_secs(2);
 
 impl<P: Pipeline> Reader<P> {
     /// Decides what an error of Kafka's means.
@@ -29,7 +31,7 @@ impl<P: Pipeline> Reader<P> {
             Decision::OffsetOutOfRange => self.begin_again_after(AGAIN),
             Decision::TopicMissing => {
                 // It may come back as another topic: compare once it is there.
-                self.kafka_is_away(error);
+                self.topic_is_missing();
                 self.begin_again_after(AGAIN);
             }
             Decision::Denied(resource) => self.kafka_denies(right(resource)),
@@ -63,7 +65,25 @@ impl<P: Pipeline> Reader<P> {
         if self.kafka.unavailable(Instant::now(), reason) {
             tracing::warn!(%error, "kafka does not answer; waiting for it");
         }
-        self.parts.consumer.client().context().brokers_are_down();
+    }
+
+    pub(crate) fn topic_is_missing(&mut self) {
+        if self.kafka.misses_topic(Instant::now()) {
+            tracing::warn!(topic = self.parts.feed.topic, "the topic is missing; waiting for it");
+        }
+    }
+
+    pub(crate) fn topic_is_there(&mut self) {
+        if self.kafka.finds_topic() {
+            tracing::info!(topic = self.parts.feed.topic, "the topic is there");
+        }
+        self.kafka_grants(Right::DescribeTopic);
+    }
+
+    pub(crate) fn kafka_answers(&mut self) {
+        if self.kafka.answers() {
+            tracing::info!("kafka answers again");
+        }
     }
 
     pub(crate) fn kafka_denies(&mut self, right: Right) {
@@ -81,9 +101,7 @@ impl<P: Pipeline> Reader<P> {
     /// A record, or the end of a partition, came.
     pub(crate) fn hears_from(&mut self, partition: i32) {
         self.has_read = true;
-        if self.kafka.answers() {
-            tracing::info!("kafka answers again");
-        }
+        self.kafka_answers();
         if self.kafka.reads(partition) {
             tracing::info!("{}: that is over", self.denial(Right::ReadTopic));
         }
@@ -95,12 +113,9 @@ impl<P: Pipeline> Reader<P> {
         if context.has_forgotten_brokers() {
             return Err(self.let_go("kafka named no broker, not even itself".to_owned())?);
         }
-        let (up, committed, denied) = (context.brokers_up(), context.take_committed(), context.take_group_denied());
+        let (committed, denied) = (context.take_committed(), context.take_group_denied());
         if denied {
             self.kafka_denies(Right::ReadGroup);
-        }
-        if up && self.assignment.is_settled() && self.kafka.answers() {
-            tracing::info!("kafka answers again");
         }
         match committed {
             Some(Ok(())) => self.kafka_grants(Right::ReadGroup),
@@ -112,7 +127,9 @@ impl<P: Pipeline> Reader<P> {
             self.tell_kafka();
         }
         let settings = &self.parts.settings;
-        let denial = if self.has_read { settings.away } else { settings.wait };
+        // A replica without partitions reads nothing, and has been let in all the same.
+        let is_in = self.has_read || (self.assignment.is_member() && self.assignment.assigned().is_empty());
+        let denial = if is_in { settings.away } else { settings.wait };
         match self.kafka.too_long(Instant::now(), Limits { outage: settings.away, denial }) {
             Some(too_long) => Err(self.gives_up(too_long)),
             None => Ok(()),
@@ -123,6 +140,7 @@ impl<P: Pipeline> Reader<P> {
         let brokers = self.parts.kafka.brokers.clone();
         match (too_long, self.parts.consumer.client().context().connections().refusal()) {
             (TooLong::Denial(right), _) => Error::KafkaDenied { denial: self.denial(right) },
+            (TooLong::Missing(waited), _) => Error::TopicMissing { topic: self.parts.feed.topic.clone(), waited },
             (TooLong::Outage(..), Some(reason)) => Error::KafkaRefused { brokers, reason },
             (TooLong::Outage(waited, reason), None) => Error::KafkaAway { brokers, waited, reason },
         }
@@ -131,8 +149,8 @@ impl<P: Pipeline> Reader<P> {
     /// Asks for what is denied: for the topic as any client does, and for records by taking their partitions out and adding them
     /// again where they are.
     fn ask_again(&mut self) -> Result<(), Error> {
-        if self.kafka.topic_due(Instant::now()) {
-            self.look_at_kafka()?;
+        if self.kafka.look_due(Instant::now(), self.assignment.unassigned_since()) {
+            self.look_at_kafka(LOOK)?;
         }
         let partitions = self.kafka.records_due(Instant::now());
         if !self.assignment.is_settled() {
@@ -150,6 +168,10 @@ impl<P: Pipeline> Reader<P> {
     ///
     /// Until then the end of the partition that Kafka tells is not that of the run: those records are not to be passed over.
     pub(crate) fn look_behind_transactions(&mut self) -> Result<(), Error> {
+        let behind = self.parts.consumer.client().context().behind();
+        for (partition, (stable, end)) in self.transactions.look(Instant::now(), &behind) {
+            tracing::warn!(partition, stable, end, "records are behind an open transaction; waiting for its end");
+        }
         let is_able = self.assignment.is_settled() && !self.kafka.is_unavailable();
         let Some((partition, held_up)) = is_able.then(|| self.intake.partitions.held_up(Instant::now())).flatten()
         else {

@@ -43,6 +43,7 @@ pub mod state;
 pub mod table;
 pub mod topic;
 mod topic_client;
+mod transactions;
 pub mod wire;
 pub mod writer;
 

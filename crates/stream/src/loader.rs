@@ -1,6 +1,6 @@
 //! Claiming partitions and reading their facts back, beside the reading thread.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::TryStreamExt;
 use sqlx::PgConnection;
@@ -9,13 +9,20 @@ use tokio::sync::mpsc;
 use crate::{
     Error, claims,
     claims::{Claim, Forget},
+    database::timed_out,
     load,
     offsets::{Feed, Stored},
-    retry::Postgres,
+    retry::{Postgres, Work},
 };
 
 /// Pieces on their way to the reading thread: enough to keep both sides busy, few enough to bound memory.
 const QUEUE: usize = 4;
+
+/// As long as the server may take for the facts; what is sent meanwhile is bounded by [`PIECE`].
+const LOADING: Work =
+    Work { doing: "claiming partitions and loading their facts", limit: Duration::from_secs(2 * 60 * 60) };
+/// How long the claim, and the next piece of a load, may take: a minute is the server's own limit.
+const PIECE: Duration = Duration::from_secs(75);
 
 /// What a load brings, in this order; `Begin` again after a connection was lost.
 #[derive(Debug)]
@@ -82,10 +89,9 @@ impl Loader {
     /// Loads until all is handed over, or nobody listens any more.
     async fn run(&self, claim: &Claim, sender: &mpsc::Sender<Loaded>) -> Result<(), Error> {
         let mut session = None;
-        let loading =
-            self.postgres.retrying("claiming partitions and loading their facts", &mut session, async |connection| {
-                self.load_once(connection, claim, sender).await
-            });
+        let loading = self
+            .postgres
+            .retrying(LOADING, &mut session, async |connection| self.load_once(connection, claim, sender).await);
         tokio::select! {
             loaded = loading => loaded,
             () = sender.closed() => Ok(()),
@@ -101,13 +107,21 @@ impl Loader {
         if let Some(other) = claims::other_topic(connection, &self.feed).await? {
             return Err(Error::OtherTopic { topic: self.feed.topic.clone(), other }.into());
         }
-        sender.send(Loaded::Begin(claims::claim(connection, &self.feed, claim).await?)).await?;
+        sender.send(Loaded::Begin(answered(claims::claim(connection, &self.feed, claim)).await?)).await?;
         let homes = load::homes(connection, &self.feed, &claim.partitions).await?;
         sender.send(Loaded::Homes(homes)).await?;
         let mut pieces = std::pin::pin!(load::facts(connection, &self.feed, &claim.partitions).await?);
-        while let Some(piece) = pieces.try_next().await? {
+        while let Some(piece) = answered(pieces.try_next()).await? {
             sender.send(Loaded::Piece(piece)).await?;
         }
         Ok(())
+    }
+}
+
+/// What the server answers, where it does within [`PIECE`].
+async fn answered<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    match tokio::time::timeout(PIECE, answer).await {
+        Ok(answer) => answer,
+        Err(_) => Err(timed_out(&format!("no answer for {} s", PIECE.as_secs()))),
     }
 }

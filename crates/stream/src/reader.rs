@@ -25,6 +25,7 @@ use crate::{
     rebalance::Assignment,
     schedule::Schedule,
     settings::ConsumeSettings,
+    transactions::OpenTransactions,
     writer::{Event, Job, Task},
 };
 
@@ -92,6 +93,7 @@ pub struct Reader<P: Pipeline> {
     /// Records that arrived although their partition was paused.
     pub(crate) stash: Vec<OwnedMessage>,
     held: bool,
+    pub(crate) transactions: OpenTransactions,
     pub(crate) kafka: KafkaState,
     /// Whether any record, or the end of a partition, was ever read: a right that was there is waited for longer than one
     /// that never was.
@@ -116,6 +118,7 @@ impl<P: Pipeline> Reader<P> {
             full_since: None,
             stash: Vec::new(),
             held: false,
+            transactions: OpenTransactions::default(),
             kafka: KafkaState::default(),
             has_read: false,
             committed: BTreeMap::new(),

@@ -56,6 +56,8 @@ pub struct Assignment<P: Pipeline> {
     member: bool,
     /// Whether what it gave us still stands.
     stands: bool,
+    /// Since when it does not, where it does not.
+    unassigned: Instant,
     began: Instant,
 }
 
@@ -74,6 +76,7 @@ impl<P: Pipeline> Default for Assignment<P> {
             blocked: None,
             member: false,
             stands: false,
+            unassigned: Instant::now(),
             began: Instant::now(),
         }
     }
@@ -88,6 +91,11 @@ impl<P: Pipeline> Assignment<P> {
     /// Whether the group has given us our part, which may be none.
     pub fn is_member(&self) -> bool {
         self.member
+    }
+
+    /// Since when the group has given us no part.
+    pub(crate) fn unassigned_since(&self) -> Option<Instant> {
+        (!self.stands).then_some(self.unassigned)
     }
 
     /// Partitions that librdkafka fetches for us.
@@ -135,11 +143,12 @@ impl<P: Pipeline> Reader<P> {
         // More partitions may be what a consumer that stands still was waiting for.
         self.assignment.not_before = None;
         self.kafka_grants(Right::ReadGroup);
+        self.kafka_answers();
         if partitions.is_empty() {
             let answered = self.parts.consumer.incremental_assign(&TopicPartitionList::new());
             return self.needs_client(answered);
         }
-        self.kafka_grants(Right::DescribeTopic);
+        self.topic_is_there();
         Ok(())
     }
 
@@ -165,7 +174,7 @@ impl<P: Pipeline> Reader<P> {
         }
         self.stash.retain(|message| !gone.contains(&message.partition()));
         self.kafka.forget(&gone);
-        self.assignment.stands = false;
+        (self.assignment.stands, self.assignment.unassigned) = (false, Instant::now());
         let taken = self.parts.consumer.incremental_unassign(&self.list(&gone));
         self.needs_client(taken)?;
         tracing::info!(?partitions, given_back_in_ms = millis(began.elapsed()), "revoked");
@@ -227,7 +236,7 @@ impl<P: Pipeline> Reader<P> {
         self.assignment.load = None;
         self.assignment.ids = LoadedIds::default();
         self.assignment.copy = CopyReader::default();
-        let Some(starts) = self.look_at_kafka()?.map(|marks| self.starts(&stored, &marks)).transpose()?.flatten()
+        let Some(starts) = self.look_at_kafka(ASK)?.map(|marks| self.starts(&stored, &marks)).transpose()?.flatten()
         else {
             // Kafka did not answer, or offsets are to be forgotten first: claim and load once more.
             self.assignment.waiting.extend(stored.iter().map(|stored| stored.partition));
@@ -257,9 +266,9 @@ impl<P: Pipeline> Reader<P> {
         Ok(())
     }
 
-    /// Asks Kafka which offsets it has; `None` when it does not say, and is to be asked again.
-    pub(crate) fn look_at_kafka(&mut self) -> Result<Option<Watermarks>, Error> {
-        let answer = match group::watermarks(&self.parts.consumer, &self.parts.feed.topic, ASK) {
+    /// Asks Kafka, for so long at most a question, which offsets it has; `None` when it does not say, and is to be asked again.
+    pub(crate) fn look_at_kafka(&mut self, patience: Duration) -> Result<Option<Watermarks>, Error> {
+        let answer = match group::watermarks(&self.parts.consumer, &self.parts.feed.topic, patience) {
             Ok(Some(marks)) => self.lower_ends(&marks).map(|()| Some(marks)),
             answer => answer,
         };
@@ -268,10 +277,14 @@ impl<P: Pipeline> Reader<P> {
         }
         match answer {
             Ok(Some(marks)) => {
-                self.kafka_grants(Right::DescribeTopic);
+                self.kafka_answers();
+                self.topic_is_there();
                 return Ok(Some(marks));
             }
-            Ok(None) => self.kafka_is_away(&format!("topic {} is missing", self.parts.feed.topic)),
+            Ok(None) => {
+                self.kafka_answers();
+                self.topic_is_missing();
+            }
             Err(error) if decide(&error) == Decision::Denied(Resource::Topic) => {
                 self.kafka_denies(Right::DescribeTopic);
             }

@@ -15,7 +15,11 @@ use service::{
 };
 use sqlx::PgConnection;
 
-use crate::{Error, database::Database, measures};
+use crate::{
+    Error,
+    database::{Database, timed_out},
+    measures,
+};
 
 /// How a database is worked on. Cheap to clone; all clones share the list of what is being retried.
 #[derive(Clone, Debug)]
@@ -46,7 +50,7 @@ impl Postgres {
     /// `work` gives as it is; whatever else `work` gives as [`Error::Publication`].
     pub(crate) async fn retrying<T>(
         &self,
-        doing: &'static str,
+        Work { doing, limit }: Work,
         session: &mut Option<PgConnection>,
         mut work: impl AsyncFnMut(&mut PgConnection) -> anyhow::Result<T>,
     ) -> Result<T, Error> {
@@ -54,7 +58,9 @@ impl Postgres {
         let mut outage = None;
         loop {
             let done = match self.open(session).await {
-                Ok(connection) => work(connection).await,
+                Ok(connection) => tokio::time::timeout(limit, work(connection))
+                    .await
+                    .unwrap_or_else(|_| Err(timed_out(&format!("no answer for {} s", limit.as_secs())).into())),
                 Err(error) => Err(error.into()),
             };
             let source = match done {
@@ -81,6 +87,17 @@ impl Postgres {
             None => Ok(session.insert(self.database.connect().await?)),
         }
     }
+}
+
+/// What is done, and how long one try may take.
+///
+/// A server that is there notices by itself what takes too long; one that is stopped or hangs says nothing, though its connections
+/// stand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Work {
+    /// In words, for messages.
+    pub(crate) doing: &'static str,
+    pub(crate) limit: Duration,
 }
 
 /// The failure that another try may mend, or the error that ends the consumer.
@@ -154,7 +171,8 @@ mod tests {
     async fn what_is_retried_is_told_until_it_is_over() {
         let postgres = nowhere(Duration::from_millis(400));
         let mut session = None;
-        let work = postgres.retrying("saving a batch", &mut session, async |_| Ok(()));
+        let task = Work { doing: "saving a batch", limit: Duration::from_secs(1) };
+        let work = postgres.retrying(task, &mut session, async |_| Ok(()));
         let look = async {
             tokio::time::sleep(Duration::from_millis(60)).await;
             postgres.outages().reasons()

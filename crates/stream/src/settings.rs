@@ -2,18 +2,15 @@
 
 use std::time::Duration;
 
-use clap::{
-    Args,
-    builder::{FalseyValueParser, NonEmptyStringValueParser},
-};
-use service::settings::span;
+use clap::{Args, builder::NonEmptyStringValueParser};
+use service::settings::{span, switch};
 
 /// Settings of the consumer that no pipeline differs in.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Consuming")]
 pub struct ConsumeSettings {
     /// Stop at the end the topic had at start, and publish once, then; without it, follow the topic.
-    #[arg(long, env = "UNTIL_END", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "UNTIL_END", value_parser = switch)]
     pub until_end: bool,
     /// The least time between two publications (a span such as 5s or 1m).
     #[arg(long, env = "PUBLISH_EVERY", default_value = "5s", value_parser = span, value_name = "SPAN")]
@@ -36,7 +33,7 @@ pub struct ConsumeSettings {
     pub away: Duration,
     /// Accept that the topic was made again, or has lost offsets: keep the facts, begin at the topic's
     /// earliest offset, and publish nothing before its end is reached.
-    #[arg(long, env = "RESET_OFFSETS", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "RESET_OFFSETS", value_parser = switch)]
     pub reset_offsets: bool,
     /// The most memory the process may use, MiB; by default three quarters of the container's limit, or of the machine.
     #[arg(long, env = "MAX_FACTS_MEMORY", value_name = "MIB")]

@@ -49,6 +49,11 @@ pub trait Source: Send {
         None
     }
 
+    /// Whether the consumer will store no fact of the row last read though nothing is wrong with it: it is sent all the same.
+    fn is_without_fact(&self) -> bool {
+        false
+    }
+
     /// The line the row last read began at, counted from 1, the header included.
     fn line(&self) -> u64;
 

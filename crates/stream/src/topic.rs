@@ -197,11 +197,7 @@ impl Lookup {
     }
 
     fn refused(&self, error: &KafkaError) -> TopicError {
-        let reason = match code_of(error).and_then(advice) {
-            Some(advice) => format!("{error}; {advice}"),
-            None => error.to_string(),
-        };
-        TopicError::Refused { topic: self.topic.clone(), reason }
+        TopicError::Refused { topic: self.topic.clone(), reason: with_advice(error) }
     }
 }
 
@@ -234,6 +230,14 @@ fn is_silence(error: &KafkaError) -> bool {
     use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut, Resolve};
     let codes = [AllBrokersDown, BrokerTransportFailure, OperationTimedOut, Resolve];
     code_of(error).is_none_or(|code| codes.contains(&code))
+}
+
+/// The error, and what helps, where that is known.
+pub(crate) fn with_advice(error: &KafkaError) -> String {
+    match code_of(error).and_then(advice) {
+        Some(advice) => format!("{error}; {advice}"),
+        None => error.to_string(),
+    }
 }
 
 /// What helps where a topic cannot be made.

@@ -17,8 +17,15 @@ use crate::{
     offsets::{Feed, Stored},
     publication::{self, Outcome, Publication, Through},
     rehome::{self, Moves},
-    retry::Postgres,
+    retry::{Postgres, Work},
 };
+
+/// A batch takes milliseconds, and less than this on any disk that is well.
+const SAVING: Work = Work { doing: "saving a batch", limit: Duration::from_secs(30) };
+/// No statement of a refresh takes longer than a minute; what is computed between them may.
+const PUBLISHING: Work = Work { doing: "publishing", limit: Duration::from_secs(300) };
+const SURVEYING: Work = Work { doing: "reading how far each partition is", limit: Duration::from_secs(15) };
+const MOVING: Work = Work { doing: "moving groups to other partitions", limit: Duration::from_secs(600) };
 
 /// What the reading thread asks for. Jobs of a term that was refused are dropped unread: they
 /// build on memory that is void.
@@ -150,9 +157,9 @@ impl<P: Pipeline> Writer<P> {
     ) -> Result<Event, Error> {
         let began = Instant::now();
         let feed = (&*self.feed, self.cluster_id.as_deref());
-        let commit = self.postgres.retrying("saving a batch", session, async |connection| {
-            Ok(changelog::commit(connection, feed, &mut batches).await?)
-        });
+        let commit = self
+            .postgres
+            .retrying(SAVING, session, async |connection| Ok(changelog::commit(connection, feed, &mut batches).await?));
         let commit = commit.await?;
         Ok(match commit {
             Commit::Stored => {
@@ -178,7 +185,7 @@ impl<P: Pipeline> Writer<P> {
     ) -> Result<Event, Error> {
         let began = Instant::now();
         let what = (&*self.pipeline, &*self.feed);
-        let publishing = self.postgres.retrying("publishing", session, async |connection| {
+        let publishing = self.postgres.retrying(PUBLISHING, session, async |connection| {
             publication::publish(connection, what, publication).await
         });
         let outcome = publishing.await?;
@@ -195,16 +202,16 @@ impl<P: Pipeline> Writer<P> {
     }
 
     async fn survey(&self, session: &mut Option<PgConnection>, number: u64) -> Result<Event, Error> {
-        let surveying = self.postgres.retrying("reading how far each partition is", session, async |connection| {
-            Ok(claims::survey(connection, &self.feed).await?)
-        });
+        let surveying = self
+            .postgres
+            .retrying(SURVEYING, session, async |connection| Ok(claims::survey(connection, &self.feed).await?));
         Ok(Event::Surveyed { number, stored: surveying.await? })
     }
 
     async fn rehome(&self, session: &mut Option<PgConnection>, moves: &mut Moves) -> Result<Event, Error> {
-        let moving = self.postgres.retrying("moving groups to other partitions", session, async |connection| {
-            rehome::store(connection, &self.feed, moves).await
-        });
+        let moving = self
+            .postgres
+            .retrying(MOVING, session, async |connection| rehome::store(connection, &self.feed, moves).await);
         moving.await?;
         Ok(Event::Rehomed)
     }

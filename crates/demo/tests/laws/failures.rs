@@ -164,6 +164,32 @@ pub(crate) fn unready_while_kafka_is_away_and_ended_with_the_reason<D: Dataset>(
     saw("unready with the reason, ready again; away for longer: 69 with the reason");
 }
 
+/// A server that hangs keeps its connections, and answers nothing: that nothing is to be done is no reason not to notice.
+pub(crate) fn a_postgres_that_hangs_is_noticed<D: Dataset>() {
+    let road = Road::<D>::new(2);
+    let lines = D::world(1);
+    road.produce(&lines);
+    let proxy = Proxy::to(road.postgres_address());
+    let consumer = road.consumer(&["--publish-every", "10ms", "--listen", "127.0.0.1:0"]);
+    let consumer =
+        consumer.env("LOG_LEVEL", probes::LOG_LEVEL).env("DATABASE_URL", road.writer_url_at(proxy.address()));
+    let mut consumer = consumer.start().unwrap();
+    let probes = Probes::of(&mut consumer, LIMIT).unwrap();
+    road.wait_for_or_say(PUBLISHED, number(lines.len()), &consumer);
+    probes.wait_until_ok("/readyz", LIMIT).unwrap();
+    // A refresh that is under way may take longer.
+    thread::sleep(Duration::from_secs(2));
+    let began = Instant::now();
+    proxy.set(Weather::Silent);
+    probes.wait_until_not_ok("/readyz", &["postgres is unavailable", "no answer for 15 s"], LIMIT).unwrap();
+    let noticed = began.elapsed();
+    proxy.set(Weather::Fair);
+    probes.wait_until_ok("/readyz", LIMIT).unwrap();
+    consumer.stop(STOP).unwrap().expect_code(0).unwrap();
+    road.check_changelog();
+    saw(format!("unready {} after it, ready again", seconds(noticed)));
+}
+
 /// The limit of threads is reached when a consumer has to load.
 pub(crate) fn a_thread_that_cannot_start_is_69<D: Dataset>() {
     let road = Road::<D>::new(2);

@@ -112,7 +112,8 @@ macro_rules! laws_of {
                     an_older_copy_of_the_database_is_noticed_though_no_record_comes
                     an_owed_refresh_survives_a_rebalance
                     unready_while_kafka_is_away_and_ended_with_the_reason
-                    a_thread_that_cannot_start_is_69;
+                    a_thread_that_cannot_start_is_69,
+                    slow a_postgres_that_hangs_is_noticed;
                 files:
                     a_file_in_another_dress_says_the_same
                     a_file_that_breaks_off_is_65_and_the_whole_one_mends_it
@@ -179,7 +180,8 @@ macro_rules! laws_of {
                     only_what_a_transaction_committed_counts
                     what_is_behind_an_open_transaction_is_waited_for
                     a_compacted_topic_has_gaps_and_tombstones,
-                    slow a_topic_that_goes_and_comes_back_is_refused;
+                    slow a_topic_that_goes_and_comes_back_is_refused
+                        a_topic_that_is_deleted_is_waited_for_and_then_69;
                 zombies:
                     an_idle_zombie_wakes
                     a_busy_zombie_wakes_on_a_real_kafka;

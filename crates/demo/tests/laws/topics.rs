@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use demo::process::Running;
+use demo::{
+    probes::{self, Probes},
+    process::Running,
+};
 use rdkafka::{
     Offset, TopicPartitionList,
     admin::{AdminOptions, AlterConfig, NewPartitions, ResourceSpecifier},
@@ -138,8 +141,24 @@ pub(crate) fn a_topic_made_again_under_a_consumer_is_refused<D: Dataset>() {
 
 pub(crate) fn a_topic_that_goes_and_comes_back_is_refused<D: Dataset>() {
     made_again_under_a_consumer::<D>("a topic that goes and comes back is refused", |consumer| {
-        consumer.wait_for_line("kafka does not answer", LIMIT).unwrap();
+        consumer.wait_for_line("the topic is missing; waiting for it", LIMIT).unwrap();
     });
+}
+
+/// That other questions are answered meanwhile does not bring it back.
+pub(crate) fn a_topic_that_is_deleted_is_waited_for_and_then_69<D: Dataset>() {
+    let Some(brokers) = kafka::real::<D>("a topic that is deleted is waited for and then 69") else { return };
+    let road = Road::<D>::on(brokers, 2);
+    road.produce(&D::world(1));
+    let consumer = road.consumer(&["--away", "12s", "--listen", "127.0.0.1:0"]);
+    let mut consumer = consumer.env("LOG_LEVEL", probes::LOG_LEVEL).start().unwrap();
+    let probes = Probes::of(&mut consumer, LIMIT).unwrap();
+    probes.wait_until_ok("/readyz", LIMIT).unwrap();
+    delete_topic(&road);
+    probes.wait_until_not_ok("/readyz", &["the topic is missing"], LIMIT).unwrap();
+    let ended = consumer.wait(LIMIT).unwrap();
+    ended.expect_failure(69, &[&format!("topic {} is still missing after", road.topic)]).unwrap();
+    saw("unready with the reason, then 69");
 }
 
 /// What is known to be missing: partition, first offset, the offset after the last.

@@ -33,6 +33,8 @@ pub struct Encoded {
     pub order: Order,
     /// Why the consumer will reject it, if it will.
     pub why_rejected: Option<String>,
+    /// Whether it is of a minute without power, which has no fact.
+    pub is_without_power: bool,
 }
 
 /// Where the columns are.
@@ -79,7 +81,8 @@ impl Columns {
         }
         message.value.push(b'}');
         let why_rejected = if sound { None } else { why_rejected((date, time), message) };
-        Ok(Encoded { order: written.map_or(Order::Unknown, Date::order), why_rejected })
+        let is_without_power = is_missing(field(self.measures[message::POWER]));
+        Ok(Encoded { order: written.map_or(Order::Unknown, Date::order), why_rejected, is_without_power })
     }
 
     /// What the date of the record that `row` is at shows of the file's order; nothing where it has another width.
@@ -114,11 +117,15 @@ fn time_numbers(text: &[u8]) -> Option<(u16, u16, u16)> {
     Some((next()?, next()?, next()?))
 }
 
+fn is_missing(text: &[u8]) -> bool {
+    text.is_empty() || text == MISSING
+}
+
 /// Writes a value, and says whether it is one.
 fn write_value(text: &[u8], out: &mut Vec<u8>) -> bool {
     match Thousandths::parse(text) {
         Some(value) => value.write(out),
-        None if text.is_empty() || text == MISSING => Thousandths::MISSING.write(out),
+        None if is_missing(text) => Thousandths::MISSING.write(out),
         None => {
             write_as_it_stands(text, out);
             return false;

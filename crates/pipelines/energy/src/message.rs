@@ -13,7 +13,7 @@ use crate::{
 /// The bit of `seen` that stands for the time; those below it stand for the measures.
 const TIME: usize = MEASURES.len();
 /// The place of the power among the measures.
-const POWER: usize = 0;
+pub(crate) const POWER: usize = 0;
 
 /// Reads a message's value.
 ///

@@ -26,6 +26,8 @@ pub struct MeterSource<R> {
     columns: Columns,
     /// Why the consumer will reject the row last read.
     unusable: Option<String>,
+    /// Whether it is of a minute without power.
+    is_without_power: bool,
     /// Whether a date has shown that the day stands in front of the month.
     day_first: bool,
     /// The slip there was since, which has them swapped.
@@ -48,7 +50,7 @@ impl<R: Read> MeterSource<R> {
                 Order::Unknown | Order::MonthFirst => {}
             }
         }
-        Ok(Self { rows, columns, unusable: None, day_first: false, slip: None })
+        Ok(Self { rows, columns, unusable: None, is_without_power: false, day_first: false, slip: None })
     }
 
     /// What becomes of a row whose date has day and month swapped.
@@ -86,11 +88,16 @@ impl<R: Read + Send> Source for MeterSource<R> {
         }
         self.day_first |= encoded.order == Order::DayFirst;
         self.unusable = encoded.why_rejected;
+        self.is_without_power = encoded.is_without_power;
         Ok(Some(Row::Send))
     }
 
     fn unusable(&self) -> Option<&str> {
         self.unusable.as_deref()
+    }
+
+    fn is_without_fact(&self) -> bool {
+        self.is_without_power
     }
 
     fn line(&self) -> u64 {

@@ -7,7 +7,7 @@ mod secret;
 
 use std::{fs::File, io::Read, time::Duration};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 
 pub use kafka::{Identity, KafkaSettings, Login, Mechanism, Tls};
 pub use postgres::{PostgresSettings, SecretUrl, address};
@@ -29,6 +29,18 @@ pub fn span(text: &str) -> anyhow::Result<Duration> {
     let digits = text.split(|c: char| !c.is_ascii_digit()).map(str::len).max();
     ensure!(text.len() <= SPAN_LENGTH && digits <= Some(SPAN_DIGITS), wrong());
     humantime::parse_duration(text).with_context(wrong)
+}
+
+/// Parses a switch, as an environment variable gives it; an empty one is off.
+///
+/// # Errors
+/// When the text is neither yes nor no: taken for a yes, a misspelt no would do the opposite.
+pub fn switch(text: &str) -> anyhow::Result<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "" | "0" | "n" | "no" | "f" | "false" | "off" => Ok(false),
+        "1" | "y" | "yes" | "t" | "true" | "on" => Ok(true),
+        _ => bail!("`{text}` is neither true nor false"),
+    }
 }
 
 /// How much of a file is searched for PEM: authorities come with comments in front, but a device would never end.
@@ -55,6 +67,14 @@ fn check_pem(setting: &str, path: &std::path::Path) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_switch_is_on_or_off_and_nothing_else() {
+        let read = |text: &str| switch(text).map_err(|error| error.to_string());
+        assert_eq!(["true", "1", "Yes", "on"].map(read), [const { Ok(true) }; 4]);
+        assert_eq!(["", "0", "false", "NO", "off"].map(read), [const { Ok(false) }; 5]);
+        assert_eq!(read("flase"), Err("`flase` is neither true nor false".to_owned()));
+    }
 
     #[test]
     fn a_span_has_units() {
