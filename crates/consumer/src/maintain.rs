@@ -10,7 +10,7 @@ use stream::{
     topic::{self, Losses},
 };
 
-use crate::settings::Job;
+use crate::{schema, settings::Job};
 
 /// Prints the hash of the state tables, and of each one.
 pub(crate) async fn hash(job: &Job) -> anyhow::Result<()> {
@@ -67,7 +67,8 @@ async fn lost_by_a_reset(job: &Job) -> anyhow::Result<Vec<String>> {
     Ok(match losses {
         Ok(Losses { first_offsets, compacted }) => {
             let removed = first_offsets.into_iter().map(|(partition, first)| {
-                format!("kafka has removed offsets 0 to {first} of topic {topic}, partition {partition}: they cannot be read again")
+                let last = first - 1;
+                format!("kafka has removed offsets 0 to {last} of topic {topic}, partition {partition}: they cannot be read again")
             });
             let superseded = compacted.then(|| {
                 format!("kafka compacts topic {topic}: records with a later one of the same key cannot be read again")
@@ -91,5 +92,8 @@ pub(crate) async fn compact(job: &Job, keep: Duration) -> anyhow::Result<()> {
 
 async fn connect(job: &Job) -> anyhow::Result<PgConnection> {
     let connected = Database::new(job.database()).connect().await;
-    connected.map_err(|error| failure(&error, format!("cannot connect to {}", job.settings.postgres.database_url)))
+    let url = &job.settings.postgres.database_url;
+    let mut connection = connected.map_err(|error| failure(&error, format!("cannot connect to {url}")))?;
+    schema::check_pipeline(job, &mut connection).await?;
+    Ok(connection)
 }

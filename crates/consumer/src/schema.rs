@@ -10,6 +10,7 @@ use service::{
     health::Health,
     postgres::{failure, is_refused, is_transient, is_unmigrated, plain},
 };
+use sqlx::PgConnection;
 use stream::{Identity, database::Database};
 
 use crate::settings::Job;
@@ -38,9 +39,7 @@ pub(crate) async fn wait(job: &Job, health: &Health) -> anyhow::Result<Identity>
                 return Err(Failure::new(Exit::Input, format!("{why}; restore them")).into());
             }
             Ok(Found::Schema(SchemaState::OfAnother(other))) => {
-                let advice = format!("give {} another database with DATABASE_URL", job.pipeline.name);
-                let message = format!("{} holds the pipeline {other}; {advice}", place(job));
-                return Err(Failure::new(Exit::Usage, message).into());
+                return Err(of_another(job, other).into());
             }
             Ok(Found::Schema(SchemaState::Missing | SchemaState::Good)) => {
                 (Exit::Unavailable, "the schema is missing".to_owned())
@@ -83,6 +82,22 @@ async fn look(job: &Job, database: &Database) -> Result<Found, sqlx::Error> {
     match databases::check_schema(&mut connection, known).await? {
         SchemaState::Good => feeds::standing(&mut connection, job.pipeline.name).await.map(Found::Identity),
         other => Ok(Found::Schema(other)),
+    }
+}
+
+/// Refuses a database of another pipeline.
+fn of_another(job: &Job, other: &str) -> Failure {
+    let advice = format!("give {} another database with DATABASE_URL", job.pipeline.name);
+    Failure::new(Exit::Usage, format!("{} holds the pipeline {other}; {advice}", place(job)))
+}
+
+/// Refuses, before anything is done to its tables, a database of another pipeline.
+pub(crate) async fn check_pipeline(job: &Job, connection: &mut PgConnection) -> anyhow::Result<()> {
+    let Some(known) = databases::find(job.pipeline.name) else { return Ok(()) };
+    let state = databases::check_schema(connection, known).await;
+    match state.map_err(|error| failure(&error, format!("cannot use {}", place(job))))? {
+        SchemaState::OfAnother(other) => Err(of_another(job, other).into()),
+        _ => Ok(()),
     }
 }
 

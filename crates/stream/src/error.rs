@@ -91,8 +91,8 @@ pub enum Error {
     },
     /// Kafka no longer has offsets that were not read yet.
     #[error(
-        "topic {topic}, partition {partition}: offsets {needed} to {start} were removed by retention before they were \
-         read ({} records); send them again, or accept the gap with --reset-offsets", start - needed
+        "topic {topic}, partition {partition}: offsets {needed} to {} were removed by retention before they were \
+         read ({} records); send them again, or accept the gap with --reset-offsets", start - 1, start - needed
     )]
     RetentionGap {
         /// The Kafka topic.
@@ -106,8 +106,9 @@ pub enum Error {
     },
     /// Records of this run are behind a transaction that nobody has ended.
     #[error(
-        "topic {topic}, partition {partition}: offsets {stable} to {end} have been behind an open transaction for {} s and \
+        "topic {topic}, partition {partition}: offsets {stable} to {} have been behind an open transaction for {} s and \
          cannot be read; abort it (kafka-transactions.sh find-hanging, then abort) or wait for its timeout, then start again",
+        end - 1,
         waited.as_secs()
     )]
     OpenTransaction {

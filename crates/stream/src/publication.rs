@@ -148,7 +148,8 @@ fn coverage(stored: &[Stored], at_end: bool, missing: Option<String>) -> Coverag
 
 /// Says which records the topic has had that were never read. Pure.
 fn missing(gaps: &[Gap], compacted: bool) -> Option<String> {
-    let gap = |gap: &Gap| format!("offsets {} to {} of partition {}", gap.from_offset, gap.to_offset, gap.partition);
+    let gap =
+        |gap: &Gap| format!("offsets {} to {} of partition {}", gap.from_offset, gap.to_offset - 1, gap.partition);
     let gaps: Vec<String> = gaps.iter().map(gap).collect();
     let removed =
         (!gaps.is_empty()).then(|| format!("{} were removed by kafka before they were read", gaps.join(", ")));
@@ -241,7 +242,7 @@ mod tests {
         let gaps =
             [Gap { partition: 0, from_offset: 0, to_offset: 28 }, Gap { partition: 2, from_offset: 5, to_offset: 6 }];
         let removed =
-            "offsets 0 to 28 of partition 0, offsets 5 to 6 of partition 2 were removed by kafka before they were read";
+            "offsets 0 to 27 of partition 0, offsets 5 to 5 of partition 2 were removed by kafka before they were read";
         let superseded = "records with a later one of the same key: cleanup.policy is compact";
         assert_eq!(missing(&[], false), None);
         assert_eq!(missing(&gaps, false).as_deref(), Some(removed));

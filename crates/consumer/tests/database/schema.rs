@@ -12,7 +12,13 @@ async fn another_pipelines_database_is_refused_at_once() {
         let consumer = Program::new("consumer").unwrap().args(["--pipeline", wanted, "--wait", "1h"]);
         let consumer = consumer.env("DATABASE_URL", database.url()).env("KAFKA_BROKERS", "127.0.0.1:9");
         let ended = consumer.run(LIMIT).unwrap().expect_code(64).unwrap();
-        assert!(ended.said(&format!("holds the pipeline {holds}; give {wanted} another database")), "{ended}");
+        let words = format!("holds the pipeline {holds}; give {wanted} another database");
+        assert!(ended.said(&words), "{ended}");
+        for task in [&["hash"][..], &["compact"], &["reset", "--yes"]] {
+            let consumer = Program::new("consumer").unwrap().args(["--pipeline", wanted]).args(task);
+            let ended = consumer.env("DATABASE_URL", database.url()).run(LIMIT).unwrap().expect_code(64).unwrap();
+            assert!(ended.said(&words), "{ended}");
+        }
     }
 }
 

@@ -179,7 +179,8 @@ pub(crate) fn a_topic_without_its_head_passes_for_no_complete_one<D: Dataset>() 
     let end = demo::broker::ends(road.brokers.bootstrap(), &road.topic).unwrap()[1].1;
     block_on(admin(road.brokers.bootstrap()).delete_records(&before, &AdminOptions::new())).unwrap();
     let ended = road.consumer(&["--until-end"]).run(LIMIT).unwrap().expect_code(0).unwrap();
-    let missing = format!("offsets 0 to 28 of partition 0, offsets 0 to {end} of partition 1 were removed by kafka");
+    let missing =
+        format!("offsets 0 to 27 of partition 0, offsets 0 to {} of partition 1 were removed by kafka", end - 1);
     assert!(ended.said(&missing), "{ended}");
     assert_eq!(gaps(&road), [(0, 0, 28), (1, 0, end)]);
     assert_eq!(road.number(READ), number(lines.len()) - 28 - end);
@@ -192,7 +193,7 @@ pub(crate) fn a_topic_without_its_head_passes_for_no_complete_one<D: Dataset>() 
     // A reset says so beforehand, and it and another reading do not make it complete.
     let dry = road.consumer(&["reset"]).run(LIMIT).unwrap().expect_code(0).unwrap();
     for (partition, end) in [(0, 28), (1, end)] {
-        let words = format!("offsets 0 to {end} of topic {}, partition {partition}: they cannot be read", road.topic);
+        let words = format!("offsets 0 to {} of topic {}, partition {partition}: they cannot", end - 1, road.topic);
         assert!(dry.stdout.iter().any(|line| line.contains(&words)), "{dry}");
     }
     road.consumer(&["reset", "--yes"]).run(LIMIT).unwrap().expect_code(0).unwrap();
@@ -215,7 +216,7 @@ pub(crate) fn what_retention_took_before_it_was_read_is_named<D: Dataset>() {
     let mut before = TopicPartitionList::new();
     before.add_partition_offset(&road.topic, 0, Offset::Offset(keep_from)).unwrap();
     block_on(admin(road.brokers.bootstrap()).delete_records(&before, &AdminOptions::new())).unwrap();
-    check_refused(&road, &format!("partition 0: offsets {} to {keep_from} were removed", keep_from - 40));
+    check_refused(&road, &format!("partition 0: offsets {} to {} were removed", keep_from - 40, keep_from - 1));
     road.consumer(&["--until-end", "--reset-offsets"]).run(LIMIT).unwrap().expect_code(0).unwrap();
     let total = number(sendings[0].len() + sendings[2].len());
     assert_eq!(gaps(&road), [(0, keep_from - 40, keep_from)]);

@@ -39,7 +39,7 @@ fn where_reading_begins() {
     assert_eq!(check(stored(Some(10), None), (0, 10), "a"), "at 10");
     assert_eq!(
         check(stored(Some(10), Some(LAST)), (12, 20), "a"),
-        "topic topic, partition 2: offsets 10 to 12 were removed by retention before they were read (2 records)"
+        "topic topic, partition 2: offsets 10 to 11 were removed by retention before they were read (2 records)"
     );
     assert_eq!(
         check(stored(Some(10), Some(LAST)), (0, 9), "a"),
