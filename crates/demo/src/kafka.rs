@@ -75,13 +75,18 @@ impl Kafka {
 pub const FENCED: &str = "broker.session.timeout.ms=300\nbroker.heartbeat.interval.ms=1000\n";
 
 /// The real broker that tests may use: `TEST_KAFKA_BROKERS`, which `make test` sets where there is a JDK.
+pub fn given() -> Option<String> {
+    std::env::var("TEST_KAFKA_BROKERS").ok().filter(|brokers| !brokers.is_empty())
+}
+
+/// The same for a test that needs one.
 ///
 /// Without one the test says on the terminal that it was skipped, and is to end.
 ///
 /// # Panics
 /// On CI, where nothing may be skipped.
 pub fn for_tests(test: &str) -> Option<String> {
-    let brokers = std::env::var("TEST_KAFKA_BROKERS").ok().filter(|brokers| !brokers.is_empty());
+    let brokers = given();
     if brokers.is_none() {
         assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "CI=true, and there is no real Kafka: run make test");
         // Written past the test harness, which keeps what a passing test prints to itself.

@@ -285,10 +285,10 @@ impl<P: Pipeline> Run<P> {
     /// What the first look at the topic told, now that the topic is there; `None` while it is not.
     fn look(&mut self, consumer: &GroupConsumer, patience: Duration) -> Result<Option<Seen>, KafkaError> {
         let topic = &self.consume.topic;
-        let Some(marks) = group::watermarks(consumer, topic, patience)? else { return Ok(None) };
+        let Some(partitions) = group::partitions(consumer, topic, patience)? else { return Ok(None) };
         if self.seen.is_none() {
             let kafka = Kafka::connect(&self.consume.kafka)?;
-            let ends = kafka.ends(topic, marks.into_keys())?;
+            let ends = kafka.ends(topic, partitions)?;
             let compacted = kafka.settings(topic).is_compacted();
             if compacted {
                 tracing::warn!(

@@ -55,7 +55,18 @@ impl Database {
     }
 }
 
-pub(crate) fn timed_out(why: &str) -> sqlx::Error {
+/// What the server answers, where it does within `limit`.
+pub(crate) async fn answered<T, E: From<sqlx::Error>>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    match tokio::time::timeout(limit, answer).await {
+        Ok(answer) => answer,
+        Err(_) => Err(timed_out(&format!("no answer for {} s", limit.as_secs())).into()),
+    }
+}
+
+fn timed_out(why: &str) -> sqlx::Error {
     sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, why))
 }
 

@@ -15,6 +15,7 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::{KafkaError, KafkaResult},
     groups::GroupMemberInfo,
+    metadata::MetadataPartition,
     statistics::Partition,
     types::RDKafkaRespErr,
 };
@@ -258,20 +259,30 @@ pub type Watermarks = BTreeMap<i32, (i64, i64)>;
 /// # Errors
 /// When Kafka does not answer in time.
 pub fn watermarks(consumer: &GroupConsumer, topic: &str, patience: Duration) -> Result<Option<Watermarks>, KafkaError> {
+    let Some(partitions) = partitions(consumer, topic, patience)? else { return Ok(None) };
+    let ends = partitions.into_iter().map(|id| Ok((id, consumer.fetch_watermarks(topic, id, patience)?)));
+    ends.collect::<Result<_, KafkaError>>().map(Some)
+}
+
+/// Asks for the partitions of the topic; the question may take `patience`.
+///
+/// `Ok(None)` when the topic is not there.
+///
+/// # Errors
+/// When Kafka does not answer in time.
+pub(crate) fn partitions(
+    consumer: &GroupConsumer,
+    topic: &str,
+    patience: Duration,
+) -> Result<Option<Vec<i32>>, KafkaError> {
     let metadata = consumer.fetch_metadata(Some(topic), patience)?;
     let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
     if let Some(error) = found.error() {
         let error = KafkaError::MetadataFetch(error.into());
         return if decide(&error) == Decision::TopicMissing { Ok(None) } else { Err(error) };
     }
-    if found.partitions().is_empty() {
-        return Ok(None);
-    }
-    let ends = found.partitions().iter().map(|partition| {
-        let id = partition.id();
-        Ok((id, consumer.fetch_watermarks(topic, id, patience)?))
-    });
-    ends.collect::<Result<_, KafkaError>>().map(Some)
+    let partitions: Vec<i32> = found.partitions().iter().map(MetadataPartition::id).collect();
+    Ok(Some(partitions).filter(|partitions| !partitions.is_empty()))
 }
 
 /// Asks who is in the group; the question may take `patience`.

@@ -5,8 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often a partition whose records are denied is asked for again: librdkafka tells a denial once, and a right that comes
-/// back on a quiet topic gives no event at all.
+/// How often what is not there, or denied, is asked for again: librdkafka tells a denial once, and a right that comes back on a
+/// quiet topic gives no event at all.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// How long a group may take to give us our part before Kafka is asked whether it is there.
 const JOINED: Duration = Duration::from_secs(10);
@@ -34,8 +34,7 @@ pub(crate) struct KafkaState {
     cluster: Option<Instant>,
     /// Since when the topic itself is denied.
     describe: Option<Instant>,
-    /// Since when records are denied, when they were last asked for, and of which partitions: of one at least.
-    topic: Option<(Denial, BTreeSet<i32>)>,
+    records: Option<RecordsDenied>,
     /// When it was last asked for the topic.
     looked: Option<Instant>,
 }
@@ -46,20 +45,12 @@ struct Trouble {
     reason: String,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Denial {
+/// Since when records are denied, when they were last asked for, and of which partitions: of one at least.
+#[derive(Debug)]
+struct RecordsDenied {
     since: Instant,
     asked: Instant,
-}
-
-impl Denial {
-    fn begin(now: Instant) -> Self {
-        Self { since: now, asked: now }
-    }
-
-    fn is_due(&self, now: Instant) -> bool {
-        now.duration_since(self.asked) >= ASK_AGAIN
-    }
+    partitions: BTreeSet<i32>,
 }
 
 /// How long each kind of trouble may last.
@@ -113,8 +104,9 @@ impl KafkaState {
     pub(crate) fn denies(&mut self, now: Instant, right: Right, partitions: &BTreeSet<i32>) -> bool {
         let since = match right {
             Right::ReadTopic if !partitions.is_empty() => {
-                let is_news = self.topic.is_none();
-                self.topic.get_or_insert((Denial::begin(now), BTreeSet::new())).1.extend(partitions);
+                let is_news = self.records.is_none();
+                let begin = || RecordsDenied { since: now, asked: now, partitions: BTreeSet::new() };
+                self.records.get_or_insert_with(begin).partitions.extend(partitions);
                 return is_news;
             }
             Right::ReadTopic | Right::DescribeTopic => &mut self.describe,
@@ -130,39 +122,41 @@ impl KafkaState {
             Right::ReadGroup => self.group.take().is_some(),
             Right::DescribeTopic => self.describe.take().is_some(),
             Right::Cluster => self.cluster.take().is_some(),
-            Right::ReadTopic => self.topic.take().is_some(),
+            Right::ReadTopic => self.records.take().is_some(),
         }
     }
 
     /// A record, or the end, of a partition came; whether that ends a denial.
     pub(crate) fn reads(&mut self, partition: i32) -> bool {
-        let Some((_, partitions)) = &mut self.topic else { return false };
-        partitions.remove(&partition);
-        if !partitions.is_empty() {
+        let Some(denied) = &mut self.records else { return false };
+        denied.partitions.remove(&partition);
+        if !denied.partitions.is_empty() {
             return false;
         }
-        self.topic = None;
+        self.records = None;
         true
     }
 
     /// Partitions that are not ours any more: nobody here will hear whether they can be read. They may have been taken because
     /// the topic is denied, so that it is to be asked for.
     pub(crate) fn forget(&mut self, gone: &BTreeSet<i32>) {
-        let Some((denial, partitions)) = &mut self.topic else { return };
-        partitions.retain(|partition| !gone.contains(partition));
-        if partitions.is_empty() {
-            self.describe.get_or_insert(denial.since);
-            self.topic = None;
+        let Some(denied) = &mut self.records else { return };
+        denied.partitions.retain(|partition| !gone.contains(partition));
+        if denied.partitions.is_empty() {
+            self.describe.get_or_insert(denied.since);
+            self.records = None;
         }
     }
 
     /// Partitions whose records are to be asked for again now.
     pub(crate) fn records_due(&mut self, now: Instant) -> BTreeSet<i32> {
-        let Some((denial, partitions)) = self.topic.as_mut().filter(|(denial, _)| denial.is_due(now)) else {
-            return BTreeSet::new();
-        };
-        denial.asked = now;
-        partitions.clone()
+        match &mut self.records {
+            Some(denied) if now.duration_since(denied.asked) >= ASK_AGAIN => {
+                denied.asked = now;
+                denied.partitions.clone()
+            }
+            _ => BTreeSet::new(),
+        }
     }
 
     /// Whether the topic is to be asked for now: while Kafka or the topic is not there or denied, and while the group has given
@@ -210,7 +204,7 @@ impl KafkaState {
     fn denials(&self) -> impl Iterator<Item = (Right, Instant)> {
         let since = [
             (Right::ReadGroup, self.group),
-            (Right::ReadTopic, self.topic.as_ref().map(|(denial, _)| denial.since)),
+            (Right::ReadTopic, self.records.as_ref().map(|denied| denied.since)),
             (Right::DescribeTopic, self.describe),
             (Right::Cluster, self.cluster),
         ];

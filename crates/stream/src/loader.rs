@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use crate::{
     Error, claims,
     claims::{Claim, Forget},
-    database::timed_out,
+    database::answered,
     load,
     offsets::{Feed, Stored},
     retry::{Postgres, Work},
@@ -21,7 +21,7 @@ const QUEUE: usize = 4;
 /// As long as the server may take for the facts; what is sent meanwhile is bounded by [`PIECE`].
 const LOADING: Work =
     Work { doing: "claiming partitions and loading their facts", limit: Duration::from_secs(2 * 60 * 60) };
-/// How long the claim, and the next piece of a load, may take: a minute is the server's own limit.
+/// How long the claim, and each next answer of a load, may take: a minute is the server's own limit.
 const PIECE: Duration = Duration::from_secs(75);
 
 /// What a load brings, in this order; `Begin` again after a connection was lost.
@@ -107,21 +107,13 @@ impl Loader {
         if let Some(other) = claims::other_topic(connection, &self.feed).await? {
             return Err(Error::OtherTopic { topic: self.feed.topic.clone(), other }.into());
         }
-        sender.send(Loaded::Begin(answered(claims::claim(connection, &self.feed, claim)).await?)).await?;
-        let homes = load::homes(connection, &self.feed, &claim.partitions).await?;
+        sender.send(Loaded::Begin(answered(PIECE, claims::claim(connection, &self.feed, claim)).await?)).await?;
+        let homes = answered(PIECE, load::homes(connection, &self.feed, &claim.partitions)).await?;
         sender.send(Loaded::Homes(homes)).await?;
-        let mut pieces = std::pin::pin!(load::facts(connection, &self.feed, &claim.partitions).await?);
-        while let Some(piece) = answered(pieces.try_next()).await? {
+        let mut pieces = std::pin::pin!(answered(PIECE, load::facts(connection, &self.feed, &claim.partitions)).await?);
+        while let Some(piece) = answered(PIECE, pieces.try_next()).await? {
             sender.send(Loaded::Piece(piece)).await?;
         }
         Ok(())
-    }
-}
-
-/// What the server answers, where it does within [`PIECE`].
-async fn answered<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
-    match tokio::time::timeout(PIECE, answer).await {
-        Ok(answer) => answer,
-        Err(_) => Err(timed_out(&format!("no answer for {} s", PIECE.as_secs()))),
     }
 }

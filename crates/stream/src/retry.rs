@@ -17,7 +17,7 @@ use sqlx::PgConnection;
 
 use crate::{
     Error,
-    database::{Database, timed_out},
+    database::{Database, answered},
     measures,
 };
 
@@ -58,9 +58,7 @@ impl Postgres {
         let mut outage = None;
         loop {
             let done = match self.open(session).await {
-                Ok(connection) => tokio::time::timeout(limit, work(connection))
-                    .await
-                    .unwrap_or_else(|_| Err(timed_out(&format!("no answer for {} s", limit.as_secs())).into())),
+                Ok(connection) => answered(limit, work(connection)).await,
                 Err(error) => Err(error.into()),
             };
             let source = match done {

@@ -63,7 +63,7 @@ impl Brokers {
 
 /// The real broker of the environment. Without one the test says so on the terminal and ends; on CI it fails.
 pub(crate) fn real<D: Dataset>(test: &str) -> Option<Brokers> {
-    let brokers = std::env::var("TEST_KAFKA_BROKERS").ok().filter(|brokers| !brokers.is_empty());
+    let brokers = demo::kafka::given();
     if brokers.is_none() {
         report::skip(D::PIPELINE, test, "there is no real Kafka (make test with a JDK)");
     }
@@ -77,8 +77,7 @@ pub(crate) fn any() -> Brokers {
 
 /// The real broker where there is one, else an embedded one, for tests that either can serve.
 pub(crate) fn best() -> Brokers {
-    let real = std::env::var("TEST_KAFKA_BROKERS").ok().filter(|brokers| !brokers.is_empty());
-    real.map_or_else(crate::embedded, Brokers::Real)
+    demo::kafka::given().map_or_else(crate::embedded, Brokers::Real)
 }
 
 pub(crate) fn admin(brokers: &str) -> AdminClient<DefaultClientContext> {
