@@ -28,7 +28,7 @@ const TELLS: (u32, Duration) = (20, Duration::from_millis(1));
 pub(crate) const STATISTICS_MS: &str = "5000";
 
 /// What every client's settings begin with.
-pub fn config(kafka: &KafkaSettings) -> ClientConfig {
+pub(crate) fn config(kafka: &KafkaSettings) -> ClientConfig {
     let mut config = ClientConfig::new();
     let protocol = match (&kafka.tls, &kafka.login) {
         (None, None) => "plaintext",
@@ -98,7 +98,7 @@ pub(crate) fn listen<C: ConsumerContext>(consumer: &BaseConsumer<C>) {
 ///
 /// The library tries again for ever, several times a second, and reports each time.
 #[derive(Clone, Debug, Default)]
-pub struct Connections(Arc<Mutex<Heard>>);
+pub(crate) struct Connections(Arc<Mutex<Heard>>);
 
 #[derive(Debug, Default)]
 struct Heard {
@@ -110,7 +110,7 @@ struct Heard {
 
 impl Connections {
     /// Takes in what the library reports.
-    pub fn hear(&self, error: &KafkaError, reason: &str) {
+    pub(crate) fn hear(&self, error: &KafkaError, reason: &str) {
         // "all brokers are down" says less than the failure before it, and the end of a partition is none.
         let is_down = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
         if is_down || decide(error) == Decision::Event {
@@ -134,12 +134,12 @@ impl Connections {
     }
 
     /// Why the last connection failed, if one did.
-    pub fn last(&self) -> Option<String> {
+    pub(crate) fn last(&self) -> Option<String> {
         self.heard().last.as_ref().map(|(reason, _)| reason.clone())
     }
 
     /// Why the last connection failed, if that was a refusal: of the login, or of a certificate.
-    pub fn refusal(&self) -> Option<String> {
+    pub(crate) fn refusal(&self) -> Option<String> {
         self.heard().last.as_ref().filter(|(_, refused)| *refused).map(|(reason, _)| reason.clone())
     }
 

@@ -2,30 +2,30 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Once, mpsc},
+    sync::{Arc, mpsc},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
-use rdkafka::{consumer::Consumer, error::KafkaError, types::RDKafkaErrorCode};
+use rdkafka::{consumer::Consumer as _, error::KafkaError, types::RDKafkaErrorCode};
 use service::{Stop, backoff::Backoff, health::Health, settings::KafkaSettings};
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::oneshot;
 
 use crate::{
     Error, Pipeline, client,
-    database::Database,
-    group::{self, ASK, GroupConsumer},
+    core::{Consumer, JOBS, offsets::Feed, watch::Client},
+    kafka::{
+        driver::{Driver, News, Parts},
+        group::{self, ASK, GroupConsumer},
+    },
     kafka_errors::{Decision, Denial, Resource, code_of, decide},
-    loader::Loader,
     membership::{Identity, Membership},
-    offsets::Feed,
-    reader::{JOBS, Parts, Reader},
-    retry::Postgres,
+    memory,
+    postgres::{database::Database, loader::Loader, retry::Postgres, session::PgServer, writer::Writer},
     settings::ConsumeSettings,
     topic,
     topic_client::Kafka,
-    writer::Writer,
 };
 
 /// A stop takes no longer than this; the grace period of a pod is 30 s.
@@ -204,21 +204,22 @@ impl<P: Pipeline> Run<P> {
         let Some(Seen { ends, compacted }) = self.wait_for_topic(consumer)? else { return Ok(()) };
         self.refuse_others(consumer)?;
         let (consume, pipeline) = (&self.consume, &self.pipeline);
-        let cluster_id = consumer.client().fetch_cluster_id(ASK);
-        let settings = Arc::new(consume.settings.clone());
-        let postgres = Postgres::new(Database::new(consume.database.clone()), settings.away);
-        let feed = Arc::new(Feed { pipeline: P::NAME, topic: consume.topic.clone(), changelog: pipeline.changelog() });
-        let (jobs, job_queue) = tokio::sync::mpsc::channel(JOBS);
-        let (event_sender, events) = mpsc::channel();
-        let writer = Writer {
+        let feed = Arc::new(Feed {
+            pipeline: P::NAME,
+            topic: consume.topic.clone(),
+            cluster_id: consumer.client().fetch_cluster_id(ASK),
+            changelog: pipeline.changelog(),
+        });
+        let server = PgServer {
+            database: Database::new(consume.database.clone()),
             pipeline: Arc::clone(pipeline),
             feed: Arc::clone(&feed),
-            postgres: postgres.clone(),
-            cluster_id: cluster_id.clone(),
-            events: event_sender,
-            rejects_named: Once::new(),
-            gaps_named: Once::new(),
         };
+        let postgres = Postgres::new(server, consume.settings.away);
+        let (jobs, job_queue) = tokio::sync::mpsc::channel(JOBS);
+        let (sender, news) = mpsc::channel();
+        let answers = sender.clone();
+        let writer = Writer::new(postgres.clone(), move |answer| answers.send(News::Answer(answer)).is_ok());
         let handle = self.runtime.clone();
         std::thread::Builder::new()
             .name("writer".to_owned())
@@ -229,27 +230,27 @@ impl<P: Pipeline> Run<P> {
             reason: error.to_string(),
             joined: false,
         })?;
-        let loader = Loader { postgres, feed: Arc::clone(&feed), owner: owner() };
+        let memory_limit_mib = consume.settings.max_facts_memory.or_else(memory::default_limit_mib);
+        let client = Client { settings: consume.kafka.clone(), group: group.to_owned(), topic: consume.topic.clone() };
+        let settings = consume.settings.for_core(compacted);
+        let what = (Arc::clone(pipeline), Arc::clone(&feed));
+        let core = Consumer::new(Instant::now(), what, settings, (client, ends));
         let parts = Parts {
             consumer: Arc::clone(consumer),
-            pipeline: Arc::clone(pipeline),
+            kafka: consume.kafka.clone(),
+            loader: Loader::new(postgres.clone(), owner(), &feed, memory_limit_mib),
             feed,
-            settings,
-            loader,
+            postgres,
             runtime: self.runtime.clone(),
             jobs,
-            events,
+            news: (sender, news),
             health: consume.health.clone(),
             stop: consume.stop.clone(),
-            ends,
-            compacted,
-            cluster_id,
-            group: group.to_owned(),
-            kafka: consume.kafka.clone(),
+            memory_limit_mib,
         };
         let watch = consume.membership().watch(Arc::clone(consumer), consume.stop.clone());
         let watch = watch.map_err(|source| Error::Thread { name: "watch", source })?;
-        watch.end(Reader::new(parts).run())
+        watch.end(Driver::new(parts, core).run())
     }
 
     /// Waits for Kafka and the topic; `None` when it is time to stop.

@@ -1,57 +1,49 @@
 #![doc = include_str!("../README.md")]
 
-pub mod batch;
-pub mod changelog;
-pub mod claims;
-pub mod client;
+mod client;
 pub mod consume;
 pub mod copy;
+mod core;
 pub mod csv_records;
-pub mod database;
 mod deliveries;
 pub mod error;
-mod facts;
 mod file_kind;
-pub mod group;
-pub mod intake;
 pub mod json;
+mod kafka;
 pub mod kafka_errors;
-mod kafka_state;
-mod kafka_trouble;
-pub mod load;
-pub mod loader;
-pub mod maintenance;
 pub mod measures;
 pub mod membership;
-pub mod memory;
-pub mod offsets;
+mod memory;
 mod pace;
-pub mod partitions;
 pub mod pipeline;
+mod postgres;
 mod producing;
-pub mod publication;
-pub mod reader;
-mod readiness;
-pub mod rebalance;
-mod rehome;
-mod retry;
-pub mod schedule;
 pub mod sender;
 pub mod settings;
 pub mod source;
-pub mod state;
 pub mod table;
 pub mod topic;
 mod topic_client;
-mod transactions;
-pub mod wire;
-pub mod writer;
+
+#[cfg(test)]
+mod tests;
+
+/// The facts of groups in memory, by which pipelines test what they make of records.
+pub mod groups {
+    pub use crate::core::{
+        batch::{Changes, Counts, Outcome},
+        groups::{Groups, Position},
+        offsets::Version,
+    };
+}
 
 pub use consume::{Consume, consume};
 pub use error::Error;
-pub use maintenance::{Hashed, Tables};
 pub use membership::Identity;
 pub use pipeline::{Changelog, Coverage, Fact, Pipeline, Published, Reading};
-pub use retry::Postgres;
+pub use postgres::{
+    database,
+    maintenance::{self, Hashed, Tables},
+};
 pub use settings::ConsumeSettings;
 pub use source::{Outgoing, Row, Source, SourceError};

@@ -11,7 +11,7 @@ use service::Stop;
 
 use crate::{
     Error,
-    group::{self, ASK, GroupConsumer},
+    kafka::group::{self, ASK, GroupConsumer},
 };
 
 /// How every client.id of ours begins.

@@ -5,12 +5,12 @@ use std::fs;
 use crate::Error;
 
 /// Resident memory of this process, MiB; `None` where the system does not tell.
-pub fn resident_mib() -> Option<u64> {
+pub(crate) fn resident_mib() -> Option<u64> {
     kib_line(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:").map(|kib| kib / 1024)
 }
 
 /// Three quarters of the container's limit, or of the machine's memory, MiB.
-pub fn default_limit_mib() -> Option<u64> {
+pub(crate) fn default_limit_mib() -> Option<u64> {
     let machine = kib_line(&fs::read_to_string("/proc/meminfo").ok()?, "MemTotal:")? / 1024;
     let files = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
     let limits = files.iter().filter_map(|file| fs::read_to_string(file).ok()?.trim().parse::<u64>().ok());
@@ -22,7 +22,7 @@ pub fn default_limit_mib() -> Option<u64> {
 ///
 /// # Errors
 /// When more memory is in use than allowed.
-pub fn check(limit_mib: Option<u64>) -> Result<(), Error> {
+pub(crate) fn check(limit_mib: Option<u64>) -> Result<(), Error> {
     match (resident_mib(), limit_mib) {
         (Some(used_mib), Some(limit_mib)) if used_mib > limit_mib => Err(Error::Memory { used_mib, limit_mib }),
         _ => Ok(()),

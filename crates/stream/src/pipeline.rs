@@ -14,7 +14,7 @@ use crate::copy::{CopyError, CopyFields, CopyRow};
 /// Facts are kept in memory, many millions of them; keep the type small and without pointers.
 pub trait Fact: Clone + Send + 'static {
     /// The natural key inside the group: a year, a minute.
-    type Key: Ord + Copy;
+    type Key: Ord + Copy + Send;
 
     /// The fact's natural key.
     fn key(&self) -> Self::Key;

@@ -17,7 +17,7 @@ pub struct ConsumeSettings {
     pub publish_every: Duration,
     /// The most records in one transaction; a batch is also sent at 8 MiB.
     #[arg(long, env = "BATCH_SIZE", default_value = "10000", value_name = "RECORDS",
-          value_parser = clap::value_parser!(u32).range(1..=i64::from(crate::batch::MAX_BATCH_RECORDS)))]
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(crate::core::batch::MAX_BATCH_RECORDS)))]
     pub batch_size: u32,
     /// The consumer group; by default one of the database's own.
     ///
@@ -45,4 +45,20 @@ pub struct ConsumeSettings {
     #[arg(long, env = "FETCH_QUEUE", default_value = "8192", value_name = "KIB",
           value_parser = clap::value_parser!(u32).range(1..=2_097_151))]
     pub fetch_queue_kib: u32,
+}
+
+impl ConsumeSettings {
+    /// What decides; `compacted` says whether Kafka compacts the topic.
+    pub(crate) fn for_core(&self, compacted: bool) -> crate::core::Settings {
+        crate::core::Settings {
+            until_end: self.until_end,
+            refresh_every: self.publish_every,
+            batch_size: usize::try_from(self.batch_size).unwrap_or(usize::MAX),
+            reset_offsets: self.reset_offsets,
+            repartition: self.rehome,
+            wait: self.wait,
+            away: self.away,
+            compacted,
+        }
+    }
 }

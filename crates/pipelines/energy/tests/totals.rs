@@ -14,9 +14,7 @@ use energy::{
 use proptest::{option, prelude::*};
 use stream::{
     Outgoing, Pipeline, Reading,
-    batch::{Changes, Counts},
-    offsets::Stamp,
-    state::{Position, State},
+    groups::{Changes, Counts, Groups, Position, Version},
 };
 
 /// A row of the input: day, minute, and power in watts, or none.
@@ -34,7 +32,7 @@ fn record(&(day, minute, power): &Sent) -> Record {
 /// A consumer's memory, and the days it has published.
 #[derive(Default)]
 struct Consumer {
-    state: State<Energy>,
+    groups: Groups<Energy>,
     counts: Counts,
     read: i64,
     days: BTreeMap<Day, DayRow>,
@@ -47,20 +45,21 @@ impl Consumer {
         message::encode(&record(sent), &mut message);
         let pipeline = Energy(EnergySettings {});
         let Reading::Record(record) = pipeline.read(Some(&message.key), &message.value) else { panic!("{sent:?}") };
-        let at = Position { stamp: Stamp::new(1_000, 0), offset: self.read };
+        let at = Position { version: Version::new(1_000, 0), offset: self.read };
         let mut batch = Changes::new(&pipeline.changelog());
-        self.counts.add(self.state.fold(&record, at, &mut batch));
+        self.counts.add(self.groups.apply(&record, at, &mut batch));
         self.read += 1;
     }
 
     /// Publishes the days that changed, as the tables do.
     fn publish(&mut self) {
-        for row in self.state.take_changed(&Energy(EnergySettings {})) {
+        for row in self.groups.begin_refresh(&Energy(EnergySettings {})) {
             match row.minutes {
                 0 => drop(self.days.remove(&row.day)),
                 _ => drop(self.days.insert(row.day, row)),
             }
         }
+        self.groups.refreshed();
     }
 }
 
@@ -101,7 +100,7 @@ proptest! {
         let last: BTreeMap<(i32, u16), &Sent> = sent.iter().map(|row| ((row.0, row.1), row)).collect();
         let (days, before) = (consumer.days.clone(), consumer.counts);
         last.values().for_each(|row| consumer.take(row));
-        prop_assert!(!consumer.state.has_changed(), "a second ingest changes nothing");
+        prop_assert!(!consumer.groups.has_changed(), "a second ingest changes nothing");
         consumer.publish();
         prop_assert_eq!(&consumer.days, &days);
         prop_assert_eq!((consumer.counts.new, consumer.counts.corrected), (before.new, before.corrected));
@@ -130,14 +129,14 @@ proptest! {
         let mut consumer = Consumer::default();
         sent.iter().for_each(|row| consumer.take(row));
         consumer.publish();
-        let (known, before) = (consumer.state.facts(), consumer.counts);
+        let (known, before) = (consumer.groups.facts(), consumer.counts);
         consumer.take(&(day, minute, None));
         consumer.take(&(day, minute, None));
         let was_known = expected(&sent) != expected(&[&sent[..], &[(day, minute, None)]].concat());
-        prop_assert_eq!(consumer.state.has_changed(), was_known);
+        prop_assert_eq!(consumer.groups.has_changed(), was_known);
         consumer.publish();
         let lost = usize::from(was_known);
-        prop_assert_eq!(consumer.state.facts(), known - lost);
+        prop_assert_eq!(consumer.groups.facts(), known - lost);
         prop_assert_eq!(consumer.counts.corrected - before.corrected, i64::from(was_known));
         prop_assert_eq!(consumer.counts.filtered - before.filtered, 2 - i64::from(was_known));
         prop_assert_eq!(totals(&consumer), expected(&[&sent[..], &[(day, minute, None)]].concat()));

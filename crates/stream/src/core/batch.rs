@@ -1,0 +1,319 @@
+//! A batch: what some records say, and the offsets `[start, end)` they cover.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    copy::{CopyBuffer, CopyRow},
+    core::{groups::Position, offsets::LastRecord},
+    pipeline::Changelog,
+};
+
+/// A batch is sent at this size, in bytes: larger and a retry repeats too much and memory grows
+/// with it; smaller and the cost of a commit shows.
+pub(crate) const MAX_BATCH_BYTES: usize = 8 << 20;
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It told a new fact.
+    New,
+    /// It told a fact already known, or one that a later record had overtaken.
+    Unchanged,
+    /// It changed a known fact.
+    Corrected,
+    /// It is sound, and not kept.
+    Filtered,
+    /// It cannot be used.
+    Rejected,
+}
+
+/// How many records met each outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Records that told a new fact.
+    pub new: i64,
+    /// Records that told nothing new.
+    pub unchanged: i64,
+    /// Records that changed a known fact.
+    pub corrected: i64,
+    /// Sound records that are not kept.
+    pub filtered: i64,
+    /// Records that cannot be used.
+    pub rejected: i64,
+}
+
+impl Counts {
+    /// Counts one record.
+    pub fn add(&mut self, outcome: Outcome) {
+        *match outcome {
+            Outcome::New => &mut self.new,
+            Outcome::Unchanged => &mut self.unchanged,
+            Outcome::Corrected => &mut self.corrected,
+            Outcome::Filtered => &mut self.filtered,
+            Outcome::Rejected => &mut self.rejected,
+        } += 1;
+    }
+
+    /// All records read.
+    pub fn read(&self) -> i64 {
+        self.new + self.unchanged + self.corrected + self.filtered + self.rejected
+    }
+
+    /// The sum of both.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            new: self.new + other.new,
+            unchanged: self.unchanged + other.unchanged,
+            corrected: self.corrected + other.corrected,
+            filtered: self.filtered + other.filtered,
+            rejected: self.rejected + other.rejected,
+        }
+    }
+}
+
+/// The part of a batch that comes from one partition: the offsets `[start, end)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OffsetRange {
+    /// The Kafka partition.
+    pub partition: i32,
+    /// The claim under which it was read.
+    pub epoch: i64,
+    /// The next offset that PostgreSQL holds before the batch; `None` when none is stored.
+    pub expected: Option<i64>,
+    /// The first offset it covers.
+    pub start: i64,
+    /// The offset after the last it covers.
+    pub end: i64,
+    /// The record read last.
+    pub last: Option<LastRecord>,
+    /// The greatest Kafka timestamp so far, milliseconds since 1970 UTC.
+    pub max_timestamp_ms: i64,
+    /// What became of its records.
+    pub counts: Counts,
+}
+
+/// The ranges of batches that follow one another, as if they were one batch: each partition once.
+pub(crate) fn joined_ranges(batches: &[Batch]) -> Vec<OffsetRange> {
+    let mut joined: BTreeMap<i32, OffsetRange> = BTreeMap::new();
+    for range in batches.iter().flat_map(|batch| &batch.ranges) {
+        let before = joined.get(&range.partition);
+        let (expected, start) = before.map_or((range.expected, range.start), |before| (before.expected, before.start));
+        let counts = before.map_or(range.counts, |before| before.counts.plus(range.counts));
+        joined.insert(range.partition, OffsetRange { expected, start, counts, ..range.clone() });
+    }
+    joined.into_values().collect()
+}
+
+/// A partition key and its owner partition.
+pub(crate) type KeyOwner = (String, i32);
+
+/// The changelog rows and new partition keys of a batch.
+#[derive(Debug)]
+pub struct Changes {
+    rows: CopyBuffer,
+    columns: usize,
+    keys: Vec<KeyOwner>,
+    /// The owner partitions of the rows, each with its last row.
+    owners: BTreeMap<u16, usize>,
+    /// Those of them whose rows came from other partitions.
+    foreign: BTreeSet<u16>,
+}
+
+/// The changelog columns that are written before the pipeline's own.
+pub(crate) const CHANGELOG_COLUMNS: &str = r#"id, home, partition, "offset", timestamp_ms"#;
+
+/// A changelog row's id is its batch's number times 2²⁰, plus its place in the batch: unique, and growing within an owner
+/// partition, since the next consumer that claims it takes its batch numbers later. A sequence of its own would cost PostgreSQL a
+/// seventh of the time of a COPY.
+pub(crate) const ID_SHIFT: u32 = 20;
+
+/// The most records in a batch: as many as ids have room for.
+pub(crate) const MAX_BATCH_RECORDS: u32 = 1 << ID_SHIFT;
+
+fn id(batch: i64, row: usize) -> i64 {
+    (batch << ID_SHIFT) + i64::try_from(row).expect("rows fit in memory")
+}
+
+impl Changes {
+    /// No changes yet, for rows of that changelog.
+    pub fn new(changelog: &Changelog) -> Self {
+        Self {
+            rows: CopyBuffer::default(),
+            columns: changelog.columns.len(),
+            keys: Vec::new(),
+            owners: BTreeMap::new(),
+            foreign: BTreeSet::new(),
+        }
+    }
+
+    /// Begins a changelog row; the pipeline's own columns follow.
+    pub(crate) fn row(&mut self, owner: u16, at: Position) -> CopyRow<'_> {
+        if owner != at.version.partition() {
+            self.foreign.insert(owner);
+        }
+        self.owners.insert(owner, self.rows.rows());
+        let mut row = self.rows.row(4 + self.columns);
+        row.i32(owner.into());
+        row.i32(at.version.partition().into());
+        row.i64(at.offset);
+        row.i64(at.version.timestamp_ms());
+        row
+    }
+
+    /// The owner partitions, in order, of rows that came from other partitions.
+    pub(crate) fn foreign_owners(&self) -> impl Iterator<Item = i32> {
+        self.foreign.iter().map(|owner| i32::from(*owner))
+    }
+
+    /// `(owner partition, the id of its last row)`, once the rows have the number of their batch.
+    pub(crate) fn last_ids(&self, number: i64) -> impl Iterator<Item = (i32, i64)> {
+        self.owners.iter().map(move |(owner, row)| (i32::from(*owner), id(number, *row)))
+    }
+
+    /// How many batches' worth of ids the rows take beyond one.
+    pub(crate) fn further_batches(&self) -> usize {
+        self.rows.rows() >> ID_SHIFT
+    }
+
+    /// The rows, numbered.
+    pub(crate) fn numbered(&mut self, number: i64) -> &CopyBuffer {
+        self.rows.finish(|row| id(number, row));
+        &self.rows
+    }
+
+    /// Notes a partition key that was met for the first time, and its owner partition.
+    pub(crate) fn new_key(&mut self, key: &str, owner: u16) {
+        self.keys.push((key.to_owned(), owner.into()));
+    }
+}
+
+/// Records on their way to PostgreSQL, applied and encoded. Retried byte for byte, never applied again.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// The number of its accounting rows, once it has one.
+    pub number: Option<i64>,
+    /// What it covers, a range a partition, each partition once.
+    pub ranges: Vec<OffsetRange>,
+    /// `(partition, epoch)` of the owners of rows that came from other partitions: they too must still be ours.
+    pub foreign_claims: Vec<(i32, i64)>,
+    /// Changelog rows and new partition keys.
+    pub changes: Changes,
+    rejects: CopyBuffer,
+    records: usize,
+}
+
+/// A message that cannot be used, and why.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reject<'a> {
+    /// The Kafka topic.
+    pub topic: &'a str,
+    /// The Kafka partition.
+    pub partition: i32,
+    /// The Kafka offset.
+    pub offset: i64,
+    /// The Kafka timestamp, milliseconds since 1970 UTC; −1 when it has none.
+    pub timestamp_ms: i64,
+    /// The message key.
+    pub key: Option<&'a [u8]>,
+    /// The message value.
+    pub value: Option<&'a [u8]>,
+    /// Why it cannot be used.
+    pub reason: &'a str,
+}
+
+/// The columns of `rejects` that a batch writes.
+pub(crate) const REJECT_COLUMNS: &str = r#"batch, topic, partition, "offset", timestamp_ms, reason, key, value"#;
+
+impl Batch {
+    /// An empty batch for rows of that changelog.
+    pub(crate) fn new(changelog: &Changelog) -> Self {
+        Self {
+            number: None,
+            ranges: Vec::new(),
+            foreign_claims: Vec::new(),
+            changes: Changes::new(changelog),
+            rejects: CopyBuffer::default(),
+            records: 0,
+        }
+    }
+
+    /// Keeps a message that cannot be used.
+    pub(crate) fn reject(&mut self, reject: Reject<'_>) {
+        let mut row = self.rejects.row(7);
+        row.text(reject.topic);
+        row.i32(reject.partition);
+        row.i64(reject.offset);
+        row.i64(reject.timestamp_ms);
+        // Text in PostgreSQL holds no NUL; a reason may quote the record.
+        row.text(&reject.reason.replace('\0', "\u{fffd}"));
+        for bytes in [reject.key, reject.value] {
+            match bytes {
+                Some(bytes) => row.raw(bytes),
+                None => row.null(),
+            }
+        }
+    }
+
+    /// Notes that so many records more are in it.
+    pub(crate) fn count(&mut self, records: usize) {
+        self.records += records;
+    }
+
+    /// The records in it.
+    pub(crate) fn records(&self) -> usize {
+        self.records
+    }
+
+    /// Whether it is large enough to be sent.
+    pub(crate) fn is_full(&self, max_records: usize) -> bool {
+        self.records >= max_records || self.len_bytes() >= MAX_BATCH_BYTES
+    }
+
+    /// What became of all its records.
+    pub(crate) fn counts(&self) -> Counts {
+        self.ranges.iter().fold(Counts::default(), |sum, range| sum.plus(range.counts))
+    }
+
+    /// Gives the batch its number, once: a retry sends the same bytes.
+    pub(crate) fn give_number(&mut self, number: i64) {
+        self.number = Some(number);
+        self.rejects.finish(|_| number);
+        self.changes.numbered(number);
+    }
+
+    /// The changelog rows; complete once the batch has a number.
+    pub(crate) fn rows(&self) -> &CopyBuffer {
+        &self.changes.rows
+    }
+
+    /// The rejects; complete once the batch has a number.
+    pub(crate) fn rejects(&self) -> &CopyBuffer {
+        &self.rejects
+    }
+
+    /// Its size, in bytes.
+    pub(crate) fn len_bytes(&self) -> usize {
+        self.changes.rows.len_bytes() + self.rejects.len_bytes()
+    }
+
+    /// Whether it can be stored together with batches that were sent before it: under the same claims, and not too large.
+    pub(crate) fn joins(&self, earlier: &[Self]) -> bool {
+        let same_claim = |range: &OffsetRange| {
+            let mut before =
+                earlier.iter().flat_map(|batch| &batch.ranges).filter(|before| before.partition == range.partition);
+            before.all(|before| before.epoch == range.epoch)
+        };
+        let bytes: usize = earlier.iter().map(Self::len_bytes).sum();
+        bytes + self.len_bytes() <= MAX_BATCH_BYTES && self.ranges.iter().all(same_claim)
+    }
+
+    /// `(owner partition, the greatest id of a fact stored for it)`; complete once the batch has a number.
+    pub(crate) fn last_ids(&self) -> impl Iterator<Item = (i32, i64)> {
+        self.changes.last_ids(self.number.unwrap_or_default())
+    }
+
+    /// New partition keys and their owner partitions.
+    pub(crate) fn keys(&self) -> &[KeyOwner] {
+        &self.changes.keys
+    }
+}

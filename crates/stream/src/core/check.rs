@@ -1,0 +1,133 @@
+//! Whether what a consumer holds is what PostgreSQL holds: the compare of compare-and-swap.
+
+use crate::{
+    Error,
+    core::{batch::OffsetRange, offsets::Stored, refresh::RefreshedTo},
+};
+
+/// Why a batch or a refresh is not stored, and must not be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Another consumer has claimed a partition since, or it was reset.
+    Fenced {
+        /// The partition.
+        partition: i32,
+        /// The epoch stored now.
+        epoch: i64,
+    },
+    /// The epoch is not newer than ours and the offset is not ours: the database has lost commits.
+    Lost {
+        /// The partition.
+        partition: i32,
+        /// The offset stored now.
+        stored: Option<i64>,
+    },
+    /// A partition key belongs to an owner partition that another consumer holds.
+    KeyMoved {
+        /// The partition key.
+        key: String,
+        /// The partition that owns it.
+        owner: i32,
+        /// The partition its record came from.
+        partition: i32,
+    },
+}
+
+/// How what a batch expects compares with what is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum CommitCheck {
+    /// The stored offsets are the ones expected: go on.
+    Expected,
+    /// The stored offsets are already those the batch moves to: an earlier try has stored it.
+    Done,
+    /// It must not be stored.
+    Refused(Refusal),
+}
+
+/// Compares what a batch expects with what is stored; both in any order.
+pub(crate) fn check_commit(ranges: &[OffsetRange], stored: &[Stored]) -> CommitCheck {
+    let mut done = 0;
+    for range in ranges {
+        let lost = |stored| CommitCheck::Refused(Refusal::Lost { partition: range.partition, stored });
+        let Some(row) = stored.iter().find(|row| row.partition == range.partition) else { return lost(None) };
+        if row.epoch > range.epoch {
+            return CommitCheck::Refused(Refusal::Fenced { partition: range.partition, epoch: row.epoch });
+        }
+        if row.epoch < range.epoch {
+            return lost(row.next_offset);
+        }
+        match row.next_offset {
+            next if next == range.expected => {}
+            Some(next) if next == range.end => done += 1,
+            next => return lost(next),
+        }
+    }
+    match done {
+        0 => CommitCheck::Expected,
+        all if all == ranges.len() => CommitCheck::Done,
+        // One transaction moves all of them; some moved and some not is no state of ours.
+        _ => CommitCheck::Refused(Refusal::Lost { partition: ranges[0].partition, stored: ranges[0].expected }),
+    }
+}
+
+/// Finds an owner partition that was claimed anew since rows were made for it: whoever claimed it does not know of them.
+pub(crate) fn check_owners(claims: &[(i32, i64)], stored: &[Stored]) -> Option<Refusal> {
+    claims.iter().find_map(|&(partition, held)| {
+        let epoch = stored.iter().find(|row| row.partition == partition).map_or(0, |row| row.epoch);
+        (epoch != held).then_some(Refusal::Fenced { partition, epoch })
+    })
+}
+
+/// Says why a refresh must not be made; the stored offsets must be exactly those its facts go to.
+pub(crate) fn check_refresh(to: &[RefreshedTo], stored: &[Stored]) -> Option<Refusal> {
+    to.iter().find_map(|ours| {
+        let partition = ours.partition;
+        match stored.iter().find(|row| row.partition == partition) {
+            Some(row) if row.epoch == ours.epoch && row.next_offset == ours.next_offset => None,
+            Some(row) if row.epoch > ours.epoch => Some(Refusal::Fenced { partition, epoch: row.epoch }),
+            row => Some(Refusal::Lost { partition, stored: row.and_then(|row| row.next_offset) }),
+        }
+    })
+}
+
+impl Refusal {
+    /// The error of a partition key that belongs elsewhere; `None` for any other refusal, after which memory is loaded again.
+    pub(crate) fn key_moved(&self) -> Option<Error> {
+        match self {
+            Self::KeyMoved { key, owner, partition } => {
+                Some(Error::Homeless { route: key.clone(), home: *owner, partition: *partition })
+            }
+            Self::Fenced { .. } | Self::Lost { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::batch::Counts;
+
+    fn range(partition: i32, expected: Option<i64>, end: i64) -> OffsetRange {
+        let (start, counts) = (expected.unwrap_or(0), Counts::default());
+        OffsetRange { partition, epoch: 3, expected, start, end, last: None, max_timestamp_ms: 0, counts }
+    }
+
+    fn row(partition: i32, epoch: i64, next_offset: Option<i64>) -> Stored {
+        Stored { partition, epoch, next_offset, ..Stored::default() }
+    }
+
+    #[test]
+    fn a_commit_goes_on_only_from_what_it_expects() {
+        let ranges = [range(0, None, 10), range(1, Some(5), 7)];
+        let check = |stored: [Stored; 2], expected| assert_eq!(check_commit(&ranges, &stored), expected, "{stored:?}");
+        let refused = |stored, refusal| check(stored, CommitCheck::Refused(refusal));
+        check([row(0, 3, None), row(1, 3, Some(5))], CommitCheck::Expected);
+        check([row(0, 3, Some(10)), row(1, 3, Some(7))], CommitCheck::Done);
+        refused([row(0, 3, None), row(1, 4, Some(5))], Refusal::Fenced { partition: 1, epoch: 4 });
+        refused([row(0, 3, None), row(9, 3, Some(5))], Refusal::Lost { partition: 1, stored: None });
+        refused([row(0, 3, None), row(1, 2, Some(5))], Refusal::Lost { partition: 1, stored: Some(5) });
+        refused([row(0, 3, None), row(1, 3, Some(2))], Refusal::Lost { partition: 1, stored: Some(2) });
+        refused([row(0, 3, None), row(1, 3, None)], Refusal::Lost { partition: 1, stored: None });
+        refused([row(0, 3, Some(10)), row(1, 3, Some(5))], Refusal::Lost { partition: 0, stored: None });
+    }
+}

@@ -1,0 +1,367 @@
+//! The facts of each group, in memory: new, corrected or unchanged.
+
+use std::hash::BuildHasher;
+
+use hashbrown::{HashMap, hash_map::Entry};
+
+use crate::{
+    Error,
+    copy::{CopyError, CopyFields, CopyReader},
+    core::{
+        batch::{Changes, KeyOwner, Outcome},
+        facts::{Facts, Versioned},
+        offsets::{Stored, Version, short},
+    },
+    pipeline::{Fact, Pipeline},
+};
+
+type Hasher = foldhash::fast::RandomState;
+
+/// Where a record was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Its partition, and the greatest timestamp of that partition so far.
+    pub version: Version,
+    /// Its Kafka offset.
+    pub offset: i64,
+}
+
+/// All facts of the partitions a consumer owns.
+pub struct Groups<P: Pipeline> {
+    groups: HashMap<P::Group, Group<P>, Hasher>,
+    /// The owner partition of each partition key.
+    owners: HashMap<String, u16, Hasher>,
+    /// The groups that changed since the last refresh was made: each once, while its `changed` is set.
+    changed: Vec<P::Group>,
+    /// The groups that the refresh under way tells: they count as changed until it is answered.
+    being_told: Vec<P::Group>,
+    facts: usize,
+}
+
+struct Group<P: Pipeline> {
+    owner: u16,
+    /// Whether records came from more than one partition: then versions decide, and are stored.
+    spread: bool,
+    changed: bool,
+    /// Retractions included.
+    facts: Facts<P::Fact>,
+    symbols: P::Symbols,
+}
+
+/// What a record did to its group.
+struct Change {
+    outcome: Outcome,
+    /// Whether the fact, or its version, has to be stored.
+    stored: bool,
+}
+
+impl<P: Pipeline> Default for Groups<P> {
+    fn default() -> Self {
+        Self {
+            groups: HashMap::default(),
+            owners: HashMap::default(),
+            changed: Vec::new(),
+            being_told: Vec::new(),
+            facts: 0,
+        }
+    }
+}
+
+impl<P: Pipeline> Groups<P> {
+    /// Applies a record, and notes in `changes` what has to be stored.
+    pub fn apply(&mut self, record: &P::Record<'_>, at: Position, changes: &mut Changes) -> Outcome {
+        let key = P::group(record);
+        let group = match self.groups.entry(key) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let owner = find_owner(&mut self.owners, P::route(&key), at.version.partition(), changes);
+                entry.insert(Group::new(owner))
+            }
+        };
+        let fact = P::fact(record, &mut group.symbols);
+        let change = group.apply(&fact, at.version);
+        self.facts += usize::from(change.outcome == Outcome::New);
+        self.facts -= usize::from(change.outcome == Outcome::Corrected && fact.is_withdrawal());
+        let changes_group = matches!(change.outcome, Outcome::New | Outcome::Corrected);
+        if changes_group && !std::mem::replace(&mut group.changed, true) {
+            self.changed.push(key);
+        }
+        if change.stored {
+            let mut row = changes.row(group.owner, at);
+            P::encode(&key, &fact, &group.symbols, &mut row);
+        }
+        change.outcome
+    }
+
+    /// Takes in what was loaded of further owner partitions.
+    pub(crate) fn absorb(&mut self, mut loaded: Self) {
+        if self.groups.is_empty() && self.owners.is_empty() {
+            *self = loaded;
+            return;
+        }
+        self.owners.extend(loaded.owners.drain());
+        for (key, group) in loaded.groups {
+            if let Entry::Vacant(entry) = self.groups.entry(key) {
+                self.facts += group.facts().count();
+                if group.changed {
+                    self.changed.push(key);
+                }
+                entry.insert(group);
+            }
+        }
+    }
+
+    /// Takes back a stored fact: the greatest id of a key wins. A group with a fact that no refresh has told is changed.
+    fn load(
+        &mut self,
+        mut row: CopyFields<'_>,
+        (ids, refreshed): (&mut Ids<P>, &HashMap<u16, i64, Hasher>),
+    ) -> Result<(), CopyError> {
+        let small =
+            |partition: i32, row: &CopyFields<'_>| u16::try_from(partition).map_err(|error| row.impossible(error));
+        let id = row.i64()?;
+        let owner = small(row.i32()?, &row)?;
+        let timestamp_ms = row.i64()?;
+        let version = Version::new(timestamp_ms, small(row.i32()?, &row)?);
+        let key = P::decode_group(&mut row)?;
+        let group = match self.groups.entry(key) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            // A partition key that was given another owner has left older rows behind.
+            Entry::Vacant(_) if self.owners.get(&P::route(&key)) != Some(&owner) => return Ok(()),
+            Entry::Vacant(entry) => entry.insert(Group::new(owner)),
+        };
+        if group.owner != owner {
+            return Ok(());
+        }
+        let fact = P::decode_fact(&mut row, &mut group.symbols)?;
+        let (counted, counts) = group.load(Versioned { fact, version }, (id, ids.entry(key).or_default()));
+        let owed = id > refreshed.get(&owner).copied().unwrap_or(0);
+        if owed && !std::mem::replace(&mut group.changed, true) {
+            self.changed.push(key);
+        }
+        self.facts += usize::from(counts);
+        self.facts -= usize::from(counted);
+        Ok(())
+    }
+
+    /// Forgets all that belongs to an owner partition.
+    pub(crate) fn forget(&mut self, owner: u16) {
+        let mut forgotten = 0;
+        self.groups.retain(|_, group| {
+            let stays = group.owner != owner;
+            forgotten += if stays { 0 } else { group.facts().count() };
+            stays
+        });
+        self.facts -= forgotten;
+        self.owners.retain(|_, of| *of != owner);
+        let groups = &self.groups;
+        self.changed.retain(|key| groups.contains_key(key));
+        self.being_told.retain(|key| groups.contains_key(key));
+    }
+
+    /// Computes the rows of the groups that changed, in group order, for a refresh: until that is answered by
+    /// [`Groups::refreshed`] or [`Groups::not_refreshed`], they are not forgotten.
+    pub fn begin_refresh(&mut self, pipeline: &P) -> Vec<P::Row> {
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.sort_unstable();
+        let mut row_of = |key: &P::Group| {
+            let group = self.groups.get_mut(key)?;
+            group.changed = false;
+            Some(pipeline.aggregate(key, group.facts(), &group.symbols))
+        };
+        let rows = changed.iter().filter_map(&mut row_of).collect();
+        self.being_told.append(&mut changed);
+        rows
+    }
+
+    /// The refresh under way is stored.
+    pub fn refreshed(&mut self) {
+        self.being_told = Vec::new();
+    }
+
+    /// The refresh under way is not stored: what it was to tell is still changed.
+    pub(crate) fn not_refreshed(&mut self) {
+        for key in std::mem::take(&mut self.being_told) {
+            let Some(group) = self.groups.get_mut(&key) else { continue };
+            if !std::mem::replace(&mut group.changed, true) {
+                self.changed.push(key);
+            }
+        }
+    }
+
+    /// Lists the groups whose newest record came from another partition than their owner, with that partition.
+    pub(crate) fn misplaced(&self) -> Vec<(P::Group, u16)> {
+        let newest = |group: &Group<P>| group.facts.iter().map(|versioned| versioned.version).max();
+        let newest =
+            self.groups.iter().filter_map(|(key, group)| Some((*key, group.owner, newest(group)?.partition())));
+        let mut misplaced: Vec<_> =
+            newest.filter(|(_, owner, now)| owner != now).map(|(key, _, now)| (key, now)).collect();
+        misplaced.sort_unstable();
+        misplaced
+    }
+
+    /// Gives a partition key and its group's facts another owner partition, and notes in `changes` what has to be stored.
+    pub(crate) fn change_owner(&mut self, key: &P::Group, owner: u16, changes: &mut Changes) {
+        let Some(group) = self.groups.get_mut(key) else { return };
+        group.owner = owner;
+        self.owners.insert(P::route(key), owner);
+        for Versioned { fact, version } in group.facts.iter() {
+            let mut row = changes.row(owner, Position { version: *version, offset: NO_OFFSET });
+            P::encode(key, fact, &group.symbols, &mut row);
+        }
+    }
+
+    /// Whether any group changed since the last refresh was made.
+    pub fn has_changed(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
+    /// The number of facts, without those that were retracted.
+    pub fn facts(&self) -> usize {
+        self.facts
+    }
+
+    /// The number of groups.
+    pub(crate) fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Every group's row, in group order.
+    #[cfg(test)]
+    pub(crate) fn rows(&self, pipeline: &P) -> Vec<P::Row> {
+        let mut groups: Vec<_> = self.groups.iter().collect();
+        groups.sort_unstable_by_key(|(key, _)| **key);
+        groups.into_iter().map(|(key, group)| pipeline.aggregate(key, group.facts(), &group.symbols)).collect()
+    }
+}
+
+/// The offset of a changelog row that no record brought: one written by `consumer rehome`.
+const NO_OFFSET: i64 = -1;
+
+/// The id of the row of each fact, in the order in which they came.
+type Ids<P> = HashMap<<P as Pipeline>::Group, Vec<i64>, Hasher>;
+
+/// Groups that are being loaded; nobody reads them yet.
+pub(crate) struct Loading<P: Pipeline> {
+    groups: Groups<P>,
+    copy: CopyReader,
+    /// The ids of the rows loaded so far, each beside its fact.
+    ids: Ids<P>,
+    /// The greatest id that a refresh has told, by owner partition.
+    refreshed: HashMap<u16, i64, Hasher>,
+}
+
+impl<P: Pipeline> Loading<P> {
+    /// Nothing loaded yet of partitions that were claimed and stand like this, and whose partition keys are these.
+    ///
+    /// # Errors
+    /// When a partition's number is beyond what is supported.
+    pub(crate) fn new(claimed: &[Stored], keys: Vec<KeyOwner>) -> Result<Self, Error> {
+        let refreshed = claimed.iter().map(|stored| Ok((short(stored.partition)?, stored.refreshed_id)));
+        let owners = keys.into_iter().map(|(key, owner)| Ok((key, short(owner)?)));
+        let groups = Groups { owners: owners.collect::<Result<_, Error>>()?, ..Groups::default() };
+        let refreshed = refreshed.collect::<Result<_, Error>>()?;
+        Ok(Self { groups, copy: CopyReader::default(), ids: HashMap::default(), refreshed })
+    }
+
+    /// Takes a piece of a binary COPY of changelog rows: `id`, `home`, `timestamp_ms`, `partition`, then the pipeline's columns.
+    /// Rows may come in any order.
+    ///
+    /// # Errors
+    /// When a row is not what [`Pipeline::encode`] writes.
+    pub(crate) fn push(&mut self, piece: &[u8]) -> Result<(), CopyError> {
+        self.copy.push(piece);
+        let Self { groups, copy, ids, refreshed } = self;
+        while let Some(row) = copy.next_row() {
+            groups.load(row, (ids, refreshed))?;
+        }
+        Ok(())
+    }
+
+    /// What was loaded.
+    pub(crate) fn finish(self) -> Groups<P> {
+        self.groups
+    }
+}
+
+fn find_owner<S: BuildHasher>(
+    owners: &mut HashMap<String, u16, S>,
+    key: String,
+    partition: u16,
+    changes: &mut Changes,
+) -> u16 {
+    *owners.entry(key).or_insert_with_key(|key| {
+        changes.new_key(key, partition);
+        partition
+    })
+}
+
+impl<P: Pipeline> Group<P> {
+    fn new(owner: u16) -> Self {
+        Self { owner, spread: false, changed: false, facts: Facts::default(), symbols: P::Symbols::default() }
+    }
+
+    /// What is known, in key order.
+    fn facts(&self) -> impl Iterator<Item = &P::Fact> {
+        self.facts.iter().map(|known| &known.fact).filter(|fact| !fact.is_withdrawal())
+    }
+
+    fn apply(&mut self, fact: &P::Fact, version: Version) -> Change {
+        self.spread |= version.partition() != self.owner;
+        let (outcome, first) = match self.facts.find(fact.key()) {
+            Ok(place) => {
+                let known = self.facts.at(place);
+                let outcome = known.outcome_of(fact, version);
+                if version < known.version {
+                    return Change { outcome, stored: false };
+                }
+                *known = Versioned { fact: fact.clone(), version };
+                (outcome, false)
+            }
+            Err(rank) => {
+                self.facts.insert(rank, Versioned { fact: fact.clone(), version });
+                (if fact.is_withdrawal() { Outcome::Filtered } else { Outcome::New }, true)
+            }
+        };
+        // Where versions decide between partitions, a restart must find them again; and so it must the first record of a key
+        // even if that retracts nothing: what it retracts may still come, from another partition.
+        let stored = self.spread || first || matches!(outcome, Outcome::New | Outcome::Corrected);
+        Change { outcome, stored }
+    }
+
+    /// Takes back a stored fact; whether one counted under its key before, and whether one does now.
+    fn load(&mut self, loaded: Versioned<P::Fact>, (id, ids): (i64, &mut Vec<i64>)) -> (bool, bool) {
+        self.spread |= loaded.version.partition() != self.owner;
+        let counts = !loaded.fact.is_withdrawal();
+        match self.facts.find(loaded.fact.key()) {
+            Ok(place) => {
+                let known = self.facts.at(place);
+                let counted = !known.fact.is_withdrawal();
+                if id < ids[place] {
+                    return (counted, counted);
+                }
+                ids[place] = id;
+                *known = loaded;
+                (counted, counts)
+            }
+            Err(rank) => {
+                ids.push(id);
+                self.facts.insert(rank, loaded);
+                (false, counts)
+            }
+        }
+    }
+}
+
+impl<F: Fact> Versioned<F> {
+    /// What becomes of a record of the same key. One that another partition has overtaken changes nothing.
+    fn outcome_of(&self, fact: &F, version: Version) -> Outcome {
+        match (self.fact.is_withdrawal(), fact.is_withdrawal()) {
+            (true, true) => Outcome::Filtered,
+            _ if version < self.version => Outcome::Unchanged,
+            (true, false) => Outcome::New,
+            (false, false) if self.fact.same(fact) => Outcome::Unchanged,
+            (false, _) => Outcome::Corrected,
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! When the state tables are refreshed, and when all is done.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use crate::core::{
+    Settings,
+    check::{Refusal, check_refresh},
+    cursor::Cursors,
+    offsets::Stored,
+    refresh::{RefreshedTo, Target},
+};
+
+/// How often a consumer compares what is stored with what it holds. It would not notice otherwise, while no record comes, that
+/// it was fenced: seldom enough to cost nothing, often enough to be reading again within 20 s.
+const COMPARE_EVERY: Duration = Duration::from_secs(5);
+/// How often one that is done looks whether the others are.
+const COMPARE_DONE_EVERY: Duration = Duration::from_millis(250);
+
+/// What has been refreshed, what is known of the others, and what is left to do at the end.
+#[derive(Debug)]
+pub(crate) struct Schedule {
+    every: Duration,
+    until_end: bool,
+    /// When the last refresh was answered.
+    last: Instant,
+    /// Whether the refresh that must not wait was made: on catching up, or at the end.
+    prompt_done: bool,
+    /// The question where partitions stand that is not answered yet.
+    question: Option<Question>,
+    last_question: Option<Instant>,
+    /// Whether the topic is told to the end, as far as is known.
+    complete: bool,
+    /// What was stored when the topic's ends were reached first, see [`Target`].
+    last_ids: Option<BTreeMap<i32, i64>>,
+    repartition: Repartition,
+    /// Since when something stored waits to be told.
+    behind_since: Option<Instant>,
+    /// When the refresh under way was made.
+    made_at: Option<Instant>,
+}
+
+/// What was asked, and where every partition of ours was expected to stand then.
+#[derive(Debug)]
+struct Question {
+    number: u64,
+    expected: Vec<RefreshedTo>,
+}
+
+/// How far `consumer rehome` is with what it does at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repartition {
+    /// Not asked for, or not wanted.
+    No,
+    Asked,
+    Done,
+}
+
+impl Schedule {
+    /// Nothing told yet.
+    pub(crate) fn new(now: Instant, settings: &Settings) -> Self {
+        Self {
+            every: settings.refresh_every,
+            until_end: settings.until_end,
+            last: now,
+            prompt_done: false,
+            question: None,
+            last_question: None,
+            complete: false,
+            last_ids: None,
+            repartition: Repartition::No,
+            behind_since: None,
+            made_at: None,
+        }
+    }
+
+    /// Partitions were taken over, or memory was dropped: what was known of the end is void.
+    pub(crate) fn begin(&mut self) {
+        self.question = None;
+        self.complete = false;
+        self.last_ids = None;
+        self.repartition = Repartition::No;
+        self.prompt_done &= !self.until_end;
+    }
+
+    /// Whether a refresh is due that must not wait: when all has been read for the first time, or at the end of a run.
+    pub(crate) fn is_prompt(&self, cursors: &Cursors, ends: &BTreeMap<i32, i64>) -> bool {
+        !self.prompt_done && if self.until_end { cursors.reached(ends) } else { cursors.at_end() }
+    }
+
+    /// When the next refresh of changes is due; at the end only, where a run has one.
+    pub(crate) fn next_refresh(&self) -> Option<Instant> {
+        (!self.until_end).then(|| self.last + self.every)
+    }
+
+    /// A refresh is made.
+    pub(crate) fn made(&mut self, now: Instant, prompt: bool) {
+        self.prompt_done |= prompt;
+        self.made_at = Some(now);
+    }
+
+    /// A refresh is stored.
+    pub(crate) fn refreshed(&mut self, now: Instant, complete: bool) {
+        self.complete = complete;
+        self.last = now;
+        // What still waits was stored after it was made: under a steady load something always waits, but not for long.
+        if self.behind_since.is_some() {
+            self.behind_since = self.made_at;
+        }
+    }
+
+    /// Notes whether something stored waits to be told, and since when.
+    pub(crate) fn note_behind(&mut self, now: Instant, behind: bool) {
+        self.behind_since = if behind { self.behind_since.or(Some(now)) } else { None };
+    }
+
+    /// Since when something stored waits to be told.
+    pub(crate) fn behind_since(&self) -> Option<Instant> {
+        self.behind_since
+    }
+
+    /// How far the run is to go.
+    pub(crate) fn target(&self, ends: &BTreeMap<i32, i64>, compacted: bool) -> Target {
+        Target { ends: ends.clone(), last_ids: self.last_ids.clone(), compacted }
+    }
+
+    /// When to ask next where every partition stands; `is_done` says whether nothing else is left to do.
+    pub(crate) fn next_question(&self, now: Instant, is_done: bool) -> Instant {
+        let every = if is_done { COMPARE_DONE_EVERY } else { COMPARE_EVERY };
+        self.last_question.map_or(now, |last| last + every)
+    }
+
+    /// It is asked where every partition stands. Jobs are done in order: what was sent before is stored by then, and what is sent
+    /// later is not.
+    pub(crate) fn ask(&mut self, now: Instant, number: u64, expected: Vec<RefreshedTo>) {
+        self.question = Some(Question { number, expected });
+        self.last_question = Some(now);
+    }
+
+    /// Compares what is stored with what was expected when it was asked for, of partitions that are still held under that claim;
+    /// gives why memory is to be dropped, if it is. The answer to a question that was given up says nothing.
+    pub(crate) fn compare(
+        &mut self,
+        number: u64,
+        stored: &[Stored],
+        (mut target, cursors): (Target, &Cursors),
+    ) -> Option<Refusal> {
+        let question = self.question.take_if(|question| question.number == number)?;
+        target.note(stored);
+        self.complete = target.is_reached(stored);
+        self.last_ids = target.last_ids;
+        let mut expected = question.expected;
+        expected.retain(|expected| cursors.epoch(expected.partition) == expected.epoch);
+        check_refresh(&expected, stored)
+    }
+
+    /// Whether the refresh of the end is made, by a consumer that has partitions.
+    pub(crate) fn is_told(&self) -> bool {
+        self.prompt_done
+    }
+
+    /// Whether the topic is told to the end, as far as is known.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// How far `consumer rehome` is.
+    pub(crate) fn repartition(&mut self) -> &mut Repartition {
+        &mut self.repartition
+    }
+}

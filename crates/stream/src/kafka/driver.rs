@@ -1,0 +1,436 @@
+//! The thread that polls Kafka. It tells [`crate::core`] what happens, and does what that says; it decides nothing.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::{Arc, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    Message as _, Offset, TopicPartitionList,
+    consumer::{CommitMode, Consumer as _},
+    error::{KafkaError, KafkaResult},
+    message::OwnedMessage,
+};
+use service::{Stop, health::Health, settings::KafkaSettings};
+use tokio::sync::oneshot;
+
+use crate::{
+    Error, Pipeline,
+    core::{
+        Command, Consumer, Fetch, Input, Message, Takes,
+        jobs::{Answer, Job, Load, Loaded, Task},
+        kafka::{Failure, Look, Seen},
+        offsets::Feed,
+    },
+    kafka::{
+        group::{GroupConsumer, Rebalance},
+        look::{failure, look},
+    },
+    kafka_errors::{Decision, decide},
+    measures, memory,
+    postgres::{loader::Loader, retry::Postgres, session::PgServer},
+};
+
+/// No wait is shorter: a deadline that has just passed is no reason to spin.
+const LEAST_WAIT: Duration = Duration::from_millis(1);
+/// Records are read for so long at most before anything else is looked at.
+const BURST: Duration = Duration::from_millis(500);
+/// How many records are read before the time is looked at.
+const LOOKS: u32 = 256;
+
+/// What other threads say.
+pub(crate) enum News<P: Pipeline> {
+    /// The writer has answered.
+    Answer(Answer),
+    /// The load of that number is done.
+    Loaded(u64, Result<Box<Loaded<P>>, Error>),
+    /// Kafka has answered the look of that number.
+    Topic(u64, Result<Option<Seen>, Failure>),
+}
+
+/// What the driver is given.
+pub(crate) struct Parts<P: Pipeline> {
+    /// Our membership of the group.
+    pub(crate) consumer: Arc<GroupConsumer>,
+    /// Where Kafka is.
+    pub(crate) kafka: KafkaSettings,
+    /// Topic and changelog.
+    pub(crate) feed: Arc<Feed>,
+    /// Claims and loads.
+    pub(crate) loader: Loader<PgServer<P>>,
+    /// What of PostgreSQL's work is being retried.
+    pub(crate) postgres: Postgres<PgServer<P>>,
+    /// Where loads run.
+    pub(crate) runtime: tokio::runtime::Handle,
+    /// To the writer.
+    pub(crate) jobs: tokio::sync::mpsc::Sender<Job<P>>,
+    /// From all other threads, and what they send with.
+    pub(crate) news: (mpsc::Sender<News<P>>, mpsc::Receiver<News<P>>),
+    /// Readiness and liveness.
+    pub(crate) health: Health,
+    /// Whether to stop.
+    pub(crate) stop: Stop,
+    /// The most memory the process may use.
+    pub(crate) memory_limit_mib: Option<u64>,
+}
+
+/// The driver of one client of Kafka.
+pub(crate) struct Driver<P: Pipeline> {
+    parts: Parts<P>,
+    core: Consumer<P>,
+    /// What is to be done, in order.
+    commands: Vec<Command<P>>,
+    now: Instant,
+    /// The partitions that are fetched, each with the number of its fetch.
+    fetched: BTreeMap<i32, u64>,
+    /// Records that came while none were taken, with the number of the fetch that brought them.
+    kept: VecDeque<(u64, OwnedMessage)>,
+    /// Dropped, it ends the load under way.
+    load: Option<oneshot::Sender<()>>,
+    stop_told: bool,
+    was_behind: bool,
+    behind_since: Option<Instant>,
+    ended: bool,
+}
+
+impl<P: Pipeline> Driver<P> {
+    /// Puts the parts together.
+    pub(crate) fn new(parts: Parts<P>, core: Consumer<P>) -> Self {
+        Self {
+            parts,
+            core,
+            commands: Vec::new(),
+            now: Instant::now(),
+            fetched: BTreeMap::new(),
+            kept: VecDeque::new(),
+            load: None,
+            stop_told: false,
+            was_behind: false,
+            behind_since: None,
+            ended: false,
+        }
+    }
+
+    /// Reads until all is done, or it is time to stop.
+    ///
+    /// # Errors
+    /// Whatever ends a consumer, see [`Error`].
+    pub(crate) fn run(&mut self) -> Result<(), Error> {
+        let ended = self.turn_until_ended();
+        if let Err(Error::ClientLost { .. }) = ended {
+            // The next client begins with nothing in memory.
+            metrics::gauge!(measures::FACTS).set(0);
+            metrics::gauge!(measures::UNPUBLISHED_SINCE).set(0);
+        }
+        ended
+    }
+
+    fn turn_until_ended(&mut self) -> Result<(), Error> {
+        while !self.ended {
+            self.parts.health.turn();
+            self.now = Instant::now();
+            self.take_news()?;
+            self.take_notes()?;
+            if self.parts.stop.is_stopping() && !std::mem::replace(&mut self.stop_told, true) {
+                self.on(Input::Stop)?;
+            }
+            self.on(Input::Tick)?;
+            self.tell();
+            if !self.ended {
+                self.wait()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the core what has happened, and does what it says.
+    fn on(&mut self, input: Input<'_, P>) -> Result<(), Error> {
+        self.core.on(self.now, input, &mut self.commands)?;
+        self.work_off()
+    }
+
+    fn work_off(&mut self) -> Result<(), Error> {
+        while !self.commands.is_empty() {
+            for command in std::mem::take(&mut self.commands) {
+                let done = self.execute(command)?;
+                // A call fails that cannot fail on a sound client: nobody knows then what it fetches.
+                if let Err(error) = done {
+                    self.core.on(self.now, Input::ClientLost(error.to_string()), &mut self.commands)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Readiness and measures.
+    fn tell(&mut self) {
+        self.parts.health.set_unready(self.core.unready(self.parts.postgres.outages().reasons()));
+        let behind_since = self.core.behind_since();
+        if std::mem::replace(&mut self.behind_since, behind_since) != behind_since {
+            let since = behind_since.map(|since| measures::unix_time() - since.elapsed().as_secs_f64());
+            metrics::gauge!(measures::UNPUBLISHED_SINCE).set(since.unwrap_or_default());
+        }
+    }
+
+    fn report_facts(&self) {
+        metrics::gauge!(measures::FACTS).set(u32::try_from(self.core.facts()).unwrap_or(u32::MAX));
+    }
+
+    // ---- what happens
+
+    /// Takes what other threads have said.
+    fn take_news(&mut self) -> Result<(), Error> {
+        loop {
+            match self.parts.news.1.try_recv() {
+                Ok(news) => self.news(news)?,
+                Err(mpsc::TryRecvError::Empty) => return Ok(()),
+                Err(mpsc::TryRecvError::Disconnected) => return Err(Error::WriterGone),
+            }
+        }
+    }
+
+    fn news(&mut self, news: News<P>) -> Result<(), Error> {
+        match news {
+            News::Answer(answer) => self.on(Input::Answer(answer)),
+            News::Loaded(load, loaded) => self.on(Input::Loaded { load, loaded }),
+            News::Topic(look, answer) => self.on(Input::Topic { look, answer }),
+        }
+    }
+
+    /// Takes what the client has noted while it was polled.
+    fn take_notes(&mut self) -> Result<(), Error> {
+        let consumer = Arc::clone(&self.parts.consumer);
+        let context = consumer.client().context();
+        if context.is_made_again() {
+            self.on(Input::TopicCreatedAgain)?;
+        }
+        for asked in context.take_asked() {
+            match asked {
+                Rebalance::Assign(partitions) => self.on(Input::Assigned(partitions))?,
+                Rebalance::Revoke(partitions) => self.on(Input::Revoked(partitions))?,
+            }
+        }
+        if context.has_forgotten_brokers() {
+            self.on(Input::ClientLost("kafka named no broker, not even itself".to_owned()))?;
+        }
+        if context.take_group_denied() {
+            self.on(Input::GroupDenied)?;
+        }
+        if let Some(told) = context.take_committed() {
+            self.on(Input::OffsetsTold(told.map_err(|error| failure(&consumer, &error))))?;
+        }
+        let behind = context.behind();
+        let is_behind = !behind.is_empty();
+        if std::mem::replace(&mut self.was_behind, is_behind) || is_behind {
+            self.on(Input::Behind(behind))?;
+        }
+        Ok(())
+    }
+
+    /// Waits for what the core takes.
+    fn wait(&mut self) -> Result<(), Error> {
+        let until = self.core.wakes_at(self.now).saturating_duration_since(self.now).max(LEAST_WAIT);
+        match self.core.takes() {
+            Takes::Records(patience) => self.read(patience, until),
+            Takes::Group(patience) => self.poll(patience.min(until)).map(drop),
+            Takes::Answers(patience) => match self.parts.news.1.recv_timeout(patience.min(until)) {
+                Ok(news) => self.news(news),
+                Err(mpsc::RecvTimeoutError::Timeout) => Ok(()),
+                Err(mpsc::RecvTimeoutError::Disconnected) => Err(Error::WriterGone),
+            },
+        }
+    }
+
+    /// Hands records over until something is to be done, nothing comes, or it takes long.
+    fn read(&mut self, patience: Duration, until: Duration) -> Result<(), Error> {
+        if let Some((fetch, message)) = self.kept.pop_front() {
+            return self.record(fetch, &message);
+        }
+        let consumer = Arc::clone(&self.parts.consumer);
+        let began = self.now;
+        for polled in 1_u32.. {
+            let arrived = consumer.poll(patience.min(until));
+            if consumer.client().context().has_noted() {
+                // What the group asks comes first: this record may be of a partition that it wants back.
+                arrived.into_iter().try_for_each(|arrived| self.keep(arrived))?;
+                return Ok(());
+            }
+            match arrived {
+                None => {
+                    self.now = Instant::now();
+                    return if until < patience { Ok(()) } else { self.on(Input::Idle) };
+                }
+                Some(Ok(message)) => {
+                    let Some(fetch) = self.fetched.get(&message.partition()) else { continue };
+                    self.record(*fetch, &message)?;
+                }
+                Some(other) => {
+                    self.now = Instant::now();
+                    return self.keep(other);
+                }
+            }
+            if polled % LOOKS == 0 {
+                self.now = Instant::now();
+            }
+            if self.ended || !matches!(self.core.takes(), Takes::Records(_)) || self.now - began > BURST {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, fetch: u64, message: &impl rdkafka::Message) -> Result<(), Error> {
+        let message = Message {
+            partition: message.partition(),
+            offset: message.offset(),
+            timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
+            key: message.key(),
+            value: message.payload(),
+        };
+        self.core.on(self.now, Input::Record { fetch, message }, &mut self.commands)?;
+        self.work_off()
+    }
+
+    /// Polls, for what is not a record; records that come nevertheless are kept for later.
+    fn poll(&mut self, wait: Duration) -> Result<(), Error> {
+        let consumer = Arc::clone(&self.parts.consumer);
+        consumer.poll(wait).map_or(Ok(()), |arrived| self.keep(arrived))
+    }
+
+    fn keep(&mut self, arrived: Result<rdkafka::message::BorrowedMessage<'_>, KafkaError>) -> Result<(), Error> {
+        match arrived {
+            Ok(message) => {
+                let fetch = self.fetched.get(&message.partition());
+                self.kept.extend(fetch.map(|fetch| (*fetch, message.detach())));
+                Ok(())
+            }
+            Err(KafkaError::PartitionEOF(partition)) => match self.fetched.get(&partition) {
+                Some(fetch) => self.on(Input::EndOfPartition { fetch: *fetch, partition }),
+                None => Ok(()),
+            },
+            Err(error) => match decide(&error) {
+                Decision::Bug | Decision::TooLarge | Decision::RecordRefused => Err(Error::Kafka(error)),
+                _ => {
+                    let failure = failure(&self.parts.consumer, &error);
+                    self.on(Input::KafkaFailed(failure))
+                }
+            },
+        }
+    }
+
+    // ---- what is done
+
+    /// Does one thing; the inner error is of a call to the client.
+    fn execute(&mut self, command: Command<P>) -> Result<KafkaResult<()>, Error> {
+        match command {
+            Command::Load(load) => self.begin_load(load)?,
+            Command::CancelLoad => self.load = None,
+            Command::Job(job) => {
+                if matches!(job.task, Task::Commit(_)) {
+                    memory::check(self.parts.memory_limit_mib)?;
+                    self.report_facts();
+                }
+                self.parts.jobs.try_send(job).map_err(|_| Error::WriterGone)?;
+            }
+            Command::Fetch(fetches) => return Ok(self.fetch(&fetches)),
+            Command::Release(partitions) => return Ok(self.release(&partitions)),
+            Command::Pause => return Ok(self.parts.consumer.pause(&self.list(self.fetched.keys()))),
+            Command::Resume => return Ok(self.parts.consumer.resume(&self.list(self.fetched.keys()))),
+            Command::Look(look) => self.begin_look(look)?,
+            Command::TellOffsets(offsets) => self.tell_offsets(&offsets),
+            Command::End => self.ended = true,
+        }
+        Ok(Ok(()))
+    }
+
+    fn begin_load(&mut self, load: Load) -> Result<(), Error> {
+        let (cancel, cancelled) = oneshot::channel::<()>();
+        self.load = Some(cancel);
+        let (loader, news) = (self.parts.loader.clone(), self.parts.news.0.clone());
+        let runtime = self.parts.runtime.clone();
+        spawn("loader", move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    loaded = loader.run(&load) => {
+                        // When nobody listens any more the consumer has ended.
+                        let _ = news.send(News::Loaded(load.number, loaded.map(Box::new)));
+                    }
+                    _ = cancelled => {}
+                }
+            });
+        })
+    }
+
+    fn begin_look(&self, asked: Look) -> Result<(), Error> {
+        let (consumer, news) = (Arc::clone(&self.parts.consumer), self.parts.news.0.clone());
+        let (kafka, feed) = (self.parts.kafka.clone(), Arc::clone(&self.parts.feed));
+        spawn("look", move || {
+            let answer = look(&consumer, (&kafka, &feed.topic), &asked);
+            let _ = news.send(News::Topic(asked.number, answer));
+        })
+    }
+
+    /// Has librdkafka fetch partitions from given offsets. Those it fetches already are taken from it and given anew, since it
+    /// refuses to seek where it has given up fetching, as after an offset that was out of range.
+    fn fetch(&mut self, fetches: &[Fetch]) -> KafkaResult<()> {
+        let known: Vec<i32> = fetches
+            .iter()
+            .map(|fetch| fetch.partition)
+            .filter(|partition| self.fetched.contains_key(partition))
+            .collect();
+        if !known.is_empty() {
+            // While they are still ours: a resume may overtake the start of fetching, and librdkafka drops what was overtaken.
+            self.parts.consumer.resume(&self.list(&known))?;
+            self.parts.consumer.incremental_unassign(&self.list(&known))?;
+        }
+        let mut list = TopicPartitionList::with_capacity(fetches.len());
+        for fetch in fetches {
+            // Adding a partition with an offset fails only for offsets below −2000.
+            let _ = list.add_partition_offset(&self.parts.feed.topic, fetch.partition, Offset::Offset(fetch.offset));
+        }
+        self.parts.consumer.incremental_assign(&list)?;
+        self.fetched.extend(fetches.iter().map(|fetch| (fetch.partition, fetch.number)));
+        if fetches.iter().any(|fetch| !known.contains(&fetch.partition)) {
+            self.report_facts();
+        }
+        Ok(())
+    }
+
+    /// Gives partitions back. librdkafka refuses to take back what was never given, and then the group would wait for ever.
+    fn release(&mut self, partitions: &BTreeSet<i32>) -> KafkaResult<()> {
+        let never_fetched: Vec<i32> =
+            partitions.iter().copied().filter(|partition| !self.fetched.contains_key(partition)).collect();
+        if !never_fetched.is_empty() {
+            self.parts.consumer.incremental_assign(&self.list(&never_fetched))?;
+        }
+        self.fetched.retain(|partition, _| !partitions.contains(partition));
+        self.parts.consumer.incremental_unassign(&self.list(partitions))
+    }
+
+    /// Tells Kafka how far we are; nothing of ours reads it.
+    fn tell_offsets(&self, offsets: &BTreeMap<i32, i64>) {
+        let mut list = TopicPartitionList::with_capacity(offsets.len());
+        for (partition, offset) in offsets {
+            // Adding a partition with an offset fails only for offsets below −2000.
+            let _ = list.add_partition_offset(&self.parts.feed.topic, *partition, Offset::Offset(*offset));
+        }
+        if let Err(error) = self.parts.consumer.commit(&list, CommitMode::Async) {
+            tracing::debug!(%error, "the courtesy commit to kafka failed");
+        }
+    }
+
+    fn list<'a>(&self, partitions: impl IntoIterator<Item = &'a i32>) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            list.add_partition(&self.parts.feed.topic, *partition);
+        }
+        list
+    }
+}
+
+fn spawn(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+    let started = thread::Builder::new().name(name.to_owned()).spawn(work);
+    started.map(drop).map_err(|source| Error::Thread { name, source })
+}

@@ -1,0 +1,42 @@
+//! Claiming partitions: after a claim no older owner can commit.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    core::offsets::{Forget, Stored},
+    pipeline::Pipeline,
+    postgres::statements::{Answer, Statements},
+};
+
+/// What is to be claimed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Claim {
+    /// The partitions.
+    pub partitions: Vec<i32>,
+    /// Those of them that begin anew, and why: the facts stay, the offsets do not.
+    pub forget: BTreeMap<i32, Forget>,
+}
+
+/// Claims partitions for `owner` and tells where each stands, in order.
+///
+/// Waits for a commit under way (its row lock); afterwards every older epoch is refused. Doing it again after an error is
+/// safe: offsets that are forgotten are not forgotten twice.
+///
+/// # Errors
+/// When PostgreSQL does not answer or refuses.
+pub(crate) async fn claim<P: Pipeline>(
+    session: &mut impl Statements<P>,
+    claim: &Claim,
+    owner: &str,
+) -> Answer<Vec<Stored>> {
+    session.begin().await?;
+    session.add_partitions(&claim.partitions).await?;
+    // In order, so that two consumers that claim at once wait for one another and never deadlock.
+    session.lock_partitions(&claim.partitions).await?;
+    if !claim.forget.is_empty() {
+        session.forget_offsets(&claim.forget).await?;
+    }
+    let stored = session.raise_epochs(&claim.partitions, owner).await?;
+    session.commit().await?;
+    Ok(stored)
+}

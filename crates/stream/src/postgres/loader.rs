@@ -1,0 +1,64 @@
+//! Claiming partitions and reading their facts back, beside the thread that polls Kafka: a thread and a connection a load.
+
+use std::time::Duration;
+
+use crate::{
+    Error, Pipeline,
+    core::{
+        jobs::{Load, Loaded},
+        offsets::Feed,
+    },
+    memory,
+    postgres::{
+        claims, load,
+        retry::{Postgres, Work},
+        statements::{Server, Statements},
+    },
+};
+
+/// What is done, in words.
+const DOING: &str = "claiming partitions and loading their facts";
+/// A claim waits for commits under way at most.
+const CLAIMING: Work = Work { doing: DOING, limit: Duration::from_secs(75) };
+/// As long as the server may take for the facts; how long each next answer of it may take is bounded as well.
+const LOADING: Work = Work { doing: DOING, limit: Duration::from_secs(2 * 60 * 60) };
+
+/// What every load needs to know.
+#[derive(Clone, Debug)]
+pub(crate) struct Loader<D> {
+    postgres: Postgres<D>,
+    /// Who claims: host and process.
+    owner: String,
+    topic: String,
+    /// The most memory the process may use.
+    memory_limit_mib: Option<u64>,
+}
+
+impl<D> Loader<D> {
+    /// Loads from where `postgres` is, for `owner`.
+    pub(crate) fn new(postgres: Postgres<D>, owner: String, feed: &Feed, memory_limit_mib: Option<u64>) -> Self {
+        Self { postgres, owner, topic: feed.topic.clone(), memory_limit_mib }
+    }
+
+    /// Claims partitions and, once that is committed, loads what belongs to them.
+    ///
+    /// # Errors
+    /// See [`Postgres::retrying`].
+    pub(crate) async fn run<P: Pipeline>(&self, load: &Load) -> Result<Loaded<P>, Error>
+    where
+        D: Server<P>,
+    {
+        let mut session = None;
+        let claiming = self.postgres.retrying(CLAIMING, &mut session, async |session| {
+            if let Some(other) = session.other_topic().await? {
+                return Err(Error::OtherTopic { topic: self.topic.clone(), other }.into());
+            }
+            Ok(claims::claim(session, &load.claim, &self.owner).await?)
+        });
+        let stored = claiming.await?;
+        let check = || memory::check(self.memory_limit_mib);
+        let loading =
+            self.postgres.retrying(LOADING, &mut session, async |session| load::load(session, &stored, check).await);
+        Ok(Loaded { groups: loading.await?, stored })
+    }
+}

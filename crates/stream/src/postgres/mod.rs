@@ -1,0 +1,23 @@
+//! PostgreSQL: the transactions, the statements they are made of, and the one place where a failure is tried again.
+//!
+//! | transaction | file | isolation |
+//! |---|---|---|
+//! | partitions are claimed | `claims.rs` | READ COMMITTED, rows locked in order |
+//! | their facts are loaded, once the claim's COMMIT is known | `load.rs` | REPEATABLE READ, READ ONLY |
+//! | batches are stored | `commit.rs` | READ COMMITTED, rows locked in order |
+//! | the state tables are refreshed | `refresh.rs` | READ COMMITTED, under a lock that all replicas share |
+//! | partition keys get another owner partition | `repartition.rs` | READ COMMITTED, rows locked in order |
+
+pub(crate) mod claims;
+pub(crate) mod commit;
+pub mod database;
+pub(crate) mod load;
+pub(crate) mod loader;
+pub mod maintenance;
+pub(crate) mod refresh;
+pub(crate) mod repartition;
+pub(crate) mod retry;
+pub(crate) mod session;
+pub(crate) mod statements;
+mod wire;
+pub(crate) mod writer;

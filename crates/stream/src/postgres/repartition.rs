@@ -1,0 +1,42 @@
+//! Giving partition keys the owner partition that their records come from now.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    Error, Pipeline,
+    core::{check::check_refresh, repartition::Moves},
+    postgres::statements::Statements,
+};
+
+/// Gives partition keys another owner partition, and appends their groups' facts there, in one transaction with the check that all
+/// partitions are still ours; gives how many had another.
+///
+/// Doing it again after an error is safe: what was moved already is not moved again.
+///
+/// # Errors
+/// [`Error::NotAlone`] when another consumer has claimed a partition since; when PostgreSQL does not answer or refuses.
+pub(crate) async fn repartition<P: Pipeline>(
+    session: &mut impl Statements<P>,
+    moves: &mut Moves,
+) -> anyhow::Result<u64> {
+    let all: Vec<i32> = moves.to.iter().map(|to| to.partition).collect();
+    session.begin().await?;
+    let stored = session.lock_partitions(&all).await?;
+    if check_refresh(&moves.to, &stored).is_some() {
+        session.rollback().await?;
+        return Err(Error::NotAlone.into());
+    }
+    let moved = session.move_keys(&moves.keys).await?;
+    if moved > 0 {
+        // More rows than a batch may have get the ids of as many batches as they need.
+        let numbers = session.draw_numbers(1 + moves.changes.further_batches()).await?;
+        let number = numbers.into_iter().min().expect("one was asked for at least");
+        session.append_facts(&[moves.changes.numbered(number)]).await?;
+        let ids: BTreeMap<i32, i64> = moves.changes.last_ids(number).collect();
+        // What is told already is told under the new ids as well.
+        session.raise_refreshed_ids(&ids).await?;
+        session.raise_last_ids(&ids).await?;
+    }
+    session.commit().await?;
+    Ok(moved)
+}

@@ -1,0 +1,476 @@
+//! A session of PostgreSQL: each statement in SQL.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use futures::{StreamExt, TryStreamExt};
+use sqlx::{FromRow, PgConnection, Row, postgres::PgRow};
+
+use crate::{
+    Error,
+    copy::{CopyBuffer, HEADER, TRAILER},
+    core::{
+        batch::{CHANGELOG_COLUMNS, KeyOwner, OffsetRange, REJECT_COLUMNS},
+        offsets::{Feed, Forget, Gap, LastRecord, Stored},
+        refresh::RefreshedTo,
+    },
+    pipeline::{Coverage, Pipeline, Published},
+    postgres::{
+        database::{Database, answered, sql},
+        statements::{Answer, Server, Statements},
+    },
+};
+
+/// How long each next answer of a load may take: a minute is the server's own limit.
+const PIECE: Duration = Duration::from_secs(75);
+/// Rows handed over at once: enough to make the hand-over cheap, little enough to stay in the cache.
+const ROWS: usize = 4096;
+
+/// A pipeline's database.
+#[derive(Debug)]
+pub(crate) struct PgServer<P> {
+    pub(crate) database: Database,
+    pub(crate) pipeline: Arc<P>,
+    pub(crate) feed: Arc<Feed>,
+}
+
+impl<P> Clone for PgServer<P> {
+    fn clone(&self) -> Self {
+        Self { database: self.database.clone(), pipeline: Arc::clone(&self.pipeline), feed: Arc::clone(&self.feed) }
+    }
+}
+
+impl<P: Pipeline> Server<P> for PgServer<P> {
+    type Session = PgSession<P>;
+
+    async fn connect(&self) -> Answer<PgSession<P>> {
+        let connection = self.database.connect().await?;
+        Ok(PgSession { connection, pipeline: Arc::clone(&self.pipeline), feed: Arc::clone(&self.feed) })
+    }
+
+    async fn within<T>(&self, limit: Duration, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+        answered(limit, work).await
+    }
+
+    async fn pause(&self, wait: Duration) {
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// A session on it.
+#[derive(Debug)]
+pub(crate) struct PgSession<P> {
+    connection: PgConnection,
+    pipeline: Arc<P>,
+    feed: Arc<Feed>,
+}
+
+/// The columns of [`Stored`], in no particular order.
+const STORED_COLUMNS: &str = "partition, epoch, next_offset, published_through, cluster_id, \
+     last_offset, last_timestamp_ms, last_crc32, max_timestamp_ms, catching_up, last_id, refreshed_id";
+
+impl<'r> FromRow<'r, PgRow> for Stored {
+    fn from_row(row: &'r PgRow) -> Result<Self, sqlx::Error> {
+        let last = match (row.try_get("last_offset")?, row.try_get("last_timestamp_ms")?, row.try_get("last_crc32")?) {
+            (Some(offset), Some(timestamp_ms), Some(crc32)) => {
+                let crc32: i64 = crc32;
+                let crc32 = u32::try_from(crc32).map_err(|error| sqlx::Error::Decode(error.into()))?;
+                Some(LastRecord { offset, timestamp_ms, crc32 })
+            }
+            _ => None,
+        };
+        Ok(Self {
+            partition: row.try_get("partition")?,
+            epoch: row.try_get("epoch")?,
+            next_offset: row.try_get("next_offset")?,
+            refreshed_through: row.try_get("published_through")?,
+            cluster_id: row.try_get("cluster_id")?,
+            last,
+            max_timestamp_ms: row.try_get("max_timestamp_ms")?,
+            catching_up: row.try_get("catching_up")?,
+            last_id: row.try_get("last_id")?,
+            refreshed_id: row.try_get("refreshed_id")?,
+        })
+    }
+}
+
+impl<P: Pipeline> PgSession<P> {
+    async fn simple(&mut self, statement: &'static str) -> Answer<()> {
+        sqlx::raw_sql(statement).execute(&mut self.connection).await.map(drop)
+    }
+
+    /// Sends the rows of finished buffers as one COPY.
+    async fn copy(&mut self, table: &str, rows: &[&CopyBuffer]) -> Answer<()> {
+        let mut bodies = rows.iter().filter(|buffer| buffer.rows() > 0).map(|buffer| buffer.body()).peekable();
+        if bodies.peek().is_none() {
+            return Ok(());
+        }
+        let mut into = self.connection.copy_in_raw(&format!("COPY {table} FROM STDIN (FORMAT binary)")).await?;
+        into.send(HEADER.as_slice()).await?;
+        for body in bodies {
+            into.send(body).await?;
+        }
+        into.send(TRAILER.as_slice()).await?;
+        into.finish().await?;
+        Ok(())
+    }
+}
+
+fn unzip(keys: &[KeyOwner]) -> (Vec<&str>, Vec<i32>) {
+    keys.iter().map(|(key, owner)| (key.as_str(), *owner)).unzip()
+}
+
+fn columns(ids: &BTreeMap<i32, i64>) -> (Vec<i32>, Vec<i64>) {
+    ids.iter().map(|(partition, id)| (*partition, *id)).unzip()
+}
+
+impl<P: Pipeline> Statements<P> for PgSession<P> {
+    async fn begin(&mut self) -> Answer<()> {
+        self.simple("BEGIN").await
+    }
+
+    async fn begin_snapshot(&mut self) -> Answer<()> {
+        // Many facts take longer than a statement may otherwise; the socket notices a server that is gone.
+        self.simple("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL statement_timeout = '1h'").await
+    }
+
+    async fn commit(&mut self) -> Answer<()> {
+        self.simple("COMMIT").await
+    }
+
+    async fn rollback(&mut self) -> Answer<()> {
+        self.simple("ROLLBACK").await
+    }
+
+    async fn other_topic(&mut self) -> Answer<Option<String>> {
+        sqlx::query_scalar(
+            "SELECT topic FROM stream_offsets WHERE pipeline = $1 AND topic <> $2 AND next_offset IS NOT NULL LIMIT 1",
+        )
+        .bind(self.feed.pipeline)
+        .bind(&self.feed.topic)
+        .fetch_optional(&mut self.connection)
+        .await
+    }
+
+    async fn add_partitions(&mut self, partitions: &[i32]) -> Answer<()> {
+        sqlx::query(
+            "INSERT INTO stream_offsets (pipeline, topic, partition)
+             SELECT $1, $2, partition FROM unnest($3::integer[]) AS partition ORDER BY partition
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(self.feed.pipeline)
+        .bind(&self.feed.topic)
+        .bind(partitions)
+        .execute(&mut self.connection)
+        .await
+        .map(drop)
+    }
+
+    async fn lock_partitions(&mut self, partitions: &[i32]) -> Answer<Vec<Stored>> {
+        sqlx::query_as(sql(format!(
+            "SELECT {STORED_COLUMNS} FROM stream_offsets WHERE pipeline = $1 AND topic = $2 AND partition = ANY ($3)
+             ORDER BY partition FOR UPDATE"
+        )))
+        .bind(self.feed.pipeline)
+        .bind(&self.feed.topic)
+        .bind(partitions)
+        .fetch_all(&mut self.connection)
+        .await
+    }
+
+    async fn forget_offsets(&mut self, partitions: &BTreeMap<i32, Forget>) -> Answer<()> {
+        let gaps = partitions.iter().filter(|(_, why)| **why == Forget::Gap).map(|(partition, _)| *partition);
+        sqlx::query(
+            "UPDATE stream_offsets SET resume_from = CASE WHEN partition = ANY ($4) THEN next_offset ELSE 0 END,
+                    next_offset = NULL, published_through = NULL, last_offset = NULL,
+                    last_timestamp_ms = NULL, last_crc32 = NULL, cluster_id = NULL,
+                    generation = generation + 1, catching_up = true
+             WHERE pipeline = $1 AND topic = $2 AND partition = ANY ($3) AND next_offset IS NOT NULL",
+        )
+        .bind(self.feed.pipeline)
+        .bind(&self.feed.topic)
+        .bind(partitions.keys().copied().collect::<Vec<i32>>())
+        .bind(gaps.collect::<Vec<i32>>())
+        .execute(&mut self.connection)
+        .await
+        .map(drop)
+    }
+
+    async fn raise_epochs(&mut self, partitions: &[i32], owner: &str) -> Answer<Vec<Stored>> {
+        let mut stored: Vec<Stored> = sqlx::query_as(sql(format!(
+            "UPDATE stream_offsets SET epoch = epoch + 1, owner = $4, claimed_at = now()
+             WHERE pipeline = $1 AND topic = $2 AND partition = ANY ($3)
+             RETURNING {STORED_COLUMNS}"
+        )))
+        .bind(self.feed.pipeline)
+        .bind(&self.feed.topic)
+        .bind(partitions)
+        .bind(owner)
+        .fetch_all(&mut self.connection)
+        .await?;
+        stored.sort_unstable_by_key(|stored| stored.partition);
+        Ok(stored)
+    }
+
+    async fn partitions(&mut self) -> Answer<Vec<Stored>> {
+        sqlx::query_as(sql(format!(
+            "SELECT {STORED_COLUMNS} FROM stream_offsets WHERE pipeline = $1 AND topic = $2 ORDER BY partition"
+        )))
+        .bind(self.feed.pipeline)
+        .bind(&self.feed.topic)
+        .fetch_all(&mut self.connection)
+        .await
+    }
+
+    async fn advance(&mut self, ranges: &[OffsetRange]) -> Answer<u64> {
+        let last = |value: fn(&LastRecord) -> i64| {
+            ranges.iter().map(|range| range.last.as_ref().map(value)).collect::<Vec<Option<i64>>>()
+        };
+        let moved = sqlx::query(
+            "UPDATE stream_offsets o
+             SET next_offset = s.next, last_offset = s.last_offset, last_timestamp_ms = s.last_timestamp_ms,
+                 last_crc32 = s.last_crc32, max_timestamp_ms = s.max_timestamp_ms,
+                 cluster_id = coalesce($3, cluster_id), committed_at = now()
+             FROM unnest($4::integer[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[],
+                         $11::bigint[])
+                  AS s (partition, epoch, held, next, last_offset, last_timestamp_ms, last_crc32, max_timestamp_ms)
+             WHERE o.pipeline = $1 AND o.topic = $2 AND o.partition = s.partition
+               AND o.epoch = s.epoch AND o.next_offset IS NOT DISTINCT FROM s.held",
+        )
+        .bind(self.feed.pipeline)
+        .bind(&self.feed.topic)
+        .bind(&self.feed.cluster_id)
+        .bind(ranges.iter().map(|range| range.partition).collect::<Vec<i32>>())
+        .bind(ranges.iter().map(|range| range.epoch).collect::<Vec<i64>>())
+        .bind(ranges.iter().map(|range| range.expected).collect::<Vec<Option<i64>>>())
+        .bind(ranges.iter().map(|range| range.end).collect::<Vec<i64>>())
+        .bind(last(|last| last.offset))
+        .bind(last(|last| last.timestamp_ms))
+        .bind(last(|last| last.crc32.into()))
+        .bind(ranges.iter().map(|range| range.max_timestamp_ms).collect::<Vec<i64>>())
+        .execute(&mut self.connection)
+        .await?;
+        Ok(moved.rows_affected())
+    }
+
+    async fn raise_last_ids(&mut self, ids: &BTreeMap<i32, i64>) -> Answer<()> {
+        let (partitions, ids) = columns(ids);
+        sqlx::query(
+            "UPDATE stream_offsets o SET last_id = greatest(o.last_id, s.id)
+             FROM unnest($3::integer[], $4::bigint[]) AS s (partition, id)
+             WHERE o.pipeline = $1 AND o.topic = $2 AND o.partition = s.partition",
+        )
+        .bind(self.feed.pipeline)
+        .bind(&self.feed.topic)
+        .bind(partitions)
+        .bind(ids)
+        .execute(&mut self.connection)
+        .await
+        .map(drop)
+    }
+
+    async fn raise_refreshed_ids(&mut self, ids: &BTreeMap<i32, i64>) -> Answer<()> {
+        let (partitions, ids) = columns(ids);
+        sqlx::query(
+            "UPDATE stream_offsets o SET refreshed_id = s.id
+             FROM unnest($3::integer[], $4::bigint[]) AS s (partition, id)
+             WHERE o.pipeline = $1 AND o.topic = $2 AND o.partition = s.partition AND o.refreshed_id = o.last_id",
+        )
+        .bind(self.feed.pipeline)
+        .bind(&self.feed.topic)
+        .bind(partitions)
+        .bind(ids)
+        .execute(&mut self.connection)
+        .await
+        .map(drop)
+    }
+
+    async fn mark_refreshed(&mut self, to: &[RefreshedTo]) -> Answer<()> {
+        sqlx::query(
+            "UPDATE stream_offsets o SET published_through = s.through, refreshed_id = o.last_id, catching_up = false
+             FROM unnest($3::integer[], $4::bigint[]) AS s (partition, through)
+             WHERE o.pipeline = $1 AND o.topic = $2 AND o.partition = s.partition
+               AND (o.published_through IS DISTINCT FROM s.through OR o.refreshed_id <> o.last_id OR o.catching_up)",
+        )
+        .bind(self.feed.pipeline)
+        .bind(&self.feed.topic)
+        .bind(to.iter().map(|to| to.partition).collect::<Vec<i32>>())
+        .bind(to.iter().map(|to| to.next_offset).collect::<Vec<Option<i64>>>())
+        .execute(&mut self.connection)
+        .await
+        .map(drop)
+    }
+
+    async fn note_gaps(&mut self, first: &[OffsetRange]) -> Answer<()> {
+        sqlx::query(
+            "INSERT INTO stream_gaps (pipeline, topic, partition, generation, from_offset, to_offset)
+             SELECT $1, $2, o.partition, o.generation, o.resume_from, s.start
+             FROM stream_offsets o JOIN unnest($3::integer[], $4::bigint[]) AS s (partition, start) USING (partition)
+             WHERE o.pipeline = $1 AND o.topic = $2 AND o.resume_from < s.start
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(self.feed.pipeline)
+        .bind(&self.feed.topic)
+        .bind(first.iter().map(|range| range.partition).collect::<Vec<i32>>())
+        .bind(first.iter().map(|range| range.start).collect::<Vec<i64>>())
+        .execute(&mut self.connection)
+        .await
+        .map(drop)
+    }
+
+    async fn gaps(&mut self) -> Answer<Vec<Gap>> {
+        let gaps: Vec<(i32, i64, i64)> = sqlx::query_as(
+            "SELECT partition, from_offset, to_offset FROM stream_gaps WHERE pipeline = $1 AND topic = $2
+             ORDER BY partition, generation, from_offset",
+        )
+        .bind(self.feed.pipeline)
+        .bind(&self.feed.topic)
+        .fetch_all(&mut self.connection)
+        .await?;
+        let gap = |(partition, from_offset, to_offset)| Gap { partition, from_offset, to_offset };
+        Ok(gaps.into_iter().map(gap).collect())
+    }
+
+    async fn note_coverage(&mut self, coverage: &Coverage) -> Answer<()> {
+        sqlx::query(
+            "INSERT INTO stream_completeness AS kept (pipeline, topic, complete, missing) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (pipeline, topic) DO UPDATE
+             SET complete = EXCLUDED.complete, missing = EXCLUDED.missing, changed_at = EXCLUDED.changed_at
+             WHERE (kept.complete, kept.missing) IS DISTINCT FROM (EXCLUDED.complete, EXCLUDED.missing)",
+        )
+        .bind(self.feed.pipeline)
+        .bind(&self.feed.topic)
+        .bind(coverage.complete)
+        .bind(&coverage.missing)
+        .execute(&mut self.connection)
+        .await
+        .map(drop)
+    }
+
+    async fn register_keys(&mut self, keys: &[KeyOwner]) -> Answer<u64> {
+        let (names, owners) = unzip(keys);
+        let registered = sqlx::query(
+            "INSERT INTO group_homes (topic, route, home)
+             SELECT $1, route, home FROM unnest($2::text[], $3::integer[]) AS new (route, home) ORDER BY route
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(&self.feed.topic)
+        .bind(names)
+        .bind(owners)
+        .execute(&mut self.connection)
+        .await?;
+        Ok(registered.rows_affected())
+    }
+
+    async fn misplaced_key(&mut self, keys: &[KeyOwner]) -> Answer<Option<(String, i32, i32)>> {
+        let (names, owners) = unzip(keys);
+        sqlx::query_as(
+            "SELECT route, g.home, new.home FROM unnest($2::text[], $3::integer[]) AS new (route, home)
+             JOIN group_homes g USING (route) WHERE g.topic = $1 AND g.home <> new.home ORDER BY route LIMIT 1",
+        )
+        .bind(&self.feed.topic)
+        .bind(names)
+        .bind(owners)
+        .fetch_optional(&mut self.connection)
+        .await
+    }
+
+    async fn move_keys(&mut self, keys: &[KeyOwner]) -> Answer<u64> {
+        let (names, owners) = unzip(keys);
+        let moved = sqlx::query(
+            "UPDATE group_homes g SET home = new.home FROM unnest($2::text[], $3::integer[]) AS new (route, home)
+             WHERE g.topic = $1 AND g.route = new.route AND g.home <> new.home",
+        )
+        .bind(&self.feed.topic)
+        .bind(names)
+        .bind(owners)
+        .execute(&mut self.connection)
+        .await?;
+        Ok(moved.rows_affected())
+    }
+
+    async fn keys(&mut self, owners: &[i32]) -> Answer<Vec<KeyOwner>> {
+        sqlx::query_as("SELECT route, home FROM group_homes WHERE topic = $1 AND home = ANY ($2)")
+            .bind(&self.feed.topic)
+            .bind(owners)
+            .fetch_all(&mut self.connection)
+            .await
+    }
+
+    async fn draw_numbers(&mut self, count: usize) -> Answer<Vec<i64>> {
+        sqlx::query_scalar("SELECT nextval('ingest_batch_numbers') FROM generate_series(1, $1)")
+            .bind(i64::try_from(count).expect("batches fit in memory"))
+            .fetch_all(&mut self.connection)
+            .await
+    }
+
+    async fn append_facts(&mut self, rows: &[&CopyBuffer]) -> Answer<()> {
+        let changelog = &self.feed.changelog;
+        let table = format!("{} ({CHANGELOG_COLUMNS}, {})", changelog.table, changelog.columns.join(", "));
+        self.copy(&table, rows).await
+    }
+
+    async fn append_rejects(&mut self, rows: &[&CopyBuffer]) -> Answer<()> {
+        self.copy(&format!("rejects ({REJECT_COLUMNS})"), rows).await
+    }
+
+    async fn account(&mut self, ranges: &[(i64, &OffsetRange)]) -> Answer<()> {
+        let column =
+            |value: fn(&OffsetRange) -> i64| ranges.iter().map(|(_, range)| value(range)).collect::<Vec<i64>>();
+        sqlx::query(
+            "INSERT INTO ingest_accounting
+                (pipeline, topic, batch, partition, from_offset, to_offset, read, new, unchanged, corrected, filtered, rejected)
+             SELECT $1, $2, * FROM unnest
+                ($3::bigint[], $4::integer[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
+                 $10::bigint[], $11::bigint[], $12::bigint[])",
+        )
+        .bind(self.feed.pipeline)
+        .bind(&self.feed.topic)
+        .bind(ranges.iter().map(|(number, _)| *number).collect::<Vec<i64>>())
+        .bind(ranges.iter().map(|(_, range)| range.partition).collect::<Vec<i32>>())
+        .bind(column(|range| range.start))
+        .bind(column(|range| range.end))
+        .bind(column(|range| range.counts.read()))
+        .bind(column(|range| range.counts.new))
+        .bind(column(|range| range.counts.unchanged))
+        .bind(column(|range| range.counts.corrected))
+        .bind(column(|range| range.counts.filtered))
+        .bind(column(|range| range.counts.rejected))
+        .execute(&mut self.connection)
+        .await
+        .map(drop)
+    }
+
+    async fn facts(&mut self, owners: &[i32], take: &mut impl FnMut(&[u8]) -> Result<(), Error>) -> anyhow::Result<()> {
+        let owners: Vec<String> = owners.iter().map(i32::to_string).collect();
+        let query = format!(
+            "COPY (SELECT id, home, timestamp_ms, partition, {} FROM {} WHERE home IN ({})) TO STDOUT (FORMAT binary)",
+            self.feed.changelog.columns.join(", "),
+            self.feed.changelog.table,
+            owners.join(", "),
+        );
+        let pieces = answered(PIECE, self.connection.copy_out_raw(&query)).await?;
+        // A piece is one row; handing them over by the thousand saves the hand-over's cost.
+        let mut chunks = std::pin::pin!(pieces.try_ready_chunks(ROWS));
+        loop {
+            let next = answered(PIECE, async { chunks.next().await.transpose().map_err(|error| error.1) }).await?;
+            let Some(pieces) = next else { return Ok(()) };
+            take(&pieces.concat())?;
+        }
+    }
+
+    async fn lock_refreshes(&mut self) -> Answer<()> {
+        sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('publish ' || $1, 0))")
+            .bind(self.feed.pipeline)
+            .execute(&mut self.connection)
+            .await
+            .map(drop)
+    }
+
+    async fn upsert(&mut self, rows: &[P::Row]) -> Answer<u64> {
+        self.pipeline.upsert(&mut self.connection, rows).await
+    }
+
+    async fn conclude(&mut self, coverage: &Coverage) -> anyhow::Result<Published> {
+        self.pipeline.conclude(&mut self.connection, coverage).await
+    }
+}

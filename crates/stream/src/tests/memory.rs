@@ -1,0 +1,348 @@
+//! The facts in memory: any batching, repetition, order and assignment of records leaves the same facts, and
+//! so does forgetting everything and reading it back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use crate::{
+    Pipeline, Reading,
+    copy::{CopyBuffer, CopyReader},
+    core::{
+        batch::{Changes, Counts, Outcome},
+        groups::{Groups, Loading, Position},
+        offsets::Version,
+    },
+    tests::tiny::{Row, Tiny},
+};
+
+/// A record as sent: group, key, value, to which partition, and how many milliseconds after the one before.
+type Sent = (i16, i16, i64, u16, i64);
+
+/// A record as it lies in its partition.
+#[derive(Clone, Debug)]
+pub(crate) struct Lying {
+    pub(crate) at: Position,
+    pub(crate) group: i16,
+    pub(crate) key: i16,
+    pub(crate) value: i64,
+}
+
+fn sent() -> impl Strategy<Value = Vec<Sent>> {
+    prop::collection::vec((0..4_i16, 0..4_i16, -1..3_i64, 0..3_u16, 0..3_i64), 1..60)
+}
+
+/// Each partition's records in their order. Keyed ones stay where their route sends them.
+fn lay(sent: &[Sent], keyed: bool) -> Vec<Vec<Lying>> {
+    let (mut partitions, mut now) = (vec![Vec::new(); 3], 1_000);
+    for &(group, key, value, anywhere, later) in sent {
+        now += later;
+        let partition = if keyed { group.unsigned_abs() / 2 } else { anywhere };
+        let log: &mut Vec<Lying> = &mut partitions[usize::from(partition)];
+        let offset = i64::try_from(log.len()).unwrap();
+        log.push(Lying { at: Position { version: Version::new(now, partition), offset }, group, key, value });
+    }
+    partitions
+}
+
+/// The records of all partitions as they may arrive: each partition in order, the partitions mixed by `picks`.
+fn arrive(partitions: &[Vec<Lying>], picks: &[usize]) -> Vec<Lying> {
+    let mut rest: Vec<std::slice::Iter<'_, Lying>> = partitions.iter().map(|log| log.iter()).collect();
+    let mut arrived = Vec::new();
+    let mut picks = picks.iter().cycle();
+    while rest.iter().any(|log| !log.as_slice().is_empty()) {
+        let from = picks.next().unwrap() % rest.len();
+        let next = rest[from].next().or_else(|| rest.iter_mut().find_map(Iterator::next));
+        arrived.extend(next.cloned());
+    }
+    arrived
+}
+
+/// The last record of each key, by time, partition and offset, unless it takes back what was known.
+fn expected(partitions: &[Vec<Lying>]) -> Vec<Row> {
+    let mut winners: BTreeMap<(i16, i16), &Lying> = BTreeMap::new();
+    for lying in partitions.iter().flatten() {
+        let winner = winners.entry((lying.group, lying.key)).or_insert(lying);
+        if (winner.at.version, winner.at.offset) <= (lying.at.version, lying.at.offset) {
+            *winner = lying;
+        }
+    }
+    let mut rows: BTreeMap<i16, Vec<String>> = BTreeMap::new();
+    for ((group, key), lying) in winners.into_iter().filter(|(_, lying)| lying.value >= 0) {
+        rows.entry(group).or_default().push(format!("{key}={}", lying.value));
+    }
+    rows.into_iter().map(|(group, facts)| (format!("g{group}"), facts.join(" "))).collect()
+}
+
+/// A consumer's memory, and what it has stored.
+pub(crate) struct Memory {
+    groups: Groups<Tiny>,
+    stored: Vec<CopyBuffer>,
+    owners: BTreeMap<String, i32>,
+    batch: Changes,
+    counts: Counts,
+    /// How many records took back what was known.
+    withdrawn: i64,
+}
+
+impl Memory {
+    pub(crate) fn new() -> Self {
+        let batch = Changes::new(&Tiny.changelog());
+        let counts = Counts::default();
+        Self { groups: Groups::default(), stored: vec![], owners: BTreeMap::new(), batch, counts, withdrawn: 0 }
+    }
+
+    pub(crate) fn take(&mut self, lying: &Lying) -> Outcome {
+        let message = format!("{} {} {}", lying.group, lying.key, lying.value);
+        let Reading::Record(record) = Tiny.read(None, message.as_bytes()) else { panic!("{message}") };
+        self.owners.entry(Tiny::route(&Tiny::group(&record))).or_insert(lying.at.version.partition().into());
+        let outcome = self.groups.apply(&record, lying.at, &mut self.batch);
+        self.counts.add(outcome);
+        self.withdrawn += i64::from(outcome == Outcome::Corrected && lying.value < 0);
+        outcome
+    }
+
+    fn take_all<'a>(&mut self, records: impl IntoIterator<Item = &'a Lying>) {
+        for lying in records {
+            self.take(lying);
+        }
+    }
+
+    fn commit(&mut self) {
+        let mut batch = std::mem::replace(&mut self.batch, Changes::new(&Tiny.changelog()));
+        let number = i64::try_from(self.stored.len()).unwrap() + 1;
+        self.stored.push(batch.numbered(number).clone());
+    }
+
+    /// How many changelog rows there are.
+    fn rows(&self) -> usize {
+        self.stored.iter().map(CopyBuffer::rows).sum()
+    }
+
+    /// Forgets everything, and reads back what is stored, in an order that `order` decides.
+    fn restart(&mut self, order: u64) {
+        let mut rows: Vec<_> = self.stored.iter().flat_map(rows_to_load).collect();
+        rows.sort_by_key(|row| (row.0.unsigned_abs() ^ order).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let mut loading = Loading::new(&[], self.owners.clone().into_iter().collect()).unwrap();
+        loading.push(&CopyBuffer::default().bytes()[..19]).unwrap();
+        rows.iter().for_each(|(_, bytes)| loading.push(bytes).unwrap());
+        self.groups = loading.finish();
+    }
+
+    pub(crate) fn facts(&mut self) -> Vec<Row> {
+        self.groups.rows(&Tiny).into_iter().filter(|(_, facts)| !facts.is_empty()).collect()
+    }
+
+    /// The groups that changed, without those of which nothing is left.
+    fn changed(&mut self) -> Vec<Row> {
+        self.refresh().into_iter().filter(|(_, facts)| !facts.is_empty()).collect()
+    }
+
+    /// As for a refresh that is then stored.
+    fn refresh(&mut self) -> Vec<Row> {
+        let rows = self.groups.begin_refresh(&Tiny);
+        self.groups.refreshed();
+        rows
+    }
+}
+
+/// Rows as a load brings them: `id, home, timestamp_ms, partition`, then the pipeline's; each with its id.
+pub(crate) fn rows_to_load(stored: &CopyBuffer) -> Vec<(i64, Vec<u8>)> {
+    let mut reader = CopyReader::default();
+    reader.push(stored.bytes());
+    let mut rows = Vec::new();
+    while let Some(mut row) = reader.next_row() {
+        let (id, owner, partition) = (row.i64().unwrap(), row.i32().unwrap(), row.i32().unwrap());
+        let (_offset, timestamp_ms) = (row.i64().unwrap(), row.i64().unwrap());
+        let mut loaded = CopyBuffer::default();
+        let mut out = loaded.row(6);
+        out.i32(owner);
+        out.i64(timestamp_ms);
+        out.i32(partition);
+        out.i16(row.i16().unwrap());
+        out.i16(row.i16().unwrap());
+        out.i64(row.i64().unwrap());
+        loaded.finish(|_| id);
+        rows.push((id, loaded.bytes()[19..loaded.bytes().len() - 2].to_vec()));
+    }
+    rows
+}
+
+/// Whether a restart before `arrived[at]` may forget which of two partitions spoke last.
+///
+/// While all of a group's records came from its home, a repeated one is not stored, and so its time is not either.
+/// A record of another partition that lies between the two times and arrives after the restart then counts as newer.
+fn forgets_times(arrived: &[Lying], at: usize) -> bool {
+    let spread = |lying: &Lying, others: &[Lying]| {
+        others
+            .iter()
+            .any(|other| other.group == lying.group && other.at.version.partition() != lying.at.version.partition())
+    };
+    arrived[..at].iter().any(|lying| spread(lying, &arrived[at..]))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_order_and_assignment_leaves_the_same_facts(sent in sent(), picks in prop::collection::vec(0..3_usize, 1..20)) {
+        let partitions = lay(&sent, false);
+        let mut memory = Memory::new();
+        memory.take_all(&arrive(&partitions, &picks));
+        let expected = expected(&partitions);
+        let facts: usize = expected.iter().map(|(_, facts)| facts.split(' ').count()).sum();
+        let groups: BTreeSet<i16> = sent.iter().map(|sent| sent.0).collect();
+        prop_assert_eq!((memory.groups.facts(), memory.groups.len()), (facts, groups.len()));
+        prop_assert_eq!(memory.counts.new - memory.withdrawn, i64::try_from(facts).unwrap());
+        prop_assert_eq!(memory.counts.read(), i64::try_from(sent.len()).unwrap());
+        prop_assert_eq!(memory.facts(), expected);
+    }
+
+    #[test]
+    fn a_restart_anywhere_changes_nothing(
+        sent in sent(),
+        picks in prop::collection::vec(0..3_usize, 1..20),
+        restarts in prop::collection::vec((0..60_usize, any::<u64>()), 0..4),
+        keyed in any::<bool>(),
+    ) {
+        let partitions = lay(&sent, keyed);
+        let arrived = arrive(&partitions, &picks);
+        let (mut steady, mut restarted) = (Memory::new(), Memory::new());
+        for (at, lying) in arrived.iter().enumerate() {
+            for (_, order) in restarts.iter().filter(|(when, _)| *when == at && !forgets_times(&arrived, at)) {
+                restarted.commit();
+                restarted.restart(*order);
+                prop_assert_eq!(restarted.facts(), steady.facts());
+            }
+            prop_assert_eq!(restarted.take(lying), steady.take(lying));
+        }
+        restarted.commit();
+        restarted.restart(1);
+        prop_assert_eq!(restarted.facts(), expected(&partitions));
+        prop_assert_eq!(restarted.groups.facts(), steady.groups.facts());
+    }
+
+    #[test]
+    fn a_group_that_is_known_to_be_spread_keeps_its_times(
+        sent in sent(),
+        picks in prop::collection::vec(0..3_usize, 1..20),
+        (at, order) in (0..60_usize, any::<u64>()),
+    ) {
+        // Every group begins in one partition and goes on in another: from then on its times are stored.
+        let begun = (0..4_i16).flat_map(|group| (0..4).flat_map(move |key| [(group, key, 9, 0, 0), (group, key, 9, 1, 0)]));
+        let all: Vec<Sent> = begun.clone().chain(sent).collect();
+        let partitions = lay(&all, false);
+        let (first, then): (Vec<Lying>, Vec<Lying>) =
+            partitions.iter().flatten().cloned().partition(|lying| lying.value == 9);
+        let logs: Vec<Vec<Lying>> = (0..3)
+            .map(|n| then.iter().filter(|lying| lying.at.version.partition() == n).cloned().collect())
+            .collect();
+        let mut memory = Memory::new();
+        memory.take_all(&first);
+        for (n, lying) in arrive(&logs, &picks).iter().enumerate() {
+            if n == at {
+                memory.commit();
+                memory.restart(order);
+            }
+            memory.take(lying);
+        }
+        prop_assert_eq!(memory.facts(), expected(&partitions));
+    }
+
+    #[test]
+    fn what_is_sent_twice_is_stored_once(sent in sent(), picks in prop::collection::vec(0..3_usize, 1..20)) {
+        let once: BTreeMap<(i16, i16), &Sent> = sent.iter().map(|sent| ((sent.0, sent.1), sent)).collect();
+        let once: Vec<Sent> = once.into_values().copied().collect();
+        let partitions = lay(&[once.clone(), once.clone()].concat(), true);
+        let mut memory = Memory::new();
+        let twice = arrive(&partitions, &picks);
+        memory.take_all(&twice);
+        memory.commit();
+        // What takes back a fact that nobody told is filtered, however often it is sent, and stored once as well.
+        let told = once.iter().filter(|sent| sent.2 >= 0).count();
+        let (filtered, stored) = (2 * (once.len() - told), once.len());
+        let counts = [told, told, 0, filtered, 0].map(|count| i64::try_from(count).unwrap());
+        let Counts { new, unchanged, corrected, filtered, rejected } = memory.counts;
+        prop_assert_eq!(([new, unchanged, corrected, filtered, rejected], memory.rows()), (counts, stored));
+        memory.refresh();
+        memory.take_all(&twice);
+        prop_assert!(!memory.groups.has_changed());
+    }
+
+    #[test]
+    fn a_withdrawal_of_what_nobody_told_changes_no_group(sent in sent()) {
+        let none: Vec<Sent> = sent.iter().map(|&(group, key, _, to, later)| (group, key, -1, to, later)).collect();
+        let mut memory = Memory::new();
+        memory.take_all(lay(&none, true).iter().flatten());
+        memory.commit();
+        prop_assert!(!memory.groups.has_changed());
+        prop_assert_eq!((memory.groups.facts(), memory.counts.filtered), (0, i64::try_from(sent.len()).unwrap()));
+        let keys: BTreeSet<(i16, i16)> = sent.iter().map(|sent| (sent.0, sent.1)).collect();
+        prop_assert_eq!(memory.rows(), keys.len());
+    }
+
+    #[test]
+    fn a_withdrawal_outlives_a_restart_though_what_it_takes_back_comes_later(order in any::<u64>(), older in 0..1_000_i64) {
+        let at = |timestamp_ms, partition| Position { version: Version::new(timestamp_ms, partition), offset: 0 };
+        let mut memory = Memory::new();
+        memory.take(&Lying { group: 1, key: 1, value: -1, at: at(1_000, 0) });
+        memory.commit();
+        memory.restart(order);
+        // The first consumer read it from the one partition; its heir finds this in the other.
+        prop_assert_eq!(memory.take(&Lying { group: 1, key: 1, value: 7, at: at(older, 1) }), Outcome::Unchanged);
+        prop_assert_eq!(memory.groups.facts(), 0);
+    }
+
+    #[test]
+    fn only_a_corrected_group_is_published_again(sent in sent(), which in any::<prop::sample::Index>()) {
+        let partitions = lay(&sent, true);
+        let mut memory = Memory::new();
+        memory.take_all(partitions.iter().flatten());
+        memory.refresh();
+        let records: Vec<&Lying> = partitions.iter().flatten().collect();
+        let corrected = Lying { value: 77, at: Position { version: Version::new(9_999, 2), offset: 99 }, ..(*which.get(&records)).clone() };
+        let withdrawn = !memory.facts().iter().any(|(group, facts)| {
+            *group == format!("g{}", corrected.group) && facts.split(' ').any(|fact| fact.starts_with(&format!("{}=", corrected.key)))
+        });
+        prop_assert_eq!(memory.take(&corrected), if withdrawn { Outcome::New } else { Outcome::Corrected });
+        let changed: Vec<String> = memory.refresh().into_iter().map(|(group, _)| group).collect();
+        prop_assert_eq!(changed, [format!("g{}", corrected.group)]);
+        prop_assert!(!memory.groups.has_changed());
+    }
+
+    #[test]
+    fn what_is_forgotten_is_what_lives_there(sent in sent(), gone in 0..3_u16) {
+        let partitions = lay(&sent, true);
+        let mut memory = Memory::new();
+        memory.take_all(partitions.iter().flatten());
+        memory.groups.forget(gone);
+        let stays: Vec<Vec<Lying>> =
+            partitions.into_iter().enumerate().filter(|(n, _)| *n != usize::from(gone)).map(|(_, log)| log).collect();
+        prop_assert_eq!(memory.changed(), expected(&stays));
+        let groups: BTreeSet<i16> = stays.iter().flatten().map(|lying| lying.group).collect();
+        prop_assert_eq!(memory.groups.len(), groups.len());
+    }
+
+    #[test]
+    fn a_withdrawn_fact_is_gone_and_told_again_it_is_new(sent in sent(), which in any::<prop::sample::Index>()) {
+        let partitions = lay(&sent, true);
+        let mut memory = Memory::new();
+        memory.take_all(partitions.iter().flatten());
+        let told: Vec<&Lying> = partitions.iter().flatten().collect();
+        let last = Position { version: Version::new(9_999, 2), offset: 99 };
+        let told = Lying { value: 7, at: last, ..(*which.get(&told)).clone() };
+        memory.take(&told);
+        let with = (memory.groups.facts(), memory.facts());
+        let withdrawal = Lying { value: -1, ..told.clone() };
+        let outcomes = [&withdrawal, &withdrawal, &told].map(|lying| memory.take(lying));
+        prop_assert_eq!(outcomes, [Outcome::Corrected, Outcome::Filtered, Outcome::New]);
+        prop_assert_eq!((memory.groups.facts(), memory.facts()), with.clone());
+        memory.take(&withdrawal);
+        prop_assert_eq!(memory.groups.facts(), with.0 - 1);
+        let overtaken = Lying { at: Position { version: Version::new(9_998, 1), offset: 98 }, ..told };
+        prop_assert_eq!(memory.take(&overtaken), Outcome::Unchanged);
+        memory.commit();
+        memory.restart(3);
+        prop_assert_eq!((memory.take(&overtaken), memory.groups.facts()), (Outcome::Unchanged, with.0 - 1));
+    }
+}

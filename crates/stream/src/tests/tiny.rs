@@ -1,0 +1,150 @@
+//! The smallest pipeline there can be: `group key value`, three words a message. A negative value takes back what was
+//! known under the key.
+
+use std::fmt;
+
+use crate::{
+    Changelog, Coverage, Fact, Pipeline, Published, Reading,
+    copy::{CopyError, CopyFields, CopyRow},
+};
+use sqlx::PgConnection;
+
+/// Keeps numbers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tiny;
+
+/// A group: two of them, such as 4 and 5, share a partition key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Group(pub(crate) i16);
+
+impl fmt::Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "g{}", self.0)
+    }
+}
+
+/// A number under a key.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Number {
+    key: i16,
+    value: i64,
+}
+
+impl Fact for Number {
+    type Key = i16;
+
+    fn key(&self) -> i16 {
+        self.key
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        self == other
+    }
+
+    fn is_withdrawal(&self) -> bool {
+        self.value < 0
+    }
+}
+
+/// A message that is sound.
+pub(crate) type Record = (Group, Number);
+/// A group and its facts in key order: `g1`, `0=5 3=7`.
+pub(crate) type Row = (String, String);
+
+/// The columns and tables beside those that `stream` has.
+pub(crate) const SCHEMA: &str = r#"
+    CREATE TABLE tiny_changelog (
+        id bigint NOT NULL, home integer NOT NULL,
+        partition integer NOT NULL, "offset" bigint NOT NULL, timestamp_ms bigint NOT NULL,
+        grp smallint NOT NULL, key smallint NOT NULL, value bigint NOT NULL);
+    CREATE TABLE tiny_groups (grp text PRIMARY KEY, facts text NOT NULL);
+    CREATE TABLE tiny_runs (id bigint GENERATED ALWAYS AS IDENTITY, complete boolean NOT NULL, facts text NOT NULL);
+"#;
+
+const CHANGELOG: Changelog =
+    Changelog { table: "tiny_changelog", columns: &["grp", "key", "value"], key: &["grp", "key"] };
+
+impl Pipeline for Tiny {
+    const NAME: &'static str = "tiny";
+
+    type Record<'a> = Record;
+    type Group = Group;
+    type Fact = Number;
+    type Symbols = ();
+    type Row = Row;
+
+    fn changelog(&self) -> Changelog {
+        CHANGELOG
+    }
+
+    fn read<'a>(&self, _key: Option<&'a [u8]>, value: &'a [u8]) -> Reading<Record> {
+        let Ok(text) = std::str::from_utf8(value) else { return Reading::Rejected("not UTF-8".into()) };
+        if text == "aggregate" {
+            return Reading::Filtered;
+        }
+        let numbers: Vec<i64> = text.split(' ').filter_map(|word| word.parse().ok()).collect();
+        let [group, key, value] = numbers[..] else {
+            return Reading::Rejected(format!("not three numbers: {text}").into());
+        };
+        let small = |number: i64| i16::try_from(number).unwrap_or(0);
+        Reading::Record((Group(small(group)), Number { key: small(key), value }))
+    }
+
+    fn group(record: &Record) -> Group {
+        record.0
+    }
+
+    fn route(group: &Group) -> String {
+        format!("r{}", group.0 / 2)
+    }
+
+    fn fact(record: &Record, _symbols: &mut ()) -> Number {
+        record.1.clone()
+    }
+
+    fn encode(group: &Group, fact: &Number, _symbols: &(), row: &mut CopyRow<'_>) {
+        row.i16(group.0);
+        row.i16(fact.key);
+        row.i64(fact.value);
+    }
+
+    fn decode_group(row: &mut CopyFields<'_>) -> Result<Group, CopyError> {
+        Ok(Group(row.i16()?))
+    }
+
+    fn decode_fact(row: &mut CopyFields<'_>, _symbols: &mut ()) -> Result<Number, CopyError> {
+        Ok(Number { key: row.i16()?, value: row.i64()? })
+    }
+
+    fn aggregate<'a>(&self, group: &Group, facts: impl Iterator<Item = &'a Number>, _symbols: &()) -> Row {
+        let facts: Vec<String> = facts.map(|fact| format!("{}={}", fact.key, fact.value)).collect();
+        (group.to_string(), facts.join(" "))
+    }
+
+    async fn upsert(&self, tx: &mut PgConnection, rows: &[Row]) -> Result<u64, sqlx::Error> {
+        let (gone, kept): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|(_, facts)| facts.is_empty());
+        let gone: Vec<&str> = gone.into_iter().map(|(group, _)| group.as_str()).collect();
+        sqlx::query("DELETE FROM tiny_groups WHERE grp = ANY ($1)").bind(gone).execute(&mut *tx).await?;
+        let (groups, facts): (Vec<&str>, Vec<&str>) = kept.iter().map(|(g, f)| (g.as_str(), f.as_str())).unzip();
+        let done = sqlx::query(
+            "INSERT INTO tiny_groups AS stored SELECT * FROM unnest($1::text[], $2::text[])
+             ON CONFLICT (grp) DO UPDATE SET facts = excluded.facts WHERE stored.facts <> excluded.facts",
+        )
+        .bind(groups)
+        .bind(facts)
+        .execute(tx)
+        .await?;
+        Ok(done.rows_affected())
+    }
+
+    async fn conclude(&self, tx: &mut PgConnection, coverage: &Coverage) -> anyhow::Result<Published> {
+        sqlx::query(
+            "INSERT INTO tiny_runs (complete, facts)
+             SELECT $1, coalesce(string_agg(grp || ': ' || facts, ', ' ORDER BY grp), '') FROM tiny_groups",
+        )
+        .bind(coverage.complete)
+        .execute(tx)
+        .await?;
+        Ok(Published::default())
+    }
+}
