@@ -53,7 +53,7 @@ faults: ## kills, cuts and fills what the road stands on, and checks every recor
 soak: ## the same at random while records flow, for MINUTES (30); SEED=n draws the same faults again
 	@scripts/faults soak
 
-fuzz: ## tries a million mutated inputs (CASES=number) on each law of the decoders, the CSV reader, the sources, the settings
+fuzz: ## tries a million mutated inputs (CASES=number) on each law of what reads bytes, and a million schedules of the simulation
 	@scripts/setup build
 	@scripts/fuzz
 

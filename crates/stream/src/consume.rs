@@ -16,7 +16,7 @@ use crate::{
     Error, Pipeline, client,
     core::{Consumer, JOBS, offsets::Feed, watch::Client},
     kafka::{
-        driver::{Driver, News, Parts},
+        driver::{Driver, Guard, News, Parts},
         group::{self, ASK, GroupConsumer},
     },
     kafka_errors::{Decision, Denial, Resource, code_of, decide},
@@ -184,9 +184,9 @@ impl<P: Pipeline> Run<P> {
         consumer.client().context().close();
         if self.consume.kafka.tls.is_some() {
             // OpenSSL clears up when the process ends; a thread that still speaks by it then crashes.
-            drop(consumer);
             // One that has panicked has ended as well.
             self.retired.into_iter().for_each(|retired| drop(retired.join()));
+            drop(consumer);
             return;
         }
         let began = Instant::now();
@@ -218,8 +218,9 @@ impl<P: Pipeline> Run<P> {
         let postgres = Postgres::new(server, consume.settings.away);
         let (jobs, job_queue) = tokio::sync::mpsc::channel(JOBS);
         let (sender, news) = mpsc::channel();
-        let answers = sender.clone();
-        let writer = Writer::new(postgres.clone(), move |answer| answers.send(News::Answer(answer)).is_ok());
+        // Its end is noticed too where it answers nothing: it has panicked, or has nobody to answer.
+        let answers = Guard::new(&sender);
+        let writer = Writer::new(postgres.clone(), move |answer| answers.say(News::Answer(answer)));
         let handle = self.runtime.clone();
         std::thread::Builder::new()
             .name("writer".to_owned())
@@ -250,7 +251,10 @@ impl<P: Pipeline> Run<P> {
         };
         let watch = consume.membership().watch(Arc::clone(consumer), consume.stop.clone());
         let watch = watch.map_err(|source| Error::Thread { name: "watch", source })?;
-        watch.end(Driver::new(parts, core).run())
+        let mut driver = Driver::new(parts, core);
+        let ended = driver.run();
+        self.retired.extend(driver.take_look());
+        watch.end(ended)
     }
 
     /// Waits for Kafka and the topic; `None` when it is time to stop.

@@ -26,6 +26,8 @@ pub mod topic;
 mod topic_client;
 
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
 
 /// The facts of groups in memory, by which pipelines test what they make of records.

@@ -10,7 +10,6 @@ use demo::probes::{self, Probes};
 use crate::{
     datasets::Dataset,
     disturbed::STOP,
-    kafka::Outgoing,
     orders::{reference, sendings},
     proxy::{Proxy, Weather},
     report::{saw, seconds},
@@ -207,39 +206,4 @@ pub(crate) fn a_thread_that_cannot_start_is_69<D: Dataset>() {
     road.consume(1);
     road.check_changelog();
     saw("exit 69, and the next run reads all");
-}
-
-/// Records without keys, all into one partition.
-fn into<D: Dataset>(partition: i32, from_ms: i64, lines: &[D::Line]) -> Vec<Outgoing> {
-    let record = |(timestamp_ms, line): (i64, &D::Line)| Outgoing {
-        partition: Some(partition),
-        value: Some(D::message_value(line).into_bytes()),
-        timestamp_ms,
-        ..Outgoing::default()
-    };
-    (from_ms..).zip(lines).map(record).collect()
-}
-
-/// Facts come from another partition than their groups live in, and either partition moves before they are refreshed.
-pub(crate) fn an_owed_refresh_survives_a_rebalance<D: Dataset>() {
-    let road = Road::<D>::new(2);
-    let sendings = sendings::<D>(81);
-    road.send(&into::<D>(0, 1_700_000_000_000, &sendings[0]));
-    road.consume(1);
-    // It publishes once, when it has caught up, and then not of itself.
-    let mut first = road.consumer(&["--publish-every", "1h", "--batch-size", "50"]).start().unwrap();
-    first.wait_for_line("nothing new to publish", LIMIT).unwrap();
-    road.send(&into::<D>(1, 1_700_000_100_000, &sendings[1]));
-    road.wait_for_or_say(READ, number(sendings[0].len() + sendings[1].len()), &first);
-    assert_eq!(road.number(PUBLISHED), number(sendings[0].len()), "the refresh is owed");
-    // It is given one of the two partitions; what the first owes of the other is told when that one stops.
-    let mut second = road.follow(&[]);
-    second.wait_for_line("claimed and loaded", LIMIT).unwrap();
-    road.wait_for_or_say("SELECT count(*) FROM stream_offsets WHERE refreshed_id = last_id", 1, &second);
-    for consumer in [first, second] {
-        consumer.stop(STOP).unwrap().expect_code(0).unwrap();
-    }
-    road.check_books();
-    assert_eq!(road.number("SELECT count(*) FROM stream_offsets WHERE refreshed_id < last_id"), 0);
-    saw("every stored fact is in its row, whoever was to tell it");
 }

@@ -110,7 +110,6 @@ macro_rules! laws_of {
                     a_hiccup_while_groups_are_moved_is_survived
                     a_reset_is_noticed_though_no_record_comes
                     an_older_copy_of_the_database_is_noticed_though_no_record_comes
-                    an_owed_refresh_survives_a_rebalance
                     unready_while_kafka_is_away_and_ended_with_the_reason
                     a_thread_that_cannot_start_is_69,
                     slow a_postgres_that_hangs_is_noticed;
@@ -157,14 +156,11 @@ macro_rules! laws_of {
                     from_one_to_three_and_back_in_mid_run
                     a_stop_in_mid_run_saves_what_is_in_hand
                     a_stop_publishes_what_was_only_repeated
-                    joined_in_mid_load
-                    joined_in_mid_publication
                     an_unkeyed_topic_with_three_replicas_is_stopped_by_name_and_never_wrong
                     the_first_process_of_a_namespace_stops_when_asked,
                     slow one_comes_as_another_goes
                         stopped_in_mid_load
-                        stopped_in_mid_rebalance
-                        fenced_in_mid_load;
+                        stopped_in_mid_rebalance;
                 secrets:
                     a_wrong_password_is_a_setting_to_mend
                     a_password_that_has_expired_is_a_setting_to_mend;

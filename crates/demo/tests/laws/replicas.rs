@@ -78,69 +78,6 @@ pub(crate) fn a_stop_publishes_what_was_only_repeated<D: Dataset>() {
     saw(format!("{records} repeated records are published through on stop, changelog right"));
 }
 
-/// A second consumer joins while the first cannot go on, and so must give up half of what it has begun.
-fn joined_while<D: Dataset>(locked: &str) {
-    let road = Road::<D>::on(kafka::best(), 4);
-    let sendings = sendings::<D>(81);
-    road.produce(&sendings[0]);
-    road.consume(1);
-    road.produce(&sendings[1]);
-    road.produce(&sendings[2]);
-    let (first, mut second) = road.while_locked(&lock(locked), || {
-        let first = road.follow(&["--batch-size", "20"]);
-        road.wait_for(BLOCKED, 1);
-        let second = road.follow(&["--batch-size", "20"]);
-        thread::sleep(Duration::from_secs(6));
-        (first, second)
-    });
-    second.wait_for_line("claimed and loaded", LIMIT).unwrap();
-    road.produce(&sendings[3]);
-    road.wait_for(READ, i64::try_from(sendings.concat().len()).unwrap());
-    for running in [first, second] {
-        running.stop(STOP).unwrap().expect_code(0).unwrap();
-    }
-    check_the_end(&road);
-}
-
-pub(crate) fn joined_in_mid_load<D: Dataset>() {
-    joined_while::<D>(D::CHANGELOG);
-}
-
-pub(crate) fn joined_in_mid_publication<D: Dataset>() {
-    joined_while::<D>(D::GROUPS);
-}
-
-/// A consumer loses a partition to somebody else while it loads another one: it forgets neither.
-pub(crate) fn fenced_in_mid_load<D: Dataset>() {
-    let road = Road::<D>::on(kafka::best(), 2);
-    let sendings = sendings::<D>(88);
-    road.produce(&sendings[0]);
-    let mut first = road.follow(&["--batch-size", "5"]);
-    road.wait_for(PUBLISHED, i64::try_from(sendings[0].len()).unwrap());
-    let owner: Vec<(String,)> = road.query("SELECT DISTINCT owner FROM stream_offsets");
-    let mut second = road.follow(&["--batch-size", "5"]);
-    second.wait_for_line("claimed and loaded", LIMIT).unwrap();
-    let kept: Vec<(i32,)> = road.query(&format!("SELECT partition FROM stream_offsets WHERE owner = '{}'", owner[0].0));
-    let (kept, other) = (kept[0].0, 1 - kept[0].0);
-    road.while_locked(&format!("SELECT FROM stream_offsets WHERE partition = {other} FOR UPDATE"), || {
-        let producer = road.producer(&sendings[1..].concat(), &["--rate", "100"]).start().unwrap();
-        second.kill().unwrap();
-        // With a batch in hand it is given the other partition, whose claim waits for us; then that batch is refused.
-        road.execute(&format!(
-            "UPDATE stream_offsets SET epoch = epoch + 1 WHERE partition = {kept}; SELECT pg_sleep(20)"
-        ));
-        first.wait_for_line("fenced: another consumer", LIMIT).unwrap();
-        let said = first.stderr();
-        let line = |words: &str| said.iter().rposition(|line| line.contains(words));
-        assert!(line(&format!("assigned partitions=[{other}]")) < line("fenced: another"), "{said:?}");
-        producer.wait(LIMIT).unwrap().expect_code(0).unwrap();
-    });
-    road.wait_for_or_say(READ, i64::try_from(sendings.concat().len()).unwrap(), &first);
-    first.stop(STOP).unwrap().expect_code(0).unwrap();
-    check_the_end(&road);
-    saw("both partitions read on by the one that is left");
-}
-
 pub(crate) fn stopped_in_mid_rebalance<D: Dataset>() {
     let road = Road::<D>::on(kafka::best(), 6);
     let lines = sendings::<D>(82).concat();

@@ -91,6 +91,15 @@ pub(crate) fn check_refresh(to: &[RefreshedTo], stored: &[Stored]) -> Option<Ref
 }
 
 impl Refusal {
+    /// The partition that it is about.
+    pub(crate) fn partition(&self) -> i32 {
+        match self {
+            Self::Fenced { partition, .. } | Self::Lost { partition, .. } | Self::KeyMoved { partition, .. } => {
+                *partition
+            }
+        }
+    }
+
     /// The error of a partition key that belongs elsewhere; `None` for any other refusal, after which memory is loaded again.
     pub(crate) fn key_moved(&self) -> Option<Error> {
         match self {

@@ -9,6 +9,7 @@ use crate::{
     Error,
     core::{
         batch::{Counts, OffsetRange, Outcome},
+        check::Refusal,
         groups::Position,
         offsets::{Feed, LastRecord, Stored, Version, known_time, short},
         refresh::RefreshedTo,
@@ -36,6 +37,8 @@ pub(crate) enum Verdict {
     Apply(Position),
     /// It was read before; there is nothing to do.
     Skip,
+    /// It is of an older fetch, or of a partition that was given back: it comes again, or is read by whoever claims it next.
+    Stale,
     /// It is not where reading was to begin: fetch from there once more.
     FetchFrom(i64),
     /// It is not the record that was read before.
@@ -80,6 +83,8 @@ pub(crate) struct HeldUp {
     pub end: i64,
     /// When it was last asked for.
     asked: Instant,
+    /// Whether that was told.
+    is_told: bool,
 }
 
 /// Where reading a partition begins.
@@ -219,6 +224,8 @@ impl Cursor {
     /// Notes that all records before `to` have been read; those that never came are control records, or were compacted away.
     pub(crate) fn pass(&mut self, to: i64) {
         self.at_end = true;
+        // Reading may have begun beyond, where Kafka had removed what was before.
+        let to = to.max(self.begin);
         if self.next.unwrap_or(0) < to {
             self.start.get_or_insert(self.next.unwrap_or(self.begin));
             self.next = Some(to);
@@ -229,15 +236,24 @@ impl Cursor {
     /// a transaction that is open, or was when fetching began.
     pub(crate) fn reach_end(&mut self, end: i64, now: Instant) {
         self.pass(end.min(self.stable));
-        let begin = || HeldUp { since: now, end, asked: now };
+        let begin = || HeldUp { since: now, end, asked: now, is_told: false };
         self.held_up = (self.next.unwrap_or(0) < end).then(|| self.held_up.unwrap_or_else(begin));
     }
 
     /// Notes what can be read by now. Whether that is all that the partition was held up for: then it is to be fetched once
     /// more, since records may have come between its end and this answer.
     pub(crate) fn learn(&mut self, stable: i64) -> bool {
-        self.stable = stable;
-        self.held_up.is_none_or(|held_up| stable >= held_up.end)
+        let is_over = self.held_up.is_none_or(|held_up| stable >= held_up.end);
+        // Else an end that was reached before, and is told later, would be taken for one that comes after those records.
+        if is_over {
+            self.stable = stable;
+        }
+        is_over
+    }
+
+    /// Whether what it is held up for was not told yet; it counts as told then.
+    pub(crate) fn tells_held_up(&mut self) -> bool {
+        self.held_up.as_mut().is_some_and(|held_up| !std::mem::replace(&mut held_up.is_told, true))
     }
 
     /// What it is held up for.
@@ -281,6 +297,19 @@ impl Cursors {
     /// The claim one of them is held under; 0, which none has, when it is not ours.
     pub(crate) fn epoch(&self, partition: i32) -> i64 {
         self.owned.get(&partition).map_or(0, |cursor| cursor.epoch)
+    }
+
+    /// Whether a refusal is about one of them, under the claim that it is held under now.
+    pub(crate) fn are_refused(&self, refusal: &Refusal) -> bool {
+        match self.owned.get(&refusal.partition()) {
+            Some(cursor) => !matches!(refusal, Refusal::Fenced { epoch, .. } if *epoch <= cursor.epoch),
+            None => false,
+        }
+    }
+
+    /// Whether it is one of them.
+    pub(crate) fn holds(&self, partition: i32) -> bool {
+        self.owned.contains_key(&partition)
     }
 
     /// Their numbers, in order.
@@ -330,6 +359,11 @@ impl Cursors {
             held_up.asked = now;
             Some(*partition)
         })
+    }
+
+    /// Whether it was told that one of them is held up.
+    pub(crate) fn is_told_held_up(&self, partition: i32) -> bool {
+        self.owned.get(&partition).and_then(|cursor| cursor.held_up).is_some_and(|held_up| held_up.is_told)
     }
 
     /// When one that is held up is to be asked for next.

@@ -10,6 +10,7 @@ use crate::{
     core::{
         batch::{Changes, KeyOwner, Outcome},
         facts::{Facts, Versioned},
+        mutation::{self, Mutation},
         offsets::{Stored, Version, short},
     },
     pipeline::{Fact, Pipeline},
@@ -135,7 +136,7 @@ impl<P: Pipeline> Groups<P> {
         }
         let fact = P::decode_fact(&mut row, &mut group.symbols)?;
         let (counted, counts) = group.load(Versioned { fact, version }, (id, ids.entry(key).or_default()));
-        let owed = id > refreshed.get(&owner).copied().unwrap_or(0);
+        let owed = !mutation::is(Mutation::OwedForgotten) && id > refreshed.get(&owner).copied().unwrap_or(0);
         if owed && !std::mem::replace(&mut group.changed, true) {
             self.changed.push(key);
         }
@@ -182,6 +183,9 @@ impl<P: Pipeline> Groups<P> {
     /// The refresh under way is not stored: what it was to tell is still changed.
     pub(crate) fn not_refreshed(&mut self) {
         for key in std::mem::take(&mut self.being_told) {
+            if mutation::is(Mutation::RefusedRefreshForgets) {
+                continue;
+            }
             let Some(group) = self.groups.get_mut(&key) else { continue };
             if !std::mem::replace(&mut group.changed, true) {
                 self.changed.push(key);

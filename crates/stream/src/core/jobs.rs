@@ -16,7 +16,7 @@ use crate::{
 
 /// Work for the one session that does its jobs in order.
 pub(crate) struct Job<P: Pipeline> {
-    /// The number of the shard that it builds on. Once a job of a shard is refused, all later ones of it are void.
+    /// The number of the shard that it builds on. Once a batch of a shard is refused, all later jobs of it are void.
     pub shard: u64,
     /// What is to be done.
     pub task: Task<P>,
@@ -81,7 +81,7 @@ pub(crate) enum Outcome<T> {
     Stored(T),
     /// It is not stored, and must not be.
     Refused(Refusal),
-    /// It was not tried: an earlier job of its shard was refused.
+    /// It was not tried: an earlier batch of its shard was refused.
     Void,
 }
 

@@ -230,11 +230,16 @@ impl KafkaState {
     }
 
     /// When it is to be looked at next, if nothing comes before.
-    pub(crate) fn wakes_at(&self, now: Instant, unassigned: Option<Instant>, limits: Limits) -> Option<Instant> {
+    pub(crate) fn wakes_at(
+        &self,
+        now: Instant,
+        (unassigned, fetches): (Option<Instant>, bool),
+        limits: Limits,
+    ) -> Option<Instant> {
         let asked = self.looked.map_or(now, |looked| looked + ASK_AGAIN);
         let look = (self.is_unavailable() || self.describe.is_some()).then_some(asked);
         let waited = unassigned.map(|since| asked.max(since + JOINED));
-        let records = self.records.as_ref().map(|denied| denied.asked + ASK_AGAIN);
+        let records = self.records.as_ref().filter(|_| fetches).map(|denied| denied.asked + ASK_AGAIN);
         let outage = [self.outage.as_ref().map(|outage| outage.since), self.missing].into_iter().flatten();
         let outage = outage.map(|since| since + limits.outage);
         let denials = self.denials().map(|(_, since)| since + limits.denial);

@@ -4,12 +4,15 @@
 //! `postgres/` that of PostgreSQL. What is asked for has a number, which its answer brings back: so what an answer says of
 //! something that was given up meanwhile is known for what it is.
 //!
-//! | what happens | what follows |
-//! |---|---|
-//! | the group assigns partitions | [`Shard`] waits, is claimed and loaded, compared with Kafka's offsets, and read |
-//! | the group revokes partitions | what is in hand is sent, and they are given back once it is stored, within [`REVOKE`] |
-//! | a batch or a refresh is refused | all memory is dropped, claimed and loaded again: [`Consumer::recover`] |
-//! | a COMMIT whose outcome is not known | `postgres/commit.rs` tries again, and finds the offsets moved, or not |
+//! | what happens | what follows | where |
+//! |---|---|---|
+//! | the group assigns partitions | they wait, are claimed and loaded, compared with the offsets that Kafka has, and read | [`shard::State`] |
+//! | it revokes partitions that are read | the open batch is sent; they are given back once all batches are answered, or after [`REVOKE`] | `go_on_revoking` |
+//! | it revokes partitions that are being loaded | the load is given up, and what it brings is ignored; those that stay are loaded anew | `go_on_revoking`, [`Shard::cancel_load`] |
+//! | a COMMIT is in doubt | the same batch is sent again under the same number. Where the stored offset is the one that it expects, it is stored now; where it is the batch's own end, it was stored before | [`check::check_commit`] |
+//! | another consumer has claimed a partition | its epoch is newer: the batch or refresh is refused, and stores nothing. All memory is dropped; after [`AFTER_A_FENCE`] what is still ours is claimed and loaded again | [`check::Refusal::Fenced`], `recover` |
+//! | an answer comes of what was given up | it frees its place, and nothing else | `answer`, [`Unanswered`] |
+//! | it is time to stop | the open batch is stored and told, as far as the time allows | `go_on_ending` |
 
 pub(crate) mod batch;
 pub(crate) mod check;
@@ -18,6 +21,7 @@ pub(crate) mod facts;
 pub(crate) mod groups;
 pub(crate) mod jobs;
 pub(crate) mod kafka;
+pub(crate) mod mutation;
 mod numbers;
 pub(crate) mod offsets;
 mod readiness;
@@ -39,9 +43,10 @@ use crate::{
     Error, Pipeline,
     core::{
         check::Refusal,
-        cursor::Verdict,
+        cursor::{Cursor, Verdict},
         jobs::{Answer, Job, Load, Loaded, Outcome, Task},
         kafka::{Failure, Limits, Look, Right, Seen},
+        mutation::Mutation,
         numbers::Numbers,
         offsets::Feed,
         readiness::View,
@@ -324,7 +329,10 @@ impl<P: Pipeline> Consumer<P> {
             }
             Input::OffsetsTold(Err(_)) => {}
             Input::GroupDenied => self.watch.denies(now, Right::ReadGroup, &self.group.fetched),
-            Input::Behind(behind) => self.watch.look_behind_transactions(now, &behind),
+            Input::Behind(mut behind) => {
+                behind.retain(|partition, _| !self.shard.cursors.is_told_held_up(*partition));
+                self.watch.look_behind_transactions(now, &behind);
+            }
             Input::TopicCreatedAgain => return Err(self.topic_created_again()),
             Input::ClientLost(reason) => self.client_lost(now, reason, out),
             Input::Loaded { load, loaded } => self.shard.loaded(load, loaded)?,
@@ -335,18 +343,20 @@ impl<P: Pipeline> Consumer<P> {
 
     /// When [`Consumer::on`] is to be called at the latest, if nothing happens before.
     pub(crate) fn wakes_at(&self, now: Instant) -> Instant {
+        if let Some(revocation) = &self.revocation {
+            return revocation.began + REVOKE;
+        }
+        if let Some(ending) = &self.ending {
+            let storing = self.unanswered.batches > 0 && now < ending.began + STOP_STORING;
+            return ending.began + if storing { STOP_STORING } else { STOP_REFRESHING };
+        }
         let full = self.full_since.filter(|_| !self.paused).map(|since| since + BUSY);
-        let revocation = self.revocation.as_ref().map(|revocation| revocation.began + REVOKE);
-        let ending = self
-            .ending
-            .as_ref()
-            .map(|ending| ending.began + if self.unanswered.batches > 0 { STOP_STORING } else { STOP_REFRESHING });
         let age = self.shard.open_since().map(|since| since + BATCH_AGE);
         let refresh = self.wants_refresh().then(|| self.schedule.next_refresh()).flatten();
         let question = self.may_ask().then(|| self.schedule.next_question(now, self.is_done()));
         let held_up = self.may_look_behind().then(|| self.shard.cursors.held_up_until()).flatten();
         let kafka = self.watch_wakes_at(now);
-        let wakes = [full, revocation, ending, age, self.shard.load_at(), refresh, question, held_up, kafka];
+        let wakes = [full, age, self.shard.load_at(), refresh, question, held_up, kafka];
         let tell = self.watch.tell_at(now);
         wakes.into_iter().flatten().chain([tell]).min().unwrap_or(tell)
     }
@@ -369,8 +379,12 @@ impl<P: Pipeline> Consumer<P> {
     pub(crate) fn unready(&self, postgres: Vec<String>) -> Vec<String> {
         readiness::unready(View {
             assigned: self.group.unassigned.is_none(),
-            waiting: self.shard.waiting().collect(),
-            loading: self.shard.loading(),
+            waiting: if mutation::is(Mutation::ReadyWhileWaiting) {
+                Vec::new()
+            } else {
+                self.shard.waiting().collect()
+            },
+            loading: if mutation::is(Mutation::ReadyWhileWaiting) { &[] } else { self.shard.loading() },
             blocked: self.shard.why_blocked(),
             kafka: self.watch.reason(),
             denied: self.watch.denials(),
@@ -421,16 +435,17 @@ impl<P: Pipeline> Consumer<P> {
         out: &mut Vec<Command<P>>,
     ) -> Result<(), Error> {
         let (partition, offset) = (message.partition, message.offset);
-        self.watch.hears_from(partition);
         let end = self.ends.get(&partition).copied().filter(|_| self.settings.until_end);
         if let Some(end) = end.filter(|end| offset >= *end) {
             // It came after we began: not for this run, and neither is anything between.
             if let Some(cursor) = self.shard.cursors.get_mut(partition).filter(|cursor| cursor.is_of(fetch)) {
                 cursor.pass(end);
+                self.watch.hears_from(partition);
             }
         } else {
             match self.shard.take(now, fetch, message) {
-                Verdict::Apply(_) | Verdict::Skip => {}
+                Verdict::Apply(_) | Verdict::Skip => self.watch.hears_from(partition),
+                Verdict::Stale => {}
                 Verdict::FetchFrom(offset) => self.fetch_again(&[(partition, Some(offset))], out),
                 Verdict::Changed(why) => self.topic_changed(now, (partition, why), out)?,
             }
@@ -444,11 +459,12 @@ impl<P: Pipeline> Consumer<P> {
     }
 
     fn end_of_partition(&mut self, now: Instant, (fetch, partition): (u64, i32), out: &mut Vec<Command<P>>) {
-        self.watch.hears_from(partition);
         let end = self.ends.get(&partition).copied().unwrap_or(0);
-        let cursor = self.shard.cursors.get_mut(partition).filter(|cursor| cursor.is_of(fetch));
+        let is_of = |cursor: &&mut Cursor| cursor.is_of(fetch) || mutation::is(Mutation::OldEndBelieved);
+        let cursor = self.shard.cursors.get_mut(partition).filter(is_of);
         let Some(cursor) = cursor else { return };
         cursor.reach_end(end, now);
+        self.watch.hears_from(partition);
         if self.shard.cursors.at_end() {
             self.send_batch(out);
         }
@@ -492,13 +508,13 @@ impl<P: Pipeline> Consumer<P> {
         self.group.unassigned = None;
         self.watch.grants(Right::ReadGroup);
         self.watch.answers();
-        if partitions.is_empty() {
-            out.push(Command::Fetch(Vec::new()));
-            return;
-        }
-        self.watch.topic_is_there();
         self.send_batch(out);
         self.shard.add(now, partitions);
+        if partitions.is_empty() {
+            out.push(Command::Fetch(Vec::new()));
+        } else {
+            self.watch.topic_is_there();
+        }
     }
 
     /// What is in hand is sent, and stored before the partitions are given back, if it can be: stored later it would be refused
@@ -549,7 +565,7 @@ impl<P: Pipeline> Consumer<P> {
         self.look = Some((number, purpose));
         let patience = if purpose == Purpose::Presence { LOOK } else { ASK };
         let only = if let Purpose::Transaction(partition) = purpose { Some(partition) } else { None };
-        let ends = if matches!(purpose, Purpose::Begin(_)) { self.ends.clone() } else { BTreeMap::new() };
+        let ends = if only.is_none() { self.ends.clone() } else { BTreeMap::new() };
         out.push(Command::Look(Look { number, patience, only, ends }));
     }
 
@@ -560,6 +576,10 @@ impl<P: Pipeline> Consumer<P> {
         out: &mut Vec<Command<P>>,
     ) -> Result<(), Error> {
         let Some((_, purpose)) = self.look.take_if(|look| look.0 == number) else { return Ok(()) };
+        // Whatever would follow can wait: partitions that are taken out now would answer the revocation.
+        if self.revocation.is_some() || self.ending.is_some() {
+            return Ok(());
+        }
         let is_load = self.shard.awaits_offsets().is_some_and(|load| purpose == Purpose::Begin(load));
         match answer {
             Ok(Some(seen)) => {
@@ -632,10 +652,14 @@ impl<P: Pipeline> Consumer<P> {
         let ours = self.shard.number;
         match answer {
             Answer::Batches { shard, count, outcome } => {
-                self.unanswered.batches -= count;
+                if shard == ours || !mutation::is(Mutation::PlacesKept) {
+                    self.unanswered.batches -= count;
+                }
                 match outcome {
                     Outcome::Stored(offsets) if shard == ours => self.watch.stored(offsets),
-                    Outcome::Refused(refusal) if shard == ours => self.recover(now, refusal, out)?,
+                    Outcome::Refused(refusal) if shard == ours || mutation::is(Mutation::OldAnswerBelieved) => {
+                        self.recover(now, refusal, out)?;
+                    }
                     Outcome::Stored(_) | Outcome::Refused(_) | Outcome::Void => {}
                 }
             }
@@ -649,11 +673,14 @@ impl<P: Pipeline> Consumer<P> {
                         self.schedule.refreshed(now, complete);
                         self.tell_offsets(now, out);
                     }
-                    Outcome::Refused(refusal) => {
-                        self.shard.groups.not_refreshed();
+                    Outcome::Refused(refusal) if self.shard.cursors.are_refused(&refusal) => {
                         self.recover(now, refusal, out)?;
                     }
-                    Outcome::Void => self.shard.groups.not_refreshed(),
+                    // It told a partition that was given back meanwhile: the others are told by the next one.
+                    Outcome::Refused(_) | Outcome::Void => {
+                        self.shard.groups.not_refreshed();
+                        self.schedule.not_refreshed();
+                    }
                 }
             }
             Answer::Partitions { number, stored } => {
@@ -686,7 +713,7 @@ impl<P: Pipeline> Consumer<P> {
                     epoch,
                     "fenced: another consumer has claimed the partition, or it was reset; forgetting all, and claiming again what is still ours"
                 );
-                wait = AFTER_A_FENCE;
+                wait = if mutation::is(Mutation::FencedClaimsAtOnce) { Duration::ZERO } else { AFTER_A_FENCE };
             }
             Refusal::Lost { partition, stored } => {
                 tracing::warn!(partition, ?stored, "the database has lost commits; loading and reading again");
@@ -778,7 +805,7 @@ impl<P: Pipeline> Consumer<P> {
         if self.look.is_none() && self.watch.state().look_due(now, unassigned) {
             self.look_at_topic(Purpose::Presence, out);
         }
-        if self.shard.is_reading() {
+        if self.fetches() {
             // Their partitions are taken out and added again where they are: librdkafka tells a denial of records once.
             let denied = self.watch.state().records_due(now);
             self.fetch_again(&denied.into_iter().map(|partition| (partition, None)).collect::<Vec<_>>(), out);
@@ -795,11 +822,16 @@ impl<P: Pipeline> Consumer<P> {
     }
 
     fn watch_wakes_at(&self, now: Instant) -> Option<Instant> {
-        self.watch.wakes_at(now, (self.group.unassigned, self.look.is_some(), self.limits()))
+        self.watch.wakes_at(now, (self.group.unassigned, self.look.is_some(), self.fetches(), self.limits()))
+    }
+
+    /// Whether what is fetched is taken in, so that it may be fetched anew.
+    fn fetches(&self) -> bool {
+        self.shard.is_reading() && !self.paused
     }
 
     fn may_look_behind(&self) -> bool {
-        self.shard.is_reading() && self.look.is_none() && !self.watch.is_unavailable()
+        self.fetches() && self.look.is_none() && !self.watch.is_unavailable()
     }
 
     /// Looks whether a transaction is over behind which records of this run wait.
@@ -814,12 +846,15 @@ impl<P: Pipeline> Consumer<P> {
         let Some(&(_, stable)) = seen.offsets.get(&partition) else { return Ok(()) };
         let Some(cursor) = self.shard.cursors.get_mut(partition) else { return Ok(()) };
         let Some(held_up) = cursor.held_up() else { return Ok(()) };
+        let is_news = cursor.tells_held_up();
         if cursor.learn(stable) {
             self.fetch_again(&[(partition, None)], out);
             return Ok(());
         }
         let (end, waited) = (held_up.end, now.duration_since(held_up.since));
-        self.watch.waits_for_transaction(now, partition, (stable, end));
+        if is_news {
+            watch::tell_transaction((partition, (stable, end)));
+        }
         if self.settings.until_end && waited > self.settings.away {
             let topic = self.feed.topic.clone();
             return Err(Error::OpenTransaction { topic, partition, stable, end, waited });
@@ -852,7 +887,9 @@ impl<P: Pipeline> Consumer<P> {
 
     /// Sends a refresh of all that was read so far.
     fn refresh(&mut self, now: Instant, prompt: bool, out: &mut Vec<Command<P>>) {
-        self.send_batch(out);
+        if !mutation::is(Mutation::RefreshOvertakesBatch) {
+            self.send_batch(out);
+        }
         let rows = self.shard.groups.begin_refresh(&self.pipeline);
         let to = self.shard.cursors.refreshed_to();
         let target = self.schedule.target(&self.ends, self.settings.compacted);
@@ -954,6 +991,40 @@ impl<P: Pipeline> Consumer<P> {
         self.end(now, out);
         tracing::info!(stopped_in_ms = millis(took), "stopped");
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+impl<P: Pipeline> Consumer<P> {
+    /// Whether all jobs are answered, and nothing is asked of Kafka.
+    pub(crate) fn is_idle(&self) -> bool {
+        let Unanswered { batches, refresh, question: _, repartition } = self.unanswered;
+        batches == 0 && !refresh && !repartition && self.revocation.is_none()
+    }
+
+    /// Whether all partitions that were given are read.
+    pub(crate) fn is_reading(&self) -> bool {
+        self.shard.is_reading()
+    }
+
+    /// Where it stands, in words.
+    pub(crate) fn stands(&self) -> String {
+        format!("{:?}, {:?}", self.shard.cursors, self.unanswered)
+    }
+
+    /// The claim under which a partition is read.
+    pub(crate) fn epoch(&self, partition: i32) -> i64 {
+        self.shard.cursors.epoch(partition)
+    }
+
+    /// The number of what is in memory.
+    pub(crate) fn shard(&self) -> u64 {
+        self.shard.number
+    }
+
+    /// Every group's row, and the partitions that are read.
+    pub(crate) fn memory(&self) -> (Vec<P::Row>, Vec<i32>) {
+        (self.shard.groups.rows(&self.pipeline), self.shard.cursors.numbers())
     }
 }
 

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    core::offsets::{Gap, Stored},
+    core::{
+        mutation::{self, Mutation},
+        offsets::{Gap, Stored},
+    },
     pipeline::{Coverage, Pipeline},
 };
 
@@ -60,7 +63,10 @@ impl Target {
         let refreshed = |partition: &i32| stored.iter().find(|row| row.partition == *partition)?.refreshed_through;
         let at_end = |(partition, end): (&i32, &i64)| *end == 0 || refreshed(partition).is_some_and(|at| at >= *end);
         let last_id = |partition: &i32| last_ids.get(partition).copied().unwrap_or(0);
-        let is_told = |row: &Stored| row.refreshed_id >= last_id(&row.partition) && !row.catching_up;
+        let is_told = |row: &Stored| {
+            let owes = row.refreshed_id < last_id(&row.partition) && !mutation::is(Mutation::CompleteWhileOwed);
+            !owes && !row.catching_up
+        };
         self.ends.iter().all(at_end) && stored.iter().all(is_told)
     }
 

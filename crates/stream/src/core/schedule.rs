@@ -9,6 +9,7 @@ use crate::core::{
     Settings,
     check::{Refusal, check_refresh},
     cursor::Cursors,
+    mutation::{self, Mutation},
     offsets::Stored,
     refresh::{RefreshedTo, Target},
 };
@@ -111,6 +112,11 @@ impl Schedule {
         }
     }
 
+    /// A refresh is not stored, and what it was to tell is still to be told.
+    pub(crate) fn not_refreshed(&mut self) {
+        self.prompt_done = false;
+    }
+
     /// Notes whether something stored waits to be told, and since when.
     pub(crate) fn note_behind(&mut self, now: Instant, behind: bool) {
         self.behind_since = if behind { self.behind_since.or(Some(now)) } else { None };
@@ -152,6 +158,9 @@ impl Schedule {
         self.complete = target.is_reached(stored);
         self.last_ids = target.last_ids;
         let mut expected = question.expected;
+        if mutation::is(Mutation::ComparedTooLate) {
+            expected = cursors.refreshed_to();
+        }
         expected.retain(|expected| cursors.epoch(expected.partition) == expected.epoch);
         check_refresh(&expected, stored)
     }

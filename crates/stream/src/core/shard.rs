@@ -15,6 +15,7 @@ use crate::{
         groups::{Groups, Position},
         jobs::{Load, Loaded},
         kafka::Offsets,
+        mutation::{self, Mutation},
         numbers::Numbers,
         offsets::{Feed, Forget, Stored, short},
         repartition::Moves,
@@ -141,8 +142,12 @@ impl<P: Pipeline> Shard<P> {
     pub(crate) fn remove(&mut self, partitions: &BTreeSet<i32>) -> Result<(), Error> {
         for partition in partitions {
             self.pending.remove(partition);
+            // Whoever claims it next may read it to where it is to be read on.
+            self.forget.remove(partition);
             self.cursors.remove(*partition);
-            self.groups.forget(short(*partition)?);
+            if !mutation::is(Mutation::RevokedFactsKept) {
+                self.groups.forget(short(*partition)?);
+            }
         }
         if self.pending.is_empty() {
             self.state = State::Reading;
@@ -154,24 +159,42 @@ impl<P: Pipeline> Shard<P> {
     pub(crate) fn drop_memory(&mut self, number: u64, partitions: &BTreeSet<i32>, until: Instant) {
         self.number = number;
         self.cursors = Cursors::default();
-        self.groups = Groups::default();
+        if !mutation::is(Mutation::BatchAppliedTwice) {
+            self.groups = Groups::default();
+        }
         self.open = OpenBatch { batch: Batch::new(&self.feed.changelog), since: None };
+        if mutation::is(Mutation::LoadingForgotten) {
+            self.pending.clear();
+        }
         self.pending.extend(partitions);
-        self.state = if self.pending.is_empty() { State::Reading } else { State::Waiting { until } };
+        self.wait(until);
     }
 
     /// Has memory that was dropped loaded again at `until` at the earliest, because of this.
     pub(crate) fn block(&mut self, until: Instant, why: String) {
-        self.state = State::Blocked { until, why };
+        if !self.pending.is_empty() {
+            self.state = State::Blocked { until, why };
+        }
+    }
+
+    /// Waits, for the same reason as before where there was one.
+    fn wait(&mut self, until: Instant) {
+        let why = match &mut self.state {
+            State::Blocked { why, .. } => Some(std::mem::take(why)),
+            State::Loading(loading) => loading.why_blocked.take(),
+            State::Waiting { .. } | State::Reading => None,
+        };
+        self.state = match why {
+            _ if self.pending.is_empty() => State::Reading,
+            Some(why) => State::Blocked { until, why },
+            None => State::Waiting { until },
+        };
     }
 
     /// Gives a load up, where one is under way; its partitions are claimed and loaded again, at `until` at the earliest.
     pub(crate) fn cancel_load(&mut self, until: Instant) {
-        if let State::Loading(loading) = &mut self.state {
-            self.state = match loading.why_blocked.take() {
-                Some(why) => State::Blocked { until, why },
-                None => State::Waiting { until },
-            };
+        if let State::Loading(_) = self.state {
+            self.wait(until);
         }
     }
 
@@ -203,7 +226,7 @@ impl<P: Pipeline> Shard<P> {
     /// Why it cannot be done.
     pub(crate) fn loaded(&mut self, number: u64, loaded: Result<Box<Loaded<P>>, Error>) -> Result<(), Error> {
         if let State::Loading(loading) = &mut self.state
-            && loading.number == number
+            && (loading.number == number || mutation::is(Mutation::OldLoadBelieved))
         {
             let loaded = loaded?;
             for stored in &loaded.stored {
@@ -232,12 +255,17 @@ impl<P: Pipeline> Shard<P> {
         offsets: &Offsets,
         (reset_offsets, numbers): (bool, &mut Numbers),
     ) -> Result<TakenOver, Error> {
-        let State::Loading(Loading { partitions, began, loaded: Some(loaded), .. }) =
-            std::mem::replace(&mut self.state, State::Waiting { until: now })
-        else {
+        let State::Loading(loading) = &mut self.state else { return Ok(TakenOver::Forgets) };
+        let (began, loaded) = (loading.began, loading.loaded.take());
+        let Some(loaded) = loaded else { return Ok(TakenOver::Forgets) };
+        let Some(starts) = self.starts(&loaded.stored, offsets, reset_offsets)? else {
+            self.wait(now);
             return Ok(TakenOver::Forgets);
         };
-        let Some(starts) = self.starts(&loaded.stored, offsets, reset_offsets)? else { return Ok(TakenOver::Forgets) };
+        // One that is read already is given anew: what was loaded of it takes the place of what is in memory.
+        for stored in loaded.stored.iter().filter(|stored| self.cursors.holds(stored.partition)) {
+            self.groups.forget(short(stored.partition)?);
+        }
         let mut fetches = Vec::with_capacity(starts.len());
         for (stored, start) in loaded.stored.iter().zip(starts) {
             if stored.next_offset.is_none() && start.offset > 0 {
@@ -252,11 +280,10 @@ impl<P: Pipeline> Shard<P> {
             let committed = stored.next_offset.unwrap_or(start.offset);
             fetches.push(Fetch { partition: stored.partition, offset: start.offset, committed, number });
         }
+        // A row that was removed between a claim's statements is claimed again.
+        self.pending.retain(|partition| !loaded.stored.iter().any(|stored| stored.partition == *partition));
+        self.state = if self.pending.is_empty() { State::Reading } else { State::Waiting { until: now } };
         self.groups.absorb(loaded.groups);
-        self.pending.retain(|partition| !partitions.contains(partition));
-        if self.pending.is_empty() {
-            self.state = State::Reading;
-        }
         let (facts, groups) = (self.groups.facts(), self.groups.len());
         let load_ms = service::telemetry::millis(now.duration_since(began));
         tracing::info!(partitions = fetches.len(), facts, groups, load_ms, "claimed and loaded");
@@ -289,11 +316,11 @@ impl<P: Pipeline> Shard<P> {
         self.forget.insert(partition, why);
     }
 
-    /// Takes a message in; anything but [`Verdict::Apply`] and [`Verdict::Skip`] is to be acted upon.
+    /// Takes a message in; [`Verdict::FetchFrom`] and [`Verdict::Changed`] are to be acted upon.
     pub(crate) fn take(&mut self, now: Instant, fetch: u64, message: &Message<'_>) -> Verdict {
-        let cursor = self.cursors.get_mut(message.partition).filter(|cursor| cursor.is_of(fetch));
-        // One of a partition that was given back, or of an older fetch: it is read by whoever claims it next, or comes again.
-        let Some(cursor) = cursor else { return Verdict::Skip };
+        let is_of = |cursor: &&mut Cursor| cursor.is_of(fetch) || mutation::is(Mutation::OldRecordBelieved);
+        let cursor = self.cursors.get_mut(message.partition).filter(is_of);
+        let Some(cursor) = cursor else { return Verdict::Stale };
         let arrived = Arrived { offset: message.offset, timestamp_ms: message.timestamp_ms, crc32: message.crc32() };
         let verdict = cursor.arrive(arrived);
         if let Verdict::Apply(at) = verdict {

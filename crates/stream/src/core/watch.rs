@@ -146,13 +146,14 @@ impl Watch {
         })
     }
 
-    /// When something is to be looked at or ended next, where nothing comes before; `asks` says whether Kafka is being asked already.
+    /// When something is to be looked at or ended next, where nothing comes before; `asks` says whether Kafka is being asked
+    /// already, `fetches` whether partitions may be fetched anew.
     pub(crate) fn wakes_at(
         &self,
         now: Instant,
-        (unassigned, asks, limits): (Option<Instant>, bool, Limits),
+        (unassigned, asks, fetches, limits): (Option<Instant>, bool, bool, Limits),
     ) -> Option<Instant> {
-        self.state.wakes_at(now, unassigned, limits).map(|at| if asks { at.max(now + ASKED) } else { at })
+        self.state.wakes_at(now, (unassigned, fetches), limits).map(|at| if asks { at.max(now + ASKED) } else { at })
     }
 
     /// Kafka refuses what we are set to.
@@ -192,13 +193,6 @@ impl Watch {
         self.transactions.look(now, behind).into_iter().for_each(tell_transaction);
     }
 
-    /// Tells of a transaction that a run waits for.
-    pub(crate) fn waits_for_transaction(&mut self, now: Instant, partition: i32, (stable, end): (i64, i64)) {
-        if self.transactions.is_news(now, partition, stable) {
-            tell_transaction((partition, (stable, end)));
-        }
-    }
-
     fn denial(&self, right: Right) -> String {
         let (operation, resource, name) = match right {
             Right::ReadGroup => ("Read", Resource::Group, &*self.client.group),
@@ -212,7 +206,8 @@ impl Watch {
     }
 }
 
-fn tell_transaction((partition, (stable, end)): (i32, (i64, i64))) {
+/// Tells what is behind an open transaction: the first offset that cannot be read, and the end.
+pub(crate) fn tell_transaction((partition, (stable, end)): (i32, (i64, i64))) {
     tracing::warn!(partition, stable, end, "records are behind an open transaction; waiting for its end");
 }
 
@@ -241,16 +236,6 @@ impl OpenTransactions {
         }
         told
     }
-
-    /// Whether one was not told yet; it counts as told then.
-    fn is_news(&mut self, now: Instant, partition: i32, stable: i64) -> bool {
-        let begin = || Open { stable, since: now, is_told: false };
-        let open = self.0.entry(partition).or_insert_with(begin);
-        if open.stable != stable {
-            *open = begin();
-        }
-        !std::mem::replace(&mut open.is_told, true)
-    }
 }
 
 #[cfg(test)]
@@ -271,14 +256,5 @@ mod tests {
         assert_eq!(look(100, &none), none);
         assert_eq!(look(101, &behind(8, 40)), none, "it was read meanwhile");
         assert_eq!(look(131, &behind(8, 41)), behind(8, 41));
-    }
-
-    #[test]
-    fn a_transaction_that_a_run_waits_for_is_told_at_once_and_not_again() {
-        let (now, mut open) = (Instant::now(), OpenTransactions::default());
-        assert!(open.is_news(now, 3, 5) && !open.is_news(now, 3, 5));
-        let behind = Behind::from([(3, (5, 9))]);
-        assert_eq!((open.look(now, &behind), open.look(now + OPEN, &behind)), (Behind::new(), Behind::new()));
-        assert!(open.is_news(now, 3, 7), "another one");
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, mpsc},
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -26,7 +26,7 @@ use crate::{
     },
     kafka::{
         group::{GroupConsumer, Rebalance},
-        look::{failure, look},
+        look::look,
     },
     kafka_errors::{Decision, decide},
     measures, memory,
@@ -47,7 +47,41 @@ pub(crate) enum News<P: Pipeline> {
     /// The load of that number is done.
     Loaded(u64, Result<Box<Loaded<P>>, Error>),
     /// Kafka has answered the look of that number.
-    Topic(u64, Result<Option<Seen>, Failure>),
+    Topic(u64, KafkaResult<Option<Seen>>),
+    /// A thread has ended before it could say anything: it has panicked.
+    Gone,
+}
+
+/// Says that the thread which holds it is gone, unless that has said what it had to say.
+pub(crate) struct Guard<P: Pipeline>(Option<mpsc::Sender<News<P>>>);
+
+impl<P: Pipeline> Guard<P> {
+    pub(crate) fn new(news: &mpsc::Sender<News<P>>) -> Self {
+        Self(Some(news.clone()))
+    }
+
+    /// Says something; whether anybody hears it.
+    pub(crate) fn say(&self, news: News<P>) -> bool {
+        self.0.as_ref().is_some_and(|sender| sender.send(news).is_ok())
+    }
+
+    /// All is said.
+    pub(crate) fn disarm(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl<P: Pipeline> Drop for Guard<P> {
+    fn drop(&mut self) {
+        self.say(News::Gone);
+    }
+}
+
+/// What came while no records were taken.
+enum Kept {
+    Record(OwnedMessage),
+    /// The end of a partition, which is not to overtake its records.
+    End(i32),
 }
 
 /// What the driver is given.
@@ -85,8 +119,10 @@ pub(crate) struct Driver<P: Pipeline> {
     now: Instant,
     /// The partitions that are fetched, each with the number of its fetch.
     fetched: BTreeMap<i32, u64>,
-    /// Records that came while none were taken, with the number of the fetch that brought them.
-    kept: VecDeque<(u64, OwnedMessage)>,
+    /// What came while no records were taken, in order, with the number of the fetch that brought it.
+    kept: VecDeque<(u64, Kept)>,
+    /// Asks Kafka about the topic, or has done so.
+    look: Option<JoinHandle<()>>,
     /// Dropped, it ends the load under way.
     load: Option<oneshot::Sender<()>>,
     stop_told: bool,
@@ -105,6 +141,7 @@ impl<P: Pipeline> Driver<P> {
             now: Instant::now(),
             fetched: BTreeMap::new(),
             kept: VecDeque::new(),
+            look: None,
             load: None,
             stop_told: false,
             was_behind: false,
@@ -195,7 +232,14 @@ impl<P: Pipeline> Driver<P> {
         match news {
             News::Answer(answer) => self.on(Input::Answer(answer)),
             News::Loaded(load, loaded) => self.on(Input::Loaded { load, loaded }),
-            News::Topic(look, answer) => self.on(Input::Topic { look, answer }),
+            News::Topic(look, answer) => {
+                let answer = answer.map_err(|error| self.failure(error));
+                match answer {
+                    Ok(seen) => self.on(Input::Topic { look, answer: Ok(seen) }),
+                    Err(failure) => self.on(Input::Topic { look, answer: Err(failure?) }),
+                }
+            }
+            News::Gone => Err(Error::WriterGone),
         }
     }
 
@@ -219,7 +263,10 @@ impl<P: Pipeline> Driver<P> {
             self.on(Input::GroupDenied)?;
         }
         if let Some(told) = context.take_committed() {
-            self.on(Input::OffsetsTold(told.map_err(|error| failure(&consumer, &error))))?;
+            match told.map_err(|error| self.failure(error)) {
+                Ok(()) => self.on(Input::OffsetsTold(Ok(())))?,
+                Err(failure) => self.on(Input::OffsetsTold(Err(failure?)))?,
+            }
         }
         let behind = context.behind();
         let is_behind = !behind.is_empty();
@@ -245,13 +292,20 @@ impl<P: Pipeline> Driver<P> {
 
     /// Hands records over until something is to be done, nothing comes, or it takes long.
     fn read(&mut self, patience: Duration, until: Duration) -> Result<(), Error> {
-        if let Some((fetch, message)) = self.kept.pop_front() {
-            return self.record(fetch, &message);
+        match self.kept.pop_front() {
+            Some((fetch, Kept::Record(message))) => return self.record(fetch, &message),
+            Some((fetch, Kept::End(partition))) => return self.on(Input::EndOfPartition { fetch, partition }),
+            None => {}
         }
         let consumer = Arc::clone(&self.parts.consumer);
         let began = self.now;
         for polled in 1_u32.. {
-            let arrived = consumer.poll(patience.min(until));
+            // Time is looked at only where a poll has to wait.
+            let arrived = consumer.poll(Duration::ZERO).or_else(|| {
+                let arrived = consumer.poll(patience.min(until));
+                self.now = Instant::now();
+                arrived
+            });
             if consumer.client().context().has_noted() {
                 // What the group asks comes first: this record may be of a partition that it wants back.
                 arrived.into_iter().try_for_each(|arrived| self.keep(arrived))?;
@@ -259,17 +313,17 @@ impl<P: Pipeline> Driver<P> {
             }
             match arrived {
                 None => {
-                    self.now = Instant::now();
                     return if until < patience { Ok(()) } else { self.on(Input::Idle) };
                 }
                 Some(Ok(message)) => {
                     let Some(fetch) = self.fetched.get(&message.partition()) else { continue };
                     self.record(*fetch, &message)?;
                 }
-                Some(other) => {
-                    self.now = Instant::now();
-                    return self.keep(other);
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    let Some(fetch) = self.fetched.get(&partition) else { continue };
+                    return self.on(Input::EndOfPartition { fetch: *fetch, partition });
                 }
+                Some(Err(error)) => return self.kafka_failed(error),
             }
             if polled % LOOKS == 0 {
                 self.now = Instant::now();
@@ -302,22 +356,45 @@ impl<P: Pipeline> Driver<P> {
     fn keep(&mut self, arrived: Result<rdkafka::message::BorrowedMessage<'_>, KafkaError>) -> Result<(), Error> {
         match arrived {
             Ok(message) => {
-                let fetch = self.fetched.get(&message.partition());
-                self.kept.extend(fetch.map(|fetch| (*fetch, message.detach())));
+                let Some(fetch) = self.fetched.get(&message.partition()) else { return Ok(()) };
+                self.kept.push_back((*fetch, Kept::Record(message.detach())));
+                // Its fetch has begun though all are paused: it was added since. No more of it for now.
+                let paused = self.parts.consumer.pause(&self.list([&message.partition()]));
+                paused.or_else(|error| self.on(Input::ClientLost(error.to_string())))
+            }
+            Err(KafkaError::PartitionEOF(partition)) => {
+                let fetch = self.fetched.get(&partition);
+                self.kept.extend(fetch.map(|fetch| (*fetch, Kept::End(partition))));
                 Ok(())
             }
-            Err(KafkaError::PartitionEOF(partition)) => match self.fetched.get(&partition) {
-                Some(fetch) => self.on(Input::EndOfPartition { fetch: *fetch, partition }),
-                None => Ok(()),
-            },
-            Err(error) => match decide(&error) {
-                Decision::Bug | Decision::TooLarge | Decision::RecordRefused => Err(Error::Kafka(error)),
-                _ => {
-                    let failure = failure(&self.parts.consumer, &error);
-                    self.on(Input::KafkaFailed(failure))
-                }
-            },
+            Err(error) => self.kafka_failed(error),
         }
+    }
+
+    fn kafka_failed(&mut self, error: KafkaError) -> Result<(), Error> {
+        let failure = self.failure(error)?;
+        self.on(Input::KafkaFailed(failure))
+    }
+
+    /// What an error calls for, and what is known of its cause.
+    ///
+    /// # Errors
+    /// When it is a mistake of ours.
+    fn failure(&self, error: KafkaError) -> Result<Failure, Error> {
+        let decision = decide(&error);
+        if let Decision::Bug | Decision::TooLarge | Decision::RecordRefused = decision {
+            return Err(Error::Kafka(error));
+        }
+        let connections = self.parts.consumer.client().context().connections();
+        let (text, refusal) = (error.to_string(), connections.refusal());
+        // Why connections fail says more than what a request met.
+        let reason = refusal.clone().or_else(|| connections.last()).unwrap_or_else(|| text.clone());
+        Ok(Failure { decision, refused: refusal.is_some(), reason, error: text })
+    }
+
+    /// The thread that asks Kafka about the topic, if one does: it holds the client.
+    pub(crate) fn take_look(&mut self) -> Option<JoinHandle<()>> {
+        self.look.take()
     }
 
     // ---- what is done
@@ -338,7 +415,7 @@ impl<P: Pipeline> Driver<P> {
             Command::Release(partitions) => return Ok(self.release(&partitions)),
             Command::Pause => return Ok(self.parts.consumer.pause(&self.list(self.fetched.keys()))),
             Command::Resume => return Ok(self.parts.consumer.resume(&self.list(self.fetched.keys()))),
-            Command::Look(look) => self.begin_look(look)?,
+            Command::Look(look) => self.look = Some(self.begin_look(look)?),
             Command::TellOffsets(offsets) => self.tell_offsets(&offsets),
             Command::End => self.ended = true,
         }
@@ -350,25 +427,30 @@ impl<P: Pipeline> Driver<P> {
         self.load = Some(cancel);
         let (loader, news) = (self.parts.loader.clone(), self.parts.news.0.clone());
         let runtime = self.parts.runtime.clone();
-        spawn("loader", move || {
+        let work = move || {
+            let mut guard = Guard::new(&news);
             runtime.block_on(async {
                 tokio::select! {
                     loaded = loader.run(&load) => {
                         // When nobody listens any more the consumer has ended.
-                        let _ = news.send(News::Loaded(load.number, loaded.map(Box::new)));
+                        guard.say(News::Loaded(load.number, loaded.map(Box::new)));
                     }
                     _ = cancelled => {}
                 }
             });
-        })
+            guard.disarm();
+        };
+        spawn("loader", work).map(drop)
     }
 
-    fn begin_look(&self, asked: Look) -> Result<(), Error> {
+    fn begin_look(&self, asked: Look) -> Result<JoinHandle<()>, Error> {
         let (consumer, news) = (Arc::clone(&self.parts.consumer), self.parts.news.0.clone());
         let (kafka, feed) = (self.parts.kafka.clone(), Arc::clone(&self.parts.feed));
         spawn("look", move || {
+            let mut guard = Guard::new(&news);
             let answer = look(&consumer, (&kafka, &feed.topic), &asked);
-            let _ = news.send(News::Topic(asked.number, answer));
+            guard.say(News::Topic(asked.number, answer));
+            guard.disarm();
         })
     }
 
@@ -392,9 +474,7 @@ impl<P: Pipeline> Driver<P> {
         }
         self.parts.consumer.incremental_assign(&list)?;
         self.fetched.extend(fetches.iter().map(|fetch| (fetch.partition, fetch.number)));
-        if fetches.iter().any(|fetch| !known.contains(&fetch.partition)) {
-            self.report_facts();
-        }
+        self.report_facts();
         Ok(())
     }
 
@@ -405,6 +485,10 @@ impl<P: Pipeline> Driver<P> {
         if !never_fetched.is_empty() {
             self.parts.consumer.incremental_assign(&self.list(&never_fetched))?;
         }
+        let fetched: Vec<i32> =
+            self.fetched.keys().copied().filter(|partition| partitions.contains(partition)).collect();
+        // It would stay paused where it is given to us again.
+        self.parts.consumer.resume(&self.list(&fetched))?;
         self.fetched.retain(|partition, _| !partitions.contains(partition));
         self.parts.consumer.incremental_unassign(&self.list(partitions))
     }
@@ -430,7 +514,7 @@ impl<P: Pipeline> Driver<P> {
     }
 }
 
-fn spawn(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+fn spawn(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
     let started = thread::Builder::new().name(name.to_owned()).spawn(work);
-    started.map(drop).map_err(|source| Error::Thread { name, source })
+    started.map_err(|source| Error::Thread { name, source })
 }

@@ -79,7 +79,10 @@ impl GroupContext {
 
     /// Takes what was asked since the last call.
     pub(crate) fn take_asked(&self) -> Vec<Rebalance> {
-        self.noted.store(self.is_made_again(), Ordering::Relaxed);
+        self.noted.store(false, Ordering::Relaxed);
+        if self.is_made_again() {
+            self.noted.store(true, Ordering::Relaxed);
+        }
         std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    core::offsets::{Forget, Stored},
+    core::{
+        mutation::{self, Mutation},
+        offsets::{Forget, Stored},
+    },
     pipeline::Pipeline,
     postgres::statements::{Answer, Statements},
 };
@@ -37,6 +40,8 @@ pub(crate) async fn claim<P: Pipeline>(
         session.forget_offsets(&claim.forget).await?;
     }
     let stored = session.raise_epochs(&claim.partitions, owner).await?;
-    session.commit().await?;
+    if !mutation::is(Mutation::ClaimWithLoad) {
+        session.commit().await?;
+    }
     Ok(stored)
 }

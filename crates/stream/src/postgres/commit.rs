@@ -6,6 +6,8 @@ use crate::{
     core::{
         batch::{Batch, KeyOwner, OffsetRange, joined_ranges},
         check::{CommitCheck, Refusal, check_commit, check_owners},
+        mutation::{self, Mutation},
+        offsets::Stored,
     },
     pipeline::Pipeline,
     postgres::statements::{Answer, Statements},
@@ -39,7 +41,8 @@ pub(crate) async fn commit<P: Pipeline>(session: &mut impl Statements<P>, batche
 }
 
 async fn give_numbers<P: Pipeline>(session: &mut impl Statements<P>, batches: &mut [Batch]) -> Answer<()> {
-    let new: Vec<&mut Batch> = batches.iter_mut().filter(|batch| batch.number.is_none()).collect();
+    let new: Vec<&mut Batch> =
+        batches.iter_mut().filter(|batch| batch.number.is_none() || mutation::is(Mutation::NumberDrawnAnew)).collect();
     if new.is_empty() {
         return Ok(());
     }
@@ -52,13 +55,15 @@ async fn give_numbers<P: Pipeline>(session: &mut impl Statements<P>, batches: &m
 }
 
 async fn store<P: Pipeline>(session: &mut impl Statements<P>, batches: &[Batch]) -> Answer<Commit> {
-    let ranges = joined_ranges(batches);
+    let mut ranges = joined_ranges(batches);
     let foreign: Vec<(i32, i64)> = batches.iter().flat_map(|batch| batch.foreign_claims.iter().copied()).collect();
     let claimed: Vec<i32> =
         ranges.iter().map(|range| range.partition).chain(foreign.iter().map(|claim| claim.0)).collect();
     let stored = session.lock_partitions(&claimed).await?;
+    mutate(&mut ranges, &stored);
     match check_commit(&ranges, &stored) {
         CommitCheck::Expected => {}
+        CommitCheck::Done if mutation::is(Mutation::DoubtStoredAgain) => {}
         CommitCheck::Done => return Ok(Commit::Stored),
         CommitCheck::Refused(refusal) => return Ok(Commit::Refused(refusal)),
     }
@@ -87,11 +92,22 @@ async fn store<P: Pipeline>(session: &mut impl Statements<P>, batches: &[Batch])
     if !first.is_empty() {
         session.note_gaps(&first).await?;
     }
-    if session.advance(&ranges).await? != ranges.len() as u64 {
+    let moved = session.advance(&ranges).await?;
+    if moved != ranges.len() as u64 && !mutation::is(Mutation::DoubtStoredAgain) {
         // Cannot happen under the row locks; the compare-and-swap decides, the locks are a courtesy.
         return Ok(Commit::Refused(Refusal::Lost { partition: ranges[0].partition, stored: None }));
     }
     Ok(Commit::Stored)
+}
+
+/// Makes the faults that ignore claims.
+fn mutate(ranges: &mut [OffsetRange], stored: &[Stored]) {
+    let epoch =
+        |range: &OffsetRange| stored.iter().find(|row| row.partition == range.partition).map_or(0, |row| row.epoch);
+    let any_held = ranges.iter().any(|range| range.epoch == epoch(range));
+    if mutation::is(Mutation::OldOwnerCommits) || (any_held && mutation::is(Mutation::FenceIgnoredInPart)) {
+        ranges.iter_mut().for_each(|range| range.epoch = epoch(range));
+    }
 }
 
 /// Gives new partition keys their owner partition, or tells which one belongs elsewhere.

@@ -4,6 +4,7 @@ use crate::{
     Error, Pipeline,
     core::{
         groups::{Groups, Loading},
+        mutation::{self, Mutation},
         offsets::Stored,
     },
     postgres::statements::Statements,
@@ -21,7 +22,9 @@ pub(crate) async fn load<P: Pipeline>(
     check: impl Fn() -> Result<(), Error>,
 ) -> anyhow::Result<Groups<P>> {
     let partitions: Vec<i32> = claimed.iter().map(|stored| stored.partition).collect();
-    session.begin_snapshot().await?;
+    if !mutation::is(Mutation::ClaimWithLoad) {
+        session.begin_snapshot().await?;
+    }
     let mut loading = Loading::new(claimed, session.keys(&partitions).await?)?;
     let mut take = |piece: &[u8]| {
         loading.push(piece)?;

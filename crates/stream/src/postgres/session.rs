@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// How long each next answer of a load may take: a minute is the server's own limit.
+/// How long each answer of a load may take: a minute is the server's own limit.
 const PIECE: Duration = Duration::from_secs(75);
 /// Rows handed over at once: enough to make the hand-over cheap, little enough to stay in the cache.
 const ROWS: usize = 4096;
@@ -95,7 +95,7 @@ impl<'r> FromRow<'r, PgRow> for Stored {
 
 impl<P: Pipeline> PgSession<P> {
     async fn simple(&mut self, statement: &'static str) -> Answer<()> {
-        sqlx::raw_sql(statement).execute(&mut self.connection).await.map(drop)
+        answered(PIECE, sqlx::raw_sql(statement).execute(&mut self.connection)).await.map(drop)
     }
 
     /// Sends the rows of finished buffers as one COPY.
@@ -389,11 +389,11 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
     }
 
     async fn keys(&mut self, owners: &[i32]) -> Answer<Vec<KeyOwner>> {
-        sqlx::query_as("SELECT route, home FROM group_homes WHERE topic = $1 AND home = ANY ($2)")
+        let keys = sqlx::query_as("SELECT route, home FROM group_homes WHERE topic = $1 AND home = ANY ($2)")
             .bind(&self.feed.topic)
             .bind(owners)
-            .fetch_all(&mut self.connection)
-            .await
+            .fetch_all(&mut self.connection);
+        answered(PIECE, keys).await
     }
 
     async fn draw_numbers(&mut self, count: usize) -> Answer<Vec<i64>> {

@@ -56,7 +56,7 @@ impl<D, F: Fn(Answer) -> bool> Writer<D, F> {
         D: Server<P>,
     {
         let mut session = None;
-        // The shard of which a job was refused last: what was sent of it afterwards builds on what is not stored.
+        // The shard of which batches were refused last: what was sent of it afterwards builds on what is not stored.
         let mut refused = None;
         let mut next = None;
         loop {
@@ -80,11 +80,7 @@ impl<D, F: Fn(Answer) -> bool> Writer<D, F> {
                 Task::ReadPartitions { number } => self.read_partitions(&mut session, number).await,
                 Task::Repartition(mut moves) => self.repartition(&mut session, shard, &mut moves).await,
             };
-            if let Ok(
-                Answer::Batches { outcome: Outcome::Refused(_), .. }
-                | Answer::Refresh { outcome: Outcome::Refused(_), .. },
-            ) = &answer
-            {
+            if let Ok(Answer::Batches { outcome: Outcome::Refused(_), .. }) = &answer {
                 refused = Some(shard);
             }
             let ends = answer.is_err();

@@ -1,7 +1,7 @@
 //! Properties of carrying records: first in memory, then against a real PostgreSQL.
 
 mod commits;
-mod consumer;
+pub(crate) mod consumer;
 mod memory;
 mod outcomes;
 mod times;

@@ -133,6 +133,17 @@ fn the_end_is_not_reached_while_records_are_behind_an_open_transaction() {
 }
 
 #[test]
+fn the_end_never_takes_back_where_reading_began() {
+    let start = Start { offset: 32, checked: false, stable: 32 };
+    let mut cursors = Cursors::default();
+    cursors.insert(2, Cursor::new(&stored(None, None), start, 1).unwrap());
+    // The run is to read to 23, and Kafka has removed all of that.
+    cursors.get_mut(2).unwrap().reach_end(23, Instant::now());
+    let ranges = cursors.take_ranges();
+    assert_eq!(ranges.iter().map(|r| (r.start, r.end)).collect::<Vec<_>>(), [(32, 32)]);
+}
+
+#[test]
 fn time_never_goes_back_within_a_partition() {
     let mut cursor = resumed();
     let version =

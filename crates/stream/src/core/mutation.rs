@@ -1,0 +1,69 @@
+//! Faults made on purpose, one at a time, by tests of the simulation: each must be noticed.
+
+/// A fault, at the point in the code that asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mutation {
+    /// Memory is kept though a batch was refused: its records are applied to it a second time.
+    BatchAppliedTwice,
+    /// Partitions that are being loaded are forgotten when memory is dropped.
+    LoadingForgotten,
+    /// A fence of one of two partitions in a batch is ignored.
+    FenceIgnoredInPart,
+    /// A batch is stored by a partition's old owner after another consumer has claimed it.
+    OldOwnerCommits,
+    /// A refresh is sent before the batch whose facts it tells.
+    RefreshOvertakesBatch,
+    /// The end that an older fetch had reached is believed while a record is on its way.
+    OldEndBelieved,
+    /// A record of an older fetch is believed.
+    OldRecordBelieved,
+    /// What an older load brings is believed.
+    OldLoadBelieved,
+    /// A refusal of what was dropped since is believed.
+    OldAnswerBelieved,
+    /// Ready although partitions wait or are loaded.
+    ReadyWhileWaiting,
+    /// A fenced consumer claims again at once.
+    FencedClaimsAtOnce,
+    /// What a refresh owes is forgotten when the owner partition moves.
+    OwedForgotten,
+    /// What is stored is compared with what is held now, not with what was held when it was asked for.
+    ComparedTooLate,
+    /// Jobs of memory that was dropped keep their places.
+    PlacesKept,
+    /// What a refused refresh was to tell is forgotten.
+    RefusedRefreshForgets,
+    /// A run is called complete while facts are owed.
+    CompleteWhileOwed,
+    /// A claim and its load are one transaction.
+    ClaimWithLoad,
+    /// A batch draws another number at each try.
+    NumberDrawnAnew,
+    /// A batch whose COMMIT is in doubt is stored again.
+    DoubtStoredAgain,
+    /// The facts of a partition that was given back are kept.
+    RevokedFactsKept,
+}
+
+#[cfg(test)]
+thread_local! {
+    static NOW: std::cell::Cell<Option<Mutation>> = const { std::cell::Cell::new(None) };
+}
+
+/// Whether this fault is made now; never outside tests.
+#[cfg(test)]
+pub(crate) fn is(mutation: Mutation) -> bool {
+    NOW.get() == Some(mutation)
+}
+
+/// Whether this fault is made now; never outside tests.
+#[cfg(not(test))]
+pub(crate) const fn is(_mutation: Mutation) -> bool {
+    false
+}
+
+/// Makes a fault from now on, in this thread; or none.
+#[cfg(test)]
+pub(crate) fn make(mutation: Option<Mutation>) {
+    NOW.set(mutation);
+}

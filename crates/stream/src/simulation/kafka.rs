@@ -1,0 +1,294 @@
+//! Kafka, as far as a member of a consumer group can tell: a log a partition, a cooperative group, and fetches of which something may
+//! come late.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Instant,
+};
+
+use crate::core::{Fetch, Message};
+
+/// A record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) offset: i64,
+    pub(crate) timestamp_ms: i64,
+    pub(crate) value: String,
+}
+
+impl Record {
+    pub(crate) fn message(&self, partition: i32) -> Message<'_> {
+        let value = Some(self.value.as_bytes());
+        Message { partition, offset: self.offset, timestamp_ms: self.timestamp_ms, key: Some(b"key"), value }
+    }
+}
+
+/// A partition's log. Offsets without a record are those of control records, or of what was compacted away.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Log {
+    pub(crate) records: Vec<Record>,
+    /// The first offset that Kafka still has.
+    pub(crate) first: i64,
+    pub(crate) end: i64,
+}
+
+impl Log {
+    pub(crate) fn append(&mut self, timestamp_ms: i64, value: String) {
+        self.records.push(Record { offset: self.end, timestamp_ms, value });
+        self.end += 1;
+    }
+
+    fn next(&self, position: i64) -> Option<&Record> {
+        self.records.iter().find(|record| record.offset >= position)
+    }
+}
+
+/// What the group asks of a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Assign(Vec<i32>),
+    Revoke(Vec<i32>),
+    /// As a revocation, of what others have been given already.
+    Lost(Vec<i32>),
+}
+
+/// What comes of a fetch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Arrived {
+    Record(u64, i32, Record),
+    End(u64, i32),
+    OutOfRange,
+}
+
+#[derive(Clone, Debug)]
+struct Fetched {
+    number: u64,
+    position: i64,
+    end_told: bool,
+}
+
+/// A member's client.
+#[derive(Debug, Default)]
+pub(crate) struct Client {
+    fetched: BTreeMap<i32, Fetched>,
+    /// What the group asks next.
+    pub(crate) asked: VecDeque<Asked>,
+    /// What was handed over and is not answered yet.
+    pending: Option<Asked>,
+    /// What older fetches had brought before they were given up.
+    late: VecDeque<Arrived>,
+    paused: BTreeSet<i32>,
+    /// The partitions that the group has given, as far as this member has heard.
+    given: BTreeSet<i32>,
+    /// When a heartbeat tells what has happened.
+    heard_at: Option<Instant>,
+}
+
+impl Client {
+    /// What the group asks, where nothing else that it has asked is unanswered.
+    pub(crate) fn take_asked(&mut self, now: Instant) -> Option<Asked> {
+        if self.pending.is_some() || self.heard_at.is_some_and(|at| now < at) {
+            return None;
+        }
+        self.heard_at = None;
+        self.pending = self.asked.pop_front();
+        if let Some(Asked::Assign(partitions)) = &self.pending {
+            self.given.extend(partitions);
+        }
+        self.pending.clone()
+    }
+
+    /// The group asks for something; each thing is answered before the next one is heard.
+    pub(crate) fn asks(&mut self, asked: Asked) {
+        if self.asked.back() != Some(&asked) {
+            self.asked.push_back(asked);
+        }
+    }
+
+    /// Its partitions were given to others while it did not run: all that it has is asked back, once it hears of that.
+    pub(crate) fn lose_all(&mut self, at: Instant) {
+        self.asked.clear();
+        let mut lost = self.given.clone();
+        if let Some(Asked::Revoke(partitions) | Asked::Lost(partitions)) = &self.pending {
+            lost.retain(|partition| !partitions.contains(partition));
+        }
+        if !lost.is_empty() {
+            self.asked.push_back(Asked::Lost(lost.into_iter().collect()));
+            self.heard_at = Some(at);
+        }
+    }
+
+    /// Whether partitions that were given wait to be fetched.
+    pub(crate) fn waits(&self) -> bool {
+        matches!(&self.pending, Some(Asked::Assign(partitions)) if !partitions.is_empty())
+    }
+
+    /// Whether the group waits for an answer, or is about to ask.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.pending.is_some() || !self.asked.is_empty()
+    }
+
+    /// Fetches nothing more for now, of all that is fetched.
+    pub(crate) fn pause(&mut self) {
+        self.paused = self.fetched();
+    }
+
+    pub(crate) fn pause_one(&mut self, partition: i32) {
+        self.paused.insert(partition);
+    }
+
+    pub(crate) fn resume(&mut self) {
+        self.paused.clear();
+    }
+
+    pub(crate) fn fetched(&self) -> BTreeSet<i32> {
+        self.fetched.keys().copied().collect()
+    }
+
+    /// Adds partitions, or takes them out and adds them anew; says which rule of the client library that breaks.
+    pub(crate) fn fetch(&mut self, fetches: &[Fetch], logs: &[Log], keeps: impl Fn() -> bool) -> Result<(), String> {
+        let again = fetches.iter().any(|fetch| self.fetched.contains_key(&fetch.partition));
+        if again && matches!(self.pending, Some(Asked::Revoke(_) | Asked::Lost(_))) {
+            return Err("partitions are taken out while a revocation waits for its answer".to_owned());
+        }
+        if let Some(fetch) = fetches.iter().find(|fetch| !self.given.contains(&fetch.partition)) {
+            return Err(format!("partition {} is fetched and was not given", fetch.partition));
+        }
+        for fetch in fetches {
+            self.paused.remove(&fetch.partition);
+            if self.fetched.contains_key(&fetch.partition) {
+                while let Some(arrived) = keeps().then(|| self.fetched_next(fetch.partition, logs)).flatten() {
+                    self.late.push_back(arrived);
+                }
+            }
+            let fetched = Fetched { number: fetch.number, position: fetch.offset, end_told: false };
+            self.fetched.insert(fetch.partition, fetched);
+        }
+        self.pending.take_if(|pending| matches!(pending, Asked::Assign(_)));
+        Ok(())
+    }
+
+    /// Gives partitions back, and answers the revocation; whether the group waits for that.
+    pub(crate) fn release(
+        &mut self,
+        partitions: &BTreeSet<i32>,
+        logs: &[Log],
+        keeps: impl Fn() -> bool,
+    ) -> Result<bool, String> {
+        for partition in partitions {
+            while let Some(arrived) = keeps().then(|| self.fetched_next(*partition, logs)).flatten() {
+                self.late.push_back(arrived);
+            }
+            self.fetched.remove(partition);
+            self.given.remove(partition);
+            self.paused.remove(partition);
+        }
+        match self.pending.take() {
+            Some(Asked::Revoke(_)) => Ok(true),
+            Some(Asked::Lost(_)) => Ok(false),
+            other => Err(format!("partitions are given back, and the group had asked {other:?}")),
+        }
+    }
+
+    fn fetched_next(&mut self, partition: i32, logs: &[Log]) -> Option<Arrived> {
+        let fetched = self.fetched.get_mut(&partition)?;
+        let log = &logs[usize::try_from(partition).expect("partitions are small")];
+        if fetched.position < log.first {
+            return Some(Arrived::OutOfRange);
+        }
+        if let Some(record) = log.next(fetched.position) {
+            (fetched.position, fetched.end_told) = (record.offset + 1, false);
+            return Some(Arrived::Record(fetched.number, partition, record.clone()));
+        }
+        fetched.position = fetched.position.max(log.end);
+        (!std::mem::replace(&mut fetched.end_told, true)).then_some(Arrived::End(fetched.number, partition))
+    }
+
+    /// What a poll brings of one of its partitions; nothing of those that are paused, but for what is late.
+    pub(crate) fn poll(&mut self, partition: i32, logs: &[Log], late: bool) -> Option<Arrived> {
+        if late && let Some(arrived) = self.late.pop_front() {
+            return Some(arrived);
+        }
+        // The library pauses everything while a rebalance waits for its answer.
+        if self.paused.contains(&partition) || self.pending.is_some() {
+            return None;
+        }
+        self.fetched_next(partition, logs)
+    }
+}
+
+/// The group's coordinator: sticky, cooperative.
+#[derive(Debug, Default)]
+pub(crate) struct Coordinator {
+    members: BTreeSet<usize>,
+    /// Who holds each partition; nobody while it goes from one to another.
+    pub(crate) holders: BTreeMap<i32, usize>,
+    /// Those that were asked back and not given back yet.
+    revoking: BTreeSet<i32>,
+}
+
+impl Coordinator {
+    pub(crate) fn join(&mut self, member: usize) {
+        self.members.insert(member);
+    }
+
+    /// A member leaves, or is not heard of for too long.
+    pub(crate) fn leave(&mut self, member: usize) {
+        self.members.remove(&member);
+        self.released(member, &self.of(member));
+    }
+
+    pub(crate) fn has(&self, member: usize) -> bool {
+        self.members.contains(&member)
+    }
+
+    fn of(&self, member: usize) -> BTreeSet<i32> {
+        self.holders.iter().filter(|(_, holder)| **holder == member).map(|(partition, _)| *partition).collect()
+    }
+
+    /// A member has given partitions back.
+    pub(crate) fn released(&mut self, member: usize, partitions: &BTreeSet<i32>) {
+        let theirs: BTreeSet<i32> = self.of(member).intersection(partitions).copied().collect();
+        self.holders.retain(|partition, _| !theirs.contains(partition));
+        self.revoking.retain(|partition| !theirs.contains(partition));
+    }
+
+    /// What is to be asked of members so that each has its share.
+    pub(crate) fn rebalance(&mut self, partitions: i32) -> Vec<(usize, Asked)> {
+        let members: Vec<usize> = self.members.iter().copied().collect();
+        if members.is_empty() {
+            return Vec::new();
+        }
+        let total = usize::try_from(partitions).expect("partitions are small");
+        let most = total.div_ceil(members.len());
+        let mut counts: BTreeMap<usize, usize> = members.iter().map(|member| (*member, 0)).collect();
+        let mut asked = Vec::new();
+        // Each keeps what it has, up to its share.
+        let mut surplus: BTreeMap<usize, Vec<i32>> = BTreeMap::new();
+        for (partition, holder) in &self.holders {
+            let count = counts.entry(*holder).or_default();
+            if self.revoking.contains(partition) {
+                continue;
+            }
+            if *count < most {
+                *count += 1;
+            } else {
+                self.revoking.insert(*partition);
+                surplus.entry(*holder).or_default().push(*partition);
+            }
+        }
+        let mut given: BTreeMap<usize, Vec<i32>> = members.iter().map(|member| (*member, Vec::new())).collect();
+        for partition in 0..partitions {
+            if self.holders.contains_key(&partition) {
+                continue;
+            }
+            let (least, count) = counts.iter_mut().min_by_key(|(_, count)| **count).expect("there are members");
+            *count += 1;
+            given.entry(*least).or_default().push(partition);
+            self.holders.insert(partition, *least);
+        }
+        asked.extend(surplus.into_iter().map(|(member, partitions)| (member, Asked::Revoke(partitions))));
+        asked.extend(given.into_iter().map(|(member, partitions)| (member, Asked::Assign(partitions))));
+        asked
+    }
+}

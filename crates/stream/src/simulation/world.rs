@@ -1,0 +1,520 @@
+//! A schedule: what happens, in which order, until nothing is left to do.
+
+use std::{collections::BTreeMap, rc::Rc, time::Duration};
+
+use crate::{
+    Error,
+    core::{Input, Settings},
+    kafka_errors::Decision,
+    simulation::{
+        kafka::{Coordinator, Log},
+        postgres::{PartitionRow, SimServer, Tables},
+        replica::{Around, Ended, Replica, failure},
+        turns::{Chance, Clock},
+    },
+};
+
+/// How many things happen before faults end.
+const STEPS: usize = 260;
+/// How long all may take to come to rest once faults have ended, of the simulation's time.
+const REST: Duration = Duration::from_secs(180);
+/// How long it takes until a member hears that it was taken for gone.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+/// How many steps that may take: more is a loop.
+const MOST_STEPS: usize = 60_000;
+
+/// What differs between schedules.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) partitions: usize,
+    pub(crate) keyed: bool,
+    /// Whether nothing is sent once consumers run.
+    pub(crate) quiet: bool,
+    pub(crate) settings: Settings,
+}
+
+/// A replica's place: a process that is there, or is not right now.
+struct Place {
+    replica: Option<Replica>,
+    /// Whether it has been asleep for so long that the group goes on without it, and does not know.
+    asleep: bool,
+}
+
+/// Everything there is.
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    chance: Rc<Chance>,
+    clock: Rc<Clock>,
+    pub(crate) server: SimServer,
+    pub(crate) logs: Vec<Log>,
+    coordinator: Coordinator,
+    places: Vec<Place>,
+    kafka_down: bool,
+    next_value: i64,
+    pub(crate) violations: Vec<String>,
+    /// The tables as they were once, for a restore.
+    older: Option<Tables>,
+    pub(crate) sent: usize,
+    /// What has happened, in words.
+    pub(crate) trace: Vec<String>,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        let chance = Rc::new(Chance::new(seed));
+        let clock = Rc::new(Clock::new());
+        // A sixth are of one kind that chance alone brings about too seldom: keys spread over partitions that move, and nothing new.
+        let spread = chance.once_in(6);
+        let (replicas, partitions) = if spread { (2, 2) } else { (1 + chance.below(3), 1 + chance.below(3)) };
+        let keyed = !spread && chance.once_in(2);
+        let settings = Settings {
+            until_end: chance.once_in(3),
+            refresh_every: Duration::from_millis(if spread { 50 } else { [50, 500, 5_000][chance.below(3)] }),
+            batch_size: 1 + chance.below(5),
+            // Where Kafka removes records, that is accepted.
+            reset_offsets: chance.once_in(4),
+            repartition: false,
+            wait: Duration::from_secs(60),
+            away: Duration::from_secs(86_400),
+            compacted: false,
+        };
+        let quiet = spread || chance.once_in(3);
+        let server = SimServer::new(Rc::clone(&chance), Rc::clone(&clock));
+        server.database.borrow_mut().ends = vec![0; partitions];
+        Self {
+            logs: vec![Log::default(); partitions],
+            places: (0..replicas).map(|_| Place { replica: None, asleep: false }).collect(),
+            plan: Plan { partitions, keyed, quiet, settings },
+            chance,
+            clock,
+            server,
+            coordinator: Coordinator::default(),
+            kafka_down: false,
+            next_value: 0,
+            violations: Vec::new(),
+            older: None,
+            sent: 0,
+            trace: Vec::new(),
+        }
+    }
+
+    /// Runs a schedule to its end.
+    pub(crate) fn run(mut self) -> Self {
+        (0..self.chance.below(30)).for_each(|_| self.produce());
+        if !self.chance.once_in(4) {
+            self.server.faults.lost.set(20 + self.chance.below(200));
+        }
+        for _ in 0..STEPS {
+            self.happen();
+            if !self.violations() {
+                return self;
+            }
+        }
+        self.come_to_rest();
+        self
+    }
+
+    /// Whether nothing has gone wrong so far.
+    fn violations(&mut self) -> bool {
+        self.violations.append(&mut self.server.database.borrow_mut().violations);
+        self.violations.is_empty()
+    }
+
+    fn note(&mut self, what: impl Into<String>) {
+        self.trace.push(what.into());
+    }
+
+    /// Sends a record: a fact, at times one that retracts, is poison, or is not kept.
+    fn produce(&mut self) {
+        let (group, key) = (self.chance.below(6), self.chance.below(3));
+        let partition = if self.plan.keyed { group / 2 } else { self.chance.below(100) } % self.plan.partitions;
+        self.next_value += 1;
+        // A repeated retraction of another partition is the exception that guarantee 3 of the README names.
+        let value = if self.plan.keyed && self.chance.once_in(8) { -1 } else { self.next_value };
+        let text = match self.chance.below(12) {
+            0 => "poison".to_owned(),
+            1 => "aggregate".to_owned(),
+            _ => format!("{group} {key} {value}"),
+        };
+        let log = &mut self.logs[partition];
+        if self.chance.once_in(10) {
+            log.end += 1;
+        }
+        log.append(1_000 + self.next_value, text);
+        self.server.database.borrow_mut().ends[partition] = log.end;
+    }
+
+    /// One thing happens.
+    fn happen(&mut self) {
+        match self.chance.below(100) {
+            0..=41 => (0..=self.chance.below(4)).for_each(|_| self.step_any()),
+            42..=59 => self.hear_any(),
+            60..=79 => self.poll_any(),
+            80..=86 => self.let_time_pass(),
+            87..=91 if !self.plan.quiet => self.produce(),
+            87..=91 => self.hear_any(),
+            92 => drop(self.server.database.borrow_mut().end_orphan(&self.chance)),
+            _ => self.disturb(),
+        }
+        self.reap();
+    }
+
+    /// Something goes wrong, or somebody comes or goes.
+    fn disturb(&mut self) {
+        let at = self.chance.below(self.places.len());
+        match self.chance.below(14) {
+            12 => {
+                let decision = [Decision::OffsetOutOfRange, Decision::TopicMissing][self.chance.below(2)];
+                self.with(at, |replica, around| replica.kafka_fails(decision, around));
+            }
+            13 if self.plan.settings.reset_offsets => self.remove_old_records(),
+            0..=4 if self.places[at].replica.is_none() => self.start(at),
+            5 => self.kill(at),
+            6 => self.stop(at),
+            7 => self.fall_asleep(at),
+            8 => self.wake(at),
+            9 => self.server.faults.down.set(!self.server.faults.down.get()),
+            10 => {
+                self.kafka_down = !self.kafka_down;
+                if self.kafka_down {
+                    let input = || Input::KafkaFailed(failure(Decision::Retry));
+                    self.with(at, |replica, around| replica.on(input(), around));
+                }
+            }
+            11 => self.maintain(),
+            _ => self.step_any(),
+        }
+    }
+
+    /// What is done to the tables beside the consumers.
+    fn maintain(&mut self) {
+        match self.chance.below(4) {
+            0 => {
+                let done = self.server.database.borrow_mut().by_hand(|tables| {
+                    for row in tables.partitions.values_mut() {
+                        let epoch = row.stored.epoch + 1;
+                        let partition = row.stored.partition;
+                        *row = PartitionRow::default();
+                        (row.stored.epoch, row.stored.partition) = (epoch, partition);
+                    }
+                    let partitions = std::mem::take(&mut tables.partitions);
+                    *tables = Tables { partitions, ..Tables::default() };
+                });
+                if done {
+                    self.loses_commits();
+                    self.older = None;
+                    self.note("reset");
+                }
+            }
+            1 => {
+                // Superseded rows go.
+                let compacted = |tables: &mut Tables| {
+                    let latest: Vec<i64> = tables.facts().values().map(|(id, _)| *id).collect();
+                    tables.changelog.retain(|id, _| latest.contains(id));
+                };
+                self.server.database.borrow_mut().by_hand(compacted);
+            }
+            2 => self.older = Some(self.server.database.borrow().tables.clone()),
+            _ => {
+                let Some(older) = self.older.take() else { return };
+                let done = self.server.database.borrow_mut().by_hand(|tables| *tables = older);
+                if done {
+                    self.loses_commits();
+                    self.note("restored");
+                }
+            }
+        }
+    }
+
+    /// What was stored is not any more: a run that had ended well may have to be made again.
+    fn loses_commits(&mut self) {
+        self.places.iter_mut().flat_map(|place| &mut place.replica).for_each(|replica| replica.undone = true);
+    }
+
+    /// Kafka removes the oldest records of a partition, read or not.
+    fn remove_old_records(&mut self) {
+        let at = self.chance.below(self.logs.len());
+        let log = &mut self.logs[at];
+        log.first = log.first.max(log.end - i64::try_from(self.chance.below(5)).expect("it is small"));
+        self.note("removed");
+    }
+
+    fn start(&mut self, at: usize) {
+        // Settings may change with a restart.
+        let settings = Settings { batch_size: 1 + self.chance.below(5), ..self.plan.settings.clone() };
+        let name = format!("{at}, started {}", self.trace.len());
+        let replica = Replica::start(&self.server, name, settings, (&self.logs, &self.clock));
+        self.places[at] = Place { replica: Some(replica), asleep: false };
+        self.coordinator.join(at);
+        self.note(format!("start {at}"));
+        self.rebalance();
+    }
+
+    /// The process is gone at once; the group notices.
+    fn kill(&mut self, at: usize) {
+        if let Some(replica) = self.places[at].replica.take() {
+            self.sent += replica.sent;
+            self.note(format!("kill {at}"));
+        }
+        self.places[at].asleep = false;
+        self.leave(at);
+    }
+
+    fn leave(&mut self, at: usize) {
+        self.coordinator.leave(at);
+        self.rebalance();
+    }
+
+    fn stop(&mut self, at: usize) {
+        let told =
+            self.places[at].replica.as_mut().is_none_or(|replica| std::mem::replace(&mut replica.stop_told, true));
+        if !told && !self.places[at].asleep {
+            self.note(format!("stop {at}"));
+            self.with(at, |replica, around| replica.on(Input::Stop, around));
+        }
+    }
+
+    /// The process does not run for longer than the group waits for it.
+    fn fall_asleep(&mut self, at: usize) {
+        if self.places[at].replica.is_some() && !self.places[at].asleep {
+            self.places[at].asleep = true;
+            self.note(format!("asleep {at}"));
+            self.leave(at);
+        }
+    }
+
+    /// It runs again, and hears only now that its partitions were given to others.
+    fn wake(&mut self, at: usize) {
+        if !std::mem::take(&mut self.places[at].asleep) {
+            return;
+        }
+        self.note(format!("wake {at}"));
+        let heard = self.clock.now() + HEARTBEAT;
+        if let Some(replica) = &mut self.places[at].replica {
+            replica.client.lose_all(heard);
+        }
+        self.coordinator.join(at);
+        self.rebalance();
+    }
+
+    fn rebalance(&mut self) {
+        let partitions = i32::try_from(self.plan.partitions).expect("partitions are few");
+        for (member, asked) in self.coordinator.rebalance(partitions) {
+            if let Some(replica) = &mut self.places[member].replica {
+                replica.client.asks(asked);
+            }
+        }
+    }
+
+    /// Processes that have ended go; those of a run without end are started again by whoever runs them.
+    fn reap(&mut self) {
+        for at in 0..self.places.len() {
+            let Some(ended) = self.places[at].replica.as_mut().and_then(|replica| replica.ended.take()) else {
+                continue;
+            };
+            let replica = self.places[at].replica.take().expect("it has just ended");
+            self.sent += replica.sent;
+            self.places[at].asleep = false;
+            self.note(format!("{at} ended: {ended:?}"));
+            match ended {
+                Ended::Well if !replica.stop_told && !replica.undone => self.check_run(&replica),
+                Ended::Well => {}
+                Ended::With(Error::Homeless { .. }) if !self.plan.keyed => {}
+                Ended::With(error) => self.violations.push(format!("a consumer ended with {error}")),
+            }
+            self.leave(at);
+        }
+    }
+
+    /// A run until the end has ended by itself: all that was there at its start is stored and told.
+    fn check_run(&mut self, replica: &Replica) {
+        let database = self.server.database.borrow();
+        for (partition, end) in (0..).zip(&replica.ends) {
+            let next = database.tables.partitions.get(&partition).and_then(|row| row.stored.next_offset).unwrap_or(0);
+            if next < *end {
+                self.violations.push(format!("a run ended, and partition {partition} is stored to {next} of {end}"));
+            }
+        }
+    }
+
+    fn with<T>(&mut self, at: usize, act: impl FnOnce(&mut Replica, &mut Around<'_>) -> T) -> Option<T> {
+        let place = &mut self.places[at];
+        let replica = place.replica.as_mut().filter(|_| !place.asleep)?;
+        let mut released = Vec::new();
+        let mut around = Around {
+            logs: &self.logs,
+            chance: &self.chance,
+            clock: &self.clock,
+            kafka_down: self.kafka_down,
+            violations: &mut self.violations,
+            released: &mut released,
+        };
+        let given = act(replica, &mut around);
+        if !released.is_empty() && self.coordinator.has(at) {
+            self.coordinator.released(at, &released.into_iter().collect());
+            self.rebalance();
+        }
+        Some(given)
+    }
+
+    fn anyone(&self) -> usize {
+        self.chance.below(self.places.len())
+    }
+
+    fn step_any(&mut self) {
+        let at = self.anyone();
+        let works = self.places[at].replica.as_ref().filter(|_| !self.places[at].asleep).map(Replica::works);
+        if let Some(work) = works.as_ref().and_then(|works| self.chance.pick(works)) {
+            work.step();
+        }
+    }
+
+    fn hear_any(&mut self) {
+        let at = self.anyone();
+        if self.chance.once_in(2) {
+            self.with(at, Replica::hear);
+        } else {
+            self.with(at, Replica::hear_kafka);
+        }
+    }
+
+    fn poll_any(&mut self) {
+        let at = self.anyone();
+        self.with(at, |replica, around| {
+            if !replica.poll(around) {
+                replica.idle(around);
+            }
+        });
+    }
+
+    fn let_time_pass(&mut self) {
+        let spans = [1, 10, 100, 300, 1_000, 3_000];
+        self.clock.advance(Duration::from_millis(spans[self.chance.below(spans.len())]));
+        self.tick_all();
+    }
+
+    fn tick_all(&mut self) {
+        for at in 0..self.places.len() {
+            self.with(at, |replica, around| replica.on(Input::Tick, around));
+        }
+    }
+
+    /// Faults end; everything goes on until nothing is left to do. Half of the schedules end without another record.
+    fn come_to_rest(&mut self) {
+        self.server.faults.lost.set(0);
+        self.server.faults.down.set(false);
+        self.kafka_down = false;
+        if !self.plan.quiet && self.chance.once_in(2) {
+            self.produce();
+        }
+        (0..self.places.len()).for_each(|at| self.wake(at));
+        // Somebody is there to read what is left; where keys are spread over partitions, one alone.
+        for at in 0..self.places.len() {
+            if at > 0 && !self.plan.keyed {
+                self.kill(at);
+            } else if self.places[at].replica.is_none() && (at == 0 || self.chance.once_in(2)) {
+                self.start(at);
+            }
+        }
+        self.note("rest");
+        let began = self.clock.now();
+        for _ in 0..MOST_STEPS {
+            if !self.violations() {
+                return;
+            }
+            if self.is_at_rest() {
+                self.check_at_rest();
+                return;
+            }
+            if !self.go_on() {
+                self.pass_to_next_deadline();
+            }
+            self.reap();
+            if self.replicas().next().is_none() && !self.is_at_rest() {
+                self.start(0);
+            }
+            if self.clock.now() - began > REST {
+                self.stuck("time is up");
+                return;
+            }
+        }
+        self.stuck("it goes on and on");
+    }
+
+    fn stuck(&mut self, why: &str) {
+        let offsets: BTreeMap<i32, Option<i64>> = self
+            .server
+            .database
+            .borrow()
+            .tables
+            .partitions
+            .iter()
+            .map(|(p, row)| (*p, row.stored.next_offset))
+            .collect();
+        let ends: Vec<i64> = self.logs.iter().map(|log| log.end).collect();
+        let unready: Vec<Vec<String>> = self
+            .places
+            .iter()
+            .flat_map(|place| &place.replica)
+            .map(|replica| replica.core.unready(Vec::new()))
+            .collect();
+        let clients: Vec<_> =
+            self.replicas().map(|replica| (replica.core.takes(), replica.core.stands(), &replica.client)).collect();
+        let holders = &self.coordinator.holders;
+        let open = self.server.database.borrow().open();
+        let more = format!("partitions are held by {holders:?}; {clients:?}; open transactions: {open}");
+        self.violations.push(format!("{why}: stored to {offsets:?} of {ends:?}; not ready: {unready:?}; {more}"));
+    }
+
+    /// Everybody does what can be done; whether anything could be.
+    fn go_on(&mut self) -> bool {
+        let before = self.server.statements.get();
+        let mut went_on = self.server.database.borrow_mut().end_orphan(&self.chance);
+        for at in 0..self.places.len() {
+            let works = self.places[at].replica.as_ref().map(Replica::works).unwrap_or_default();
+            for work in works {
+                work.step();
+            }
+            went_on |= self.with(at, Replica::hear).unwrap_or(false);
+            went_on |= self.with(at, Replica::hear_kafka).unwrap_or(false);
+            for _ in 0..3 {
+                went_on |= self.with(at, Replica::poll).unwrap_or(false);
+            }
+        }
+        went_on || self.server.statements.get() > before
+    }
+
+    fn pass_to_next_deadline(&mut self) {
+        for at in 0..self.places.len() {
+            self.with(at, Replica::idle);
+        }
+        let now = self.clock.now();
+        let wakes = self.places.iter().flat_map(|place| &place.replica).map(|replica| replica.core.wakes_at(now));
+        let next = wakes.min().unwrap_or(now).saturating_duration_since(now);
+        self.clock.advance(next.clamp(Duration::from_millis(1), Duration::from_secs(5)));
+        self.tick_all();
+    }
+
+    /// Whether all is stored and told, and everybody reads.
+    fn is_at_rest(&self) -> bool {
+        let database = self.server.database.borrow();
+        let told = |(partition, log): (i32, &Log)| {
+            database.tables.partitions.get(&partition).map_or(log.end == 0, |row| {
+                row.stored.next_offset.unwrap_or(0) >= log.records.last().map_or(0, |record| record.offset + 1)
+                    && row.stored.refreshed_through == row.stored.next_offset
+                    && row.stored.refreshed_id == row.stored.last_id
+            })
+        };
+        let idle = |replica: &Replica| {
+            replica.core.is_idle() && !replica.client.is_asked() && replica.core.unready(Vec::new()).is_empty()
+        };
+        (0..).zip(&self.logs).all(told)
+            && self.places.iter().flat_map(|place| &place.replica).all(idle)
+            && (self.plan.settings.until_end || self.coordinator.holders.len() == self.logs.len())
+    }
+
+    /// The replicas that are there.
+    pub(crate) fn replicas(&self) -> impl Iterator<Item = &Replica> {
+        self.places.iter().flat_map(|place| &place.replica)
+    }
+}
