@@ -44,7 +44,7 @@ pub enum Reading<R> {
 
 /// Where a pipeline's facts are stored: an append-only table of its database.
 ///
-/// Beside the pipeline's own columns the table has those that [`crate::changelog`] fills:
+/// Beside the pipeline's own columns the table has those that this crate fills:
 /// `id`, `home`, `partition`, `"offset"`, `timestamp_ms`.
 #[derive(Clone, Copy, Debug)]
 pub struct Changelog {

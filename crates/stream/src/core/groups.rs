@@ -160,8 +160,8 @@ impl<P: Pipeline> Groups<P> {
         self.being_told.retain(|key| groups.contains_key(key));
     }
 
-    /// Computes the rows of the groups that changed, in group order, for a refresh: until that is answered by
-    /// [`Groups::refreshed`] or [`Groups::not_refreshed`], they are not forgotten.
+    /// Computes the rows of the groups that changed, in group order, for a refresh. They count as changed until it is answered:
+    /// where it is not stored, they are changed again.
     pub fn begin_refresh(&mut self, pipeline: &P) -> Vec<P::Row> {
         let mut changed = std::mem::take(&mut self.changed);
         changed.sort_unstable();
@@ -193,13 +193,20 @@ impl<P: Pipeline> Groups<P> {
         }
     }
 
-    /// Lists the groups whose newest record came from another partition than their owner, with that partition.
+    /// Lists the groups of partition keys whose newest record came from another partition than their owner, with that partition. All
+    /// groups of a key have one owner.
     pub(crate) fn misplaced(&self) -> Vec<(P::Group, u16)> {
-        let newest = |group: &Group<P>| group.facts.iter().map(|versioned| versioned.version).max();
-        let newest =
-            self.groups.iter().filter_map(|(key, group)| Some((*key, group.owner, newest(group)?.partition())));
+        let mut newest: HashMap<String, Version, Hasher> = HashMap::default();
+        for (key, group) in &self.groups {
+            let version = group.facts.iter().map(|versioned| versioned.version).max();
+            let Some(version) = version else { continue };
+            let known = newest.entry(P::route(key)).or_insert(version);
+            *known = version.max(*known);
+        }
+        let now = |key: &P::Group| newest.get(&P::route(key)).map(|version| version.partition());
+        let groups = self.groups.iter().filter_map(|(key, group)| Some((*key, group.owner, now(key)?)));
         let mut misplaced: Vec<_> =
-            newest.filter(|(_, owner, now)| owner != now).map(|(key, _, now)| (key, now)).collect();
+            groups.filter(|(_, owner, now)| owner != now).map(|(key, _, now)| (key, now)).collect();
         misplaced.sort_unstable();
         misplaced
     }

@@ -1,17 +1,18 @@
 //! What PostgreSQL is asked for, and what it answers: each job exactly once, in order.
 
+use std::collections::BTreeMap;
+
 use crate::{
     Error,
     core::{
         batch::Batch,
         check::Refusal,
         groups::Groups,
-        offsets::Stored,
+        offsets::{Forget, Stored},
         refresh::{Refresh, RefreshedTo},
         repartition::Moves,
     },
     pipeline::Pipeline,
-    postgres::claims::Claim,
 };
 
 /// Work for the one session that does its jobs in order.
@@ -83,6 +84,15 @@ pub(crate) enum Outcome<T> {
     Refused(Refusal),
     /// It was not tried: an earlier batch of its shard was refused.
     Void,
+}
+
+/// What is to be claimed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Claim {
+    /// The partitions.
+    pub partitions: Vec<i32>,
+    /// Those of them that begin anew, and why: the facts stay, the offsets do not.
+    pub forget: BTreeMap<i32, Forget>,
 }
 
 /// Partitions to claim, and then to load, on a connection of their own.

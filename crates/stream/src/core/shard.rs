@@ -13,7 +13,7 @@ use crate::{
         batch::{Batch, Changes, Outcome, Reject},
         cursor::{self, Arrived, Cursor, Cursors, Start, Verdict},
         groups::{Groups, Position},
-        jobs::{Load, Loaded},
+        jobs::{Claim, Load, Loaded},
         kafka::Offsets,
         mutation::{self, Mutation},
         numbers::Numbers,
@@ -21,7 +21,6 @@ use crate::{
         repartition::Moves,
     },
     pipeline::{Pipeline, Reading},
-    postgres::claims::Claim,
 };
 
 /// How far a shard is.
@@ -356,15 +355,16 @@ impl<P: Pipeline> Shard<P> {
         Some(batch)
     }
 
-    /// The groups whose newest record came from another partition than their owner, to be moved there.
+    /// The partition keys whose newest record came from another partition than their owner, to be moved there.
     pub(crate) fn moves(&mut self) -> Moves {
         let misplaced = self.groups.misplaced();
         let mut changes = Changes::new(&self.feed.changelog);
         for (group, owner) in &misplaced {
             self.groups.change_owner(group, *owner, &mut changes);
         }
-        let keys = misplaced.iter().map(|(group, owner)| (P::route(group), i32::from(*owner))).collect();
-        Moves { keys, changes, to: self.cursors.refreshed_to() }
+        let keys: BTreeMap<String, i32> =
+            misplaced.iter().map(|(group, owner)| (P::route(group), i32::from(*owner))).collect();
+        Moves { keys: keys.into_iter().collect(), changes, to: self.cursors.refreshed_to() }
     }
 }
 

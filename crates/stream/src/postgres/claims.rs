@@ -1,24 +1,14 @@
 //! Claiming partitions: after a claim no older owner can commit.
 
-use std::collections::BTreeMap;
-
 use crate::{
     core::{
+        jobs::Claim,
         mutation::{self, Mutation},
-        offsets::{Forget, Stored},
+        offsets::Stored,
     },
     pipeline::Pipeline,
     postgres::statements::{Answer, Statements},
 };
-
-/// What is to be claimed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Claim {
-    /// The partitions.
-    pub partitions: Vec<i32>,
-    /// Those of them that begin anew, and why: the facts stay, the offsets do not.
-    pub forget: BTreeMap<i32, Forget>,
-}
 
 /// Claims partitions for `owner` and tells where each stands, in order.
 ///

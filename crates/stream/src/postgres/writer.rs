@@ -159,7 +159,9 @@ impl<D, F: Fn(Answer) -> bool> Writer<D, F> {
     {
         let moving =
             self.postgres.retrying(MOVING, session, async |session| repartition::repartition(session, moves).await);
-        tracing::info!(groups = moving.await?, "moved to the partitions their records come from");
+        // Not within the line: what is not logged is not done.
+        let groups = moving.await?;
+        tracing::info!(groups, "moved to the partitions their records come from");
         Ok(Answer::Repartition { shard, outcome: Outcome::Stored(()) })
     }
 }

@@ -43,6 +43,8 @@ pub(crate) struct PartitionRow {
     pub(crate) stored: Stored,
     /// Who has claimed it last.
     pub(crate) owner: String,
+    /// How often the topic was found to be another one.
+    pub(crate) topic: usize,
     resume_from: i64,
     generation: i32,
 }
@@ -55,6 +57,8 @@ pub(crate) struct Accounted {
     pub(crate) start: i64,
     pub(crate) end: i64,
     pub(crate) read: i64,
+    /// Which topic of that name it was: see [`PartitionRow::topic`].
+    pub(crate) topic: usize,
 }
 
 /// What is committed.
@@ -555,6 +559,7 @@ impl Statements<Tiny> for SimSession {
             let Some(next) = row.stored.next_offset else { return false };
             row.resume_from = if partitions[&row.stored.partition] == Forget::Gap { next } else { 0 };
             row.generation += 1;
+            row.topic += usize::from(partitions[&row.stored.partition] == Forget::OtherTopic);
             let stored = &mut row.stored;
             (stored.next_offset, stored.refreshed_through, stored.last, stored.cluster_id) = (None, None, None, None);
             stored.catching_up = true;
@@ -723,15 +728,18 @@ impl Statements<Tiny> for SimSession {
     }
 
     async fn account(&mut self, ranges: &[(i64, &OffsetRange)]) -> Answer<()> {
-        let row = |(batch, range): &(i64, &OffsetRange)| Accounted {
-            batch: *batch,
-            partition: range.partition,
-            start: range.start,
-            end: range.end,
-            read: range.counts.read(),
-        };
-        let rows = ranges.iter().map(row).collect();
-        self.write(|_| ((), vec![Change::Accounted(rows)])).await
+        self.write(|view| {
+            let row = |(batch, range): &(i64, &OffsetRange)| Accounted {
+                batch: *batch,
+                partition: range.partition,
+                start: range.start,
+                end: range.end,
+                read: range.counts.read(),
+                topic: view.partitions.get(&range.partition).map_or(0, |row| row.topic),
+            };
+            ((), vec![Change::Accounted(ranges.iter().map(row).collect())])
+        })
+        .await
     }
 
     async fn facts(&mut self, owners: &[i32], take: &mut impl FnMut(&[u8]) -> Result<(), Error>) -> anyhow::Result<()> {

@@ -71,6 +71,10 @@ pub(crate) struct Replica {
     pub(crate) stop_told: bool,
     /// Whether what it has stored was undone by hand.
     pub(crate) undone: bool,
+    /// Whether the topic was created again, and its client is about to tell.
+    pub(crate) created_again: bool,
+    /// Whether it may find the topic to be another one than what is stored is of.
+    pub(crate) may_find_another: bool,
 }
 
 /// What a replica needs of the world for one step.
@@ -125,6 +129,8 @@ impl Replica {
             ended: None,
             stop_told: false,
             undone: false,
+            created_again: false,
+            may_find_another: false,
         }
     }
 
@@ -171,6 +177,7 @@ impl Replica {
         let database = self.server.database.borrow();
         let epoch = |partition: &i32| database.tables.partitions.get(partition).map_or(0, |row| row.stored.epoch);
         self.undone
+            || self.may_find_another
             || self.kafka_failed
             || self.refused
             || self.epochs.is_empty()
@@ -260,6 +267,10 @@ impl Replica {
             self.on(Input::OffsetsTold(Ok(())), around);
             return true;
         }
+        if self.created_again {
+            self.on(Input::TopicCreatedAgain, around);
+            return true;
+        }
         // The callback runs in a poll.
         if matches!(self.core.takes(), Takes::Answers(_)) || around.kafka_down {
             return false;
@@ -276,7 +287,8 @@ impl Replica {
     /// Polls once, as the driver would; whether anything came.
     pub(crate) fn poll(&mut self, around: &mut Around<'_>) -> bool {
         let takes = self.core.takes();
-        if matches!(takes, Takes::Answers(_)) || around.kafka_down {
+        // What its client tells of the topic comes before any record of it.
+        if matches!(takes, Takes::Answers(_)) || around.kafka_down || self.created_again {
             return false;
         }
         if matches!(takes, Takes::Records(_))
@@ -288,6 +300,12 @@ impl Replica {
         let fetched: Vec<i32> = self.client.fetched().into_iter().collect();
         let partition = around.chance.pick(&fetched).copied().unwrap_or(-1);
         let late = around.chance.once_in(4);
+        self.poll_of(partition, late, around)
+    }
+
+    /// Polls of one partition; whether anything came.
+    pub(crate) fn poll_of(&mut self, partition: i32, late: bool, around: &mut Around<'_>) -> bool {
+        let takes = self.core.takes();
         let Some(arrived) = self.client.poll(partition, around.logs, late) else { return false };
         if matches!(takes, Takes::Records(_)) || arrived == Arrived::OutOfRange {
             self.arrive(arrived, around);
