@@ -78,12 +78,19 @@ pub(crate) fn check_owners(claims: &[(i32, i64)], stored: &[Stored]) -> Option<R
     })
 }
 
-/// Says why a refresh must not be made; the stored offsets must be exactly those its facts go to.
+/// Says why a refresh must not be made; the stored offsets must be exactly those its facts go to, and the state tables must be where
+/// the last refresh left them, or where an earlier try of this one did.
 pub(crate) fn check_refresh(to: &[RefreshedTo], stored: &[Stored]) -> Option<Refusal> {
     to.iter().find_map(|ours| {
         let partition = ours.partition;
         match stored.iter().find(|row| row.partition == partition) {
-            Some(row) if row.epoch == ours.epoch && row.next_offset == ours.next_offset => None,
+            Some(row)
+                if row.epoch == ours.epoch
+                    && row.next_offset == ours.next_offset
+                    && [ours.refreshed, ours.next_offset].contains(&row.refreshed_through) =>
+            {
+                None
+            }
             Some(row) if row.epoch > ours.epoch => Some(Refusal::Fenced { partition, epoch: row.epoch }),
             row => Some(Refusal::Lost { partition, stored: row.and_then(|row| row.next_offset) }),
         }

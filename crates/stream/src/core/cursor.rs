@@ -387,6 +387,7 @@ impl Cursors {
             partition: *partition,
             epoch: cursor.epoch,
             next_offset: cursor.expected,
+            refreshed: cursor.refreshed,
         };
         self.owned.iter().map(to).collect()
     }

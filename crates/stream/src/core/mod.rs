@@ -906,7 +906,8 @@ impl<P: Pipeline> Consumer<P> {
     fn ask_if_due(&mut self, now: Instant, out: &mut Vec<Command<P>>) {
         if self.may_ask() && self.schedule.next_question(now, self.is_done()) <= now {
             let number = self.numbers.draw();
-            self.schedule.ask(now, number, self.shard.cursors.refreshed_to());
+            let expected = (self.shard.cursors.refreshed_to(), self.unanswered.refresh);
+            self.schedule.ask(now, number, expected);
             self.unanswered.question = true;
             self.send(Task::ReadPartitions { number }, out);
         }

@@ -30,6 +30,8 @@ pub(crate) struct RefreshedTo {
     pub epoch: i64,
     /// The next offset to read; `None` when nothing was.
     pub next_offset: Option<i64>,
+    /// The offset up to which the state tables were refreshed before, as far as we know.
+    pub refreshed: Option<i64>,
 }
 
 /// How far a run is to go before it may be called complete.

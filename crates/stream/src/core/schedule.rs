@@ -48,6 +48,8 @@ pub(crate) struct Schedule {
 struct Question {
     number: u64,
     expected: Vec<RefreshedTo>,
+    /// Whether a refresh was under way: then it is not known where the state tables are.
+    refreshing: bool,
 }
 
 /// How far `consumer rehome` is with what it does at the end.
@@ -140,8 +142,8 @@ impl Schedule {
 
     /// It is asked where every partition stands. Jobs are done in order: what was sent before is stored by then, and what is sent
     /// later is not.
-    pub(crate) fn ask(&mut self, now: Instant, number: u64, expected: Vec<RefreshedTo>) {
-        self.question = Some(Question { number, expected });
+    pub(crate) fn ask(&mut self, now: Instant, number: u64, (expected, refreshing): (Vec<RefreshedTo>, bool)) {
+        self.question = Some(Question { number, expected, refreshing });
         self.last_question = Some(now);
     }
 
@@ -162,6 +164,10 @@ impl Schedule {
             expected = cursors.refreshed_to();
         }
         expected.retain(|expected| cursors.epoch(expected.partition) == expected.epoch);
+        for expected in expected.iter_mut().filter(|_| question.refreshing) {
+            let row = stored.iter().find(|row| row.partition == expected.partition);
+            expected.refreshed = row.and_then(|row| row.refreshed_through);
+        }
         check_refresh(&expected, stored)
     }
 

@@ -253,7 +253,8 @@ impl Script {
             17 => Statement::RaiseLastIds(self.ids()),
             18 => Statement::RaiseRefreshedIds(self.ids()),
             19 => {
-                let to = |partition| RefreshedTo { partition, epoch: 0, next_offset: Some(self.small()) };
+                let to =
+                    |partition| RefreshedTo { partition, epoch: 0, next_offset: Some(self.small()), refreshed: None };
                 Statement::MarkRefreshed(self.partitions().into_iter().map(to).collect())
             }
             20 | 21 => Statement::Gaps,
