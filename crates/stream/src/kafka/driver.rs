@@ -281,7 +281,7 @@ impl<P: Pipeline> Driver<P> {
         let until = self.core.wakes_at(self.now).saturating_duration_since(self.now).max(LEAST_WAIT);
         match self.core.takes() {
             Takes::Records(patience) => self.read(patience, until),
-            Takes::Group(patience) => self.poll(patience.min(until)).map(drop),
+            Takes::Group(patience) => self.poll(patience.min(until)),
             Takes::Answers(patience) => match self.parts.news.1.recv_timeout(patience.min(until)) {
                 Ok(news) => self.news(news),
                 Err(mpsc::RecvTimeoutError::Timeout) => Ok(()),
@@ -350,7 +350,13 @@ impl<P: Pipeline> Driver<P> {
     /// Polls, for what is not a record; records that come nevertheless are kept for later.
     fn poll(&mut self, wait: Duration) -> Result<(), Error> {
         let consumer = Arc::clone(&self.parts.consumer);
-        consumer.poll(wait).map_or(Ok(()), |arrived| self.keep(arrived))
+        let Some(arrived) = consumer.poll(wait) else { return Ok(()) };
+        let partition = arrived.as_ref().ok().map(|message| message.partition());
+        let partition = partition.filter(|partition| self.fetched.contains_key(partition));
+        self.keep(arrived)?;
+        // Its fetch has begun though all are paused: it was added since. No more of it for now.
+        let paused = partition.map_or(Ok(()), |partition| self.parts.consumer.pause(&self.list([&partition])));
+        paused.or_else(|error| self.on(Input::ClientLost(error.to_string())))
     }
 
     fn keep(&mut self, arrived: Result<rdkafka::message::BorrowedMessage<'_>, KafkaError>) -> Result<(), Error> {
@@ -358,9 +364,7 @@ impl<P: Pipeline> Driver<P> {
             Ok(message) => {
                 let Some(fetch) = self.fetched.get(&message.partition()) else { return Ok(()) };
                 self.kept.push_back((*fetch, Kept::Record(message.detach())));
-                // Its fetch has begun though all are paused: it was added since. No more of it for now.
-                let paused = self.parts.consumer.pause(&self.list([&message.partition()]));
-                paused.or_else(|error| self.on(Input::ClientLost(error.to_string())))
+                Ok(())
             }
             Err(KafkaError::PartitionEOF(partition)) => {
                 let fetch = self.fetched.get(&partition);
