@@ -241,7 +241,7 @@ impl<P: Pipeline> Run<P> {
             kafka: consume.kafka.clone(),
             loader: Loader::new(postgres.clone(), owner(), &feed, memory_limit_mib),
             feed,
-            postgres,
+            outages: postgres.outages().clone(),
             runtime: self.runtime.clone(),
             jobs,
             news: (sender, news),

@@ -166,6 +166,11 @@ impl Cursor {
         self.fetch == fetch
     }
 
+    /// The offset that is stored once all batches sent so far are; the first one where none is.
+    pub(crate) fn committed(&self) -> i64 {
+        self.expected.unwrap_or(self.begin)
+    }
+
     /// Has the partition fetched anew; gives the offset to fetch from.
     pub(crate) fn fetch_again(&mut self, fetch: u64) -> i64 {
         self.fetch = fetch;

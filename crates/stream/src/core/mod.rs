@@ -52,7 +52,7 @@ use crate::{
         readiness::View,
         refresh::Refresh,
         schedule::{Repartition, Schedule},
-        shard::{Shard, TakenOver},
+        shard::Shard,
         watch::{Behind, Client, Watch},
     },
     kafka_errors::{Decision, Resource},
@@ -192,8 +192,6 @@ pub(crate) enum Command<P: Pipeline> {
 pub(crate) struct Fetch {
     pub(crate) partition: i32,
     pub(crate) offset: i64,
-    /// The offset that is stored, or will be.
-    committed: i64,
     /// Names the fetch on whatever it brings.
     pub(crate) number: u64,
 }
@@ -361,16 +359,21 @@ impl<P: Pipeline> Consumer<P> {
         wakes.into_iter().flatten().chain([tell]).min().unwrap_or(tell)
     }
 
+    /// Whether a record may come.
+    pub(crate) fn takes_records(&self) -> bool {
+        self.fetches() && self.has_room() && self.revocation.is_none() && self.ending.is_none()
+    }
+
     /// What is to be waited for, and how long.
     pub(crate) fn takes(&self) -> Takes {
         let is_answer_near = self.unanswered.batches > 0 || self.unanswered.refresh;
         if self.revocation.is_some() || self.ending.is_some() {
             return Takes::Answers(POLL);
         }
-        if self.shard.is_reading() && !self.paused {
+        if self.fetches() {
             // With nothing to read, answers are heard at once.
             let wait = if is_answer_near && self.shard.cursors.at_end() { AWAITED } else { POLL };
-            return if self.has_room() { Takes::Records(wait) } else { Takes::Answers(POLL) };
+            return if self.takes_records() { Takes::Records(wait) } else { Takes::Answers(POLL) };
         }
         Takes::Group(if self.shard.loading().is_empty() { POLL } else { AWAITED })
     }
@@ -435,7 +438,7 @@ impl<P: Pipeline> Consumer<P> {
         out: &mut Vec<Command<P>>,
     ) -> Result<(), Error> {
         let (partition, offset) = (message.partition, message.offset);
-        let end = self.ends.get(&partition).copied().filter(|_| self.settings.until_end);
+        let end = if self.settings.until_end { self.ends.get(&partition).copied() } else { None };
         if let Some(end) = end.filter(|end| offset >= *end) {
             // It came after we began: not for this run, and neither is anything between.
             if let Some(cursor) = self.shard.cursors.get_mut(partition).filter(|cursor| cursor.is_of(fetch)) {
@@ -618,12 +621,13 @@ impl<P: Pipeline> Consumer<P> {
 
     fn begin_reading(&mut self, now: Instant, seen: &Seen, out: &mut Vec<Command<P>>) -> Result<(), Error> {
         let taken_over = self.shard.take_over(now, &seen.offsets, (self.settings.reset_offsets, &mut self.numbers))?;
-        let TakenOver::Reads(fetches) = taken_over else { return Ok(()) };
+        let Some(fetches) = taken_over else { return Ok(()) };
         for fetch in &fetches {
             let stable = seen.offsets.get(&fetch.partition).map_or(0, |offsets| offsets.1);
             self.ends.entry(fetch.partition).or_insert(stable);
             // Where nothing is stored, too: the answer to a commit is how a right that was taken from the group shows.
-            self.watch.stored([(fetch.partition, fetch.committed)]);
+            let cursor = self.shard.cursors.get_mut(fetch.partition);
+            self.watch.stored(cursor.map(|cursor| (fetch.partition, cursor.committed())));
             self.group.fetched.insert(fetch.partition);
         }
         out.push(Command::Fetch(fetches));
@@ -639,7 +643,7 @@ impl<P: Pipeline> Consumer<P> {
             let Some(cursor) = self.shard.cursors.get_mut(partition) else { continue };
             let position = cursor.fetch_again(number);
             let offset = from.unwrap_or(position);
-            fetches.push(Fetch { partition, offset, committed: offset, number });
+            fetches.push(Fetch { partition, offset, number });
         }
         if !fetches.is_empty() {
             out.push(Command::Fetch(fetches));

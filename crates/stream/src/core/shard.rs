@@ -70,14 +70,6 @@ struct OpenBatch {
     since: Option<Instant>,
 }
 
-/// What became of an attempt to begin reading.
-pub(crate) enum TakenOver {
-    /// These partitions are to be fetched.
-    Reads(Vec<Fetch>),
-    /// Offsets are to be forgotten first: they are claimed and loaded once more.
-    Forgets,
-}
-
 impl<P: Pipeline> Shard<P> {
     /// Nothing to read yet.
     pub(crate) fn new(number: u64, pipeline: Arc<P>, feed: Arc<Feed>) -> Self {
@@ -244,7 +236,8 @@ impl<P: Pipeline> Shard<P> {
         }
     }
 
-    /// Begins to read what was loaded, where its offsets fit those that Kafka has.
+    /// Begins to read what was loaded, where its offsets fit those that Kafka has; gives what is to be fetched. `None` where offsets
+    /// are to be forgotten first: they are claimed and loaded once more.
     ///
     /// # Errors
     /// When they do not fit, and that was not accepted by `reset_offsets`.
@@ -253,13 +246,13 @@ impl<P: Pipeline> Shard<P> {
         now: Instant,
         offsets: &Offsets,
         (reset_offsets, numbers): (bool, &mut Numbers),
-    ) -> Result<TakenOver, Error> {
-        let State::Loading(loading) = &mut self.state else { return Ok(TakenOver::Forgets) };
+    ) -> Result<Option<Vec<Fetch>>, Error> {
+        let State::Loading(loading) = &mut self.state else { return Ok(None) };
         let (began, loaded) = (loading.began, loading.loaded.take());
-        let Some(loaded) = loaded else { return Ok(TakenOver::Forgets) };
+        let Some(loaded) = loaded else { return Ok(None) };
         let Some(starts) = self.starts(&loaded.stored, offsets, reset_offsets)? else {
             self.wait(now);
-            return Ok(TakenOver::Forgets);
+            return Ok(None);
         };
         // One that is read already is given anew: what was loaded of it takes the place of what is in memory.
         for stored in loaded.stored.iter().filter(|stored| self.cursors.holds(stored.partition)) {
@@ -276,8 +269,7 @@ impl<P: Pipeline> Shard<P> {
             }
             let number = numbers.draw();
             self.cursors.insert(stored.partition, Cursor::new(stored, start, number)?);
-            let committed = stored.next_offset.unwrap_or(start.offset);
-            fetches.push(Fetch { partition: stored.partition, offset: start.offset, committed, number });
+            fetches.push(Fetch { partition: stored.partition, offset: start.offset, number });
         }
         // A row that was removed between a claim's statements is claimed again.
         self.pending.retain(|partition| !loaded.stored.iter().any(|stored| stored.partition == *partition));
@@ -286,7 +278,7 @@ impl<P: Pipeline> Shard<P> {
         let (facts, groups) = (self.groups.facts(), self.groups.len());
         let load_ms = service::telemetry::millis(now.duration_since(began));
         tracing::info!(partitions = fetches.len(), facts, groups, load_ms, "claimed and loaded");
-        Ok(TakenOver::Reads(fetches))
+        Ok(Some(fetches))
     }
 
     /// Says where to begin each partition; `None` when stored offsets that do not fit are to be forgotten first, as was accepted.

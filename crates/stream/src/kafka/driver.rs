@@ -30,7 +30,7 @@ use crate::{
     },
     kafka_errors::{Decision, decide},
     measures, memory,
-    postgres::{loader::Loader, retry::Postgres, session::PgServer},
+    postgres::{loader::Loader, retry::Outages, session::PgServer},
 };
 
 /// No wait is shorter: a deadline that has just passed is no reason to spin.
@@ -95,7 +95,7 @@ pub(crate) struct Parts<P: Pipeline> {
     /// Claims and loads.
     pub(crate) loader: Loader<PgServer<P>>,
     /// What of PostgreSQL's work is being retried.
-    pub(crate) postgres: Postgres<PgServer<P>>,
+    pub(crate) outages: Outages,
     /// Where loads run.
     pub(crate) runtime: tokio::runtime::Handle,
     /// To the writer.
@@ -203,7 +203,7 @@ impl<P: Pipeline> Driver<P> {
 
     /// Readiness and measures.
     fn tell(&mut self) {
-        self.parts.health.set_unready(self.core.unready(self.parts.postgres.outages().reasons()));
+        self.parts.health.set_unready(self.core.unready(self.parts.outages.reasons()));
         let behind_since = self.core.behind_since();
         if std::mem::replace(&mut self.behind_since, behind_since) != behind_since {
             let since = behind_since.map(|since| measures::unix_time() - since.elapsed().as_secs_f64());
@@ -219,13 +219,10 @@ impl<P: Pipeline> Driver<P> {
 
     /// Takes what other threads have said.
     fn take_news(&mut self) -> Result<(), Error> {
-        loop {
-            match self.parts.news.1.try_recv() {
-                Ok(news) => self.news(news)?,
-                Err(mpsc::TryRecvError::Empty) => return Ok(()),
-                Err(mpsc::TryRecvError::Disconnected) => return Err(Error::WriterGone),
-            }
+        while let Ok(news) = self.parts.news.1.try_recv() {
+            self.news(news)?;
         }
+        Ok(())
     }
 
     fn news(&mut self, news: News<P>) -> Result<(), Error> {
@@ -233,11 +230,8 @@ impl<P: Pipeline> Driver<P> {
             News::Answer(answer) => self.on(Input::Answer(answer)),
             News::Loaded(load, loaded) => self.on(Input::Loaded { load, loaded }),
             News::Topic(look, answer) => {
-                let answer = answer.map_err(|error| self.failure(error));
-                match answer {
-                    Ok(seen) => self.on(Input::Topic { look, answer: Ok(seen) }),
-                    Err(failure) => self.on(Input::Topic { look, answer: Err(failure?) }),
-                }
+                let answer = self.answer(answer)?;
+                self.on(Input::Topic { look, answer })
             }
             News::Gone => Err(Error::WriterGone),
         }
@@ -263,10 +257,8 @@ impl<P: Pipeline> Driver<P> {
             self.on(Input::GroupDenied)?;
         }
         if let Some(told) = context.take_committed() {
-            match told.map_err(|error| self.failure(error)) {
-                Ok(()) => self.on(Input::OffsetsTold(Ok(())))?,
-                Err(failure) => self.on(Input::OffsetsTold(Err(failure?)))?,
-            }
+            let told = self.answer(told)?;
+            self.on(Input::OffsetsTold(told))?;
         }
         let behind = context.behind();
         let is_behind = !behind.is_empty();
@@ -284,8 +276,8 @@ impl<P: Pipeline> Driver<P> {
             Takes::Group(patience) => self.poll(patience.min(until)),
             Takes::Answers(patience) => match self.parts.news.1.recv_timeout(patience.min(until)) {
                 Ok(news) => self.news(news),
-                Err(mpsc::RecvTimeoutError::Timeout) => Ok(()),
-                Err(mpsc::RecvTimeoutError::Disconnected) => Err(Error::WriterGone),
+                // Nobody is gone for good while we hold a sender ourselves: see [`Guard`].
+                Err(_) => Ok(()),
             },
         }
     }
@@ -328,7 +320,7 @@ impl<P: Pipeline> Driver<P> {
             if polled % LOOKS == 0 {
                 self.now = Instant::now();
             }
-            if self.ended || !matches!(self.core.takes(), Takes::Records(_)) || self.now - began > BURST {
+            if self.ended || !self.core.takes_records() || self.now - began > BURST {
                 return Ok(());
             }
         }
@@ -378,6 +370,11 @@ impl<P: Pipeline> Driver<P> {
     fn kafka_failed(&mut self, error: KafkaError) -> Result<(), Error> {
         let failure = self.failure(error)?;
         self.on(Input::KafkaFailed(failure))
+    }
+
+    /// What Kafka has answered, or what its error calls for.
+    fn answer<T>(&self, answer: KafkaResult<T>) -> Result<Result<T, Failure>, Error> {
+        answer.map_or_else(|error| self.failure(error).map(Err), |answer| Ok(Ok(answer)))
     }
 
     /// What an error calls for, and what is known of its cause.
@@ -471,11 +468,7 @@ impl<P: Pipeline> Driver<P> {
             self.parts.consumer.resume(&self.list(&known))?;
             self.parts.consumer.incremental_unassign(&self.list(&known))?;
         }
-        let mut list = TopicPartitionList::with_capacity(fetches.len());
-        for fetch in fetches {
-            // Adding a partition with an offset fails only for offsets below −2000.
-            let _ = list.add_partition_offset(&self.parts.feed.topic, fetch.partition, Offset::Offset(fetch.offset));
-        }
+        let list = self.list_at(fetches.iter().map(|fetch| (fetch.partition, fetch.offset)));
         self.parts.consumer.incremental_assign(&list)?;
         self.fetched.extend(fetches.iter().map(|fetch| (fetch.partition, fetch.number)));
         self.report_facts();
@@ -484,13 +477,11 @@ impl<P: Pipeline> Driver<P> {
 
     /// Gives partitions back. librdkafka refuses to take back what was never given, and then the group would wait for ever.
     fn release(&mut self, partitions: &BTreeSet<i32>) -> KafkaResult<()> {
-        let never_fetched: Vec<i32> =
-            partitions.iter().copied().filter(|partition| !self.fetched.contains_key(partition)).collect();
+        let (fetched, never_fetched): (Vec<i32>, Vec<i32>) =
+            partitions.iter().copied().partition(|partition| self.fetched.contains_key(partition));
         if !never_fetched.is_empty() {
             self.parts.consumer.incremental_assign(&self.list(&never_fetched))?;
         }
-        let fetched: Vec<i32> =
-            self.fetched.keys().copied().filter(|partition| partitions.contains(partition)).collect();
         // It would stay paused where it is given to us again.
         self.parts.consumer.resume(&self.list(&fetched))?;
         self.fetched.retain(|partition, _| !partitions.contains(partition));
@@ -499,14 +490,19 @@ impl<P: Pipeline> Driver<P> {
 
     /// Tells Kafka how far we are; nothing of ours reads it.
     fn tell_offsets(&self, offsets: &BTreeMap<i32, i64>) {
-        let mut list = TopicPartitionList::with_capacity(offsets.len());
-        for (partition, offset) in offsets {
-            // Adding a partition with an offset fails only for offsets below −2000.
-            let _ = list.add_partition_offset(&self.parts.feed.topic, *partition, Offset::Offset(*offset));
-        }
+        let list = self.list_at(offsets.iter().map(|(partition, offset)| (*partition, *offset)));
         if let Err(error) = self.parts.consumer.commit(&list, CommitMode::Async) {
             tracing::debug!(%error, "the courtesy commit to kafka failed");
         }
+    }
+
+    fn list_at(&self, offsets: impl Iterator<Item = (i32, i64)>) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in offsets {
+            // Adding a partition with an offset fails only for offsets below −2000.
+            let _ = list.add_partition_offset(&self.parts.feed.topic, partition, Offset::Offset(offset));
+        }
+        list
     }
 
     fn list<'a>(&self, partitions: impl IntoIterator<Item = &'a i32>) -> TopicPartitionList {

@@ -98,6 +98,18 @@ impl<P: Pipeline> PgSession<P> {
         answered(PIECE, sqlx::raw_sql(statement).execute(&mut self.connection)).await.map(drop)
     }
 
+    /// Does a statement about the topic's partitions and an id each.
+    async fn set_ids(&mut self, statement: &'static str, ids: &BTreeMap<i32, i64>) -> Answer<()> {
+        sqlx::query(statement)
+            .bind(self.feed.pipeline)
+            .bind(&self.feed.topic)
+            .bind(ids.keys().copied().collect::<Vec<i32>>())
+            .bind(ids.values().copied().collect::<Vec<i64>>())
+            .execute(&mut self.connection)
+            .await
+            .map(drop)
+    }
+
     /// Sends the rows of finished buffers as one COPY.
     async fn copy(&mut self, table: &str, rows: &[&CopyBuffer]) -> Answer<()> {
         let mut bodies = rows.iter().filter(|buffer| buffer.rows() > 0).map(|buffer| buffer.body()).peekable();
@@ -117,10 +129,6 @@ impl<P: Pipeline> PgSession<P> {
 
 fn unzip(keys: &[KeyOwner]) -> (Vec<&str>, Vec<i32>) {
     keys.iter().map(|(key, owner)| (key.as_str(), *owner)).unzip()
-}
-
-fn columns(ids: &BTreeMap<i32, i64>) -> (Vec<i32>, Vec<i64>) {
-    ids.iter().map(|(partition, id)| (*partition, *id)).unzip()
 }
 
 impl<P: Pipeline> Statements<P> for PgSession<P> {
@@ -253,35 +261,23 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
     }
 
     async fn raise_last_ids(&mut self, ids: &BTreeMap<i32, i64>) -> Answer<()> {
-        let (partitions, ids) = columns(ids);
-        sqlx::query(
+        self.set_ids(
             "UPDATE stream_offsets o SET last_id = greatest(o.last_id, s.id)
              FROM unnest($3::integer[], $4::bigint[]) AS s (partition, id)
              WHERE o.pipeline = $1 AND o.topic = $2 AND o.partition = s.partition",
+            ids,
         )
-        .bind(self.feed.pipeline)
-        .bind(&self.feed.topic)
-        .bind(partitions)
-        .bind(ids)
-        .execute(&mut self.connection)
         .await
-        .map(drop)
     }
 
     async fn raise_refreshed_ids(&mut self, ids: &BTreeMap<i32, i64>) -> Answer<()> {
-        let (partitions, ids) = columns(ids);
-        sqlx::query(
+        self.set_ids(
             "UPDATE stream_offsets o SET refreshed_id = s.id
              FROM unnest($3::integer[], $4::bigint[]) AS s (partition, id)
              WHERE o.pipeline = $1 AND o.topic = $2 AND o.partition = s.partition AND o.refreshed_id = o.last_id",
+            ids,
         )
-        .bind(self.feed.pipeline)
-        .bind(&self.feed.topic)
-        .bind(partitions)
-        .bind(ids)
-        .execute(&mut self.connection)
         .await
-        .map(drop)
     }
 
     async fn mark_refreshed(&mut self, to: &[RefreshedTo]) -> Answer<()> {

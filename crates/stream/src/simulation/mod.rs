@@ -7,7 +7,7 @@
 mod comparison;
 mod kafka;
 mod mutations;
-mod postgres;
+pub(crate) mod postgres;
 mod properties;
 mod replica;
 mod turns;

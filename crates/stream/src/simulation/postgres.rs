@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     Error,
-    copy::{CopyBuffer, CopyReader},
+    copy::{CopyBuffer, CopyReader, HEADER},
     core::{
         batch::{KeyOwner, OffsetRange},
         offsets::{Forget, Gap, Stored},
@@ -747,7 +747,7 @@ impl Statements<Tiny> for SimSession {
         let rows: Vec<(i64, FactRow)> = self
             .read(|view| view.changelog.iter().filter(|(_, row)| of(row)).map(|(id, row)| (*id, row.clone())).collect())
             .await?;
-        take(&CopyBuffer::default().bytes()[..19])?;
+        take(HEADER)?;
         for rows in rows.chunks(3) {
             self.statement(|database, transaction| {
                 let locks = transaction.and_then(|id| database.transactions.get(&id)).map_or(0, |own| own.locks.len());
@@ -790,7 +790,7 @@ impl Statements<Tiny> for SimSession {
 }
 
 /// The rows of a finished buffer, with their ids.
-fn read_facts(buffer: &CopyBuffer) -> Vec<(i64, FactRow)> {
+pub(crate) fn read_facts(buffer: &CopyBuffer) -> Vec<(i64, FactRow)> {
     let mut reader = CopyReader::default();
     reader.push(buffer.bytes());
     let mut rows = Vec::new();
@@ -811,7 +811,7 @@ fn read_facts(buffer: &CopyBuffer) -> Vec<(i64, FactRow)> {
 }
 
 /// A row as a load brings it.
-fn write_fact(id: i64, fact: &FactRow) -> Vec<u8> {
+pub(crate) fn write_fact(id: i64, fact: &FactRow) -> Vec<u8> {
     let mut buffer = CopyBuffer::default();
     let mut row = buffer.row(6);
     row.i32(fact.owner);

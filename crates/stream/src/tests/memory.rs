@@ -7,12 +7,13 @@ use proptest::prelude::*;
 
 use crate::{
     Pipeline, Reading,
-    copy::{CopyBuffer, CopyReader},
+    copy::{CopyBuffer, HEADER},
     core::{
         batch::{Changes, Counts, Outcome},
         groups::{Groups, Loading, Position},
         offsets::Version,
     },
+    simulation::postgres::{read_facts, write_fact},
     tests::tiny::{Row, Tiny},
 };
 
@@ -124,7 +125,7 @@ impl Memory {
         let mut rows: Vec<_> = self.stored.iter().flat_map(rows_to_load).collect();
         rows.sort_by_key(|row| (row.0.unsigned_abs() ^ order).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let mut loading = Loading::new(&[], self.owners.clone().into_iter().collect()).unwrap();
-        loading.push(&CopyBuffer::default().bytes()[..19]).unwrap();
+        loading.push(HEADER).unwrap();
         rows.iter().for_each(|(_, bytes)| loading.push(bytes).unwrap());
         self.groups = loading.finish();
     }
@@ -146,26 +147,9 @@ impl Memory {
     }
 }
 
-/// Rows as a load brings them: `id, home, timestamp_ms, partition`, then the pipeline's; each with its id.
-pub(crate) fn rows_to_load(stored: &CopyBuffer) -> Vec<(i64, Vec<u8>)> {
-    let mut reader = CopyReader::default();
-    reader.push(stored.bytes());
-    let mut rows = Vec::new();
-    while let Some(mut row) = reader.next_row() {
-        let (id, owner, partition) = (row.i64().unwrap(), row.i32().unwrap(), row.i32().unwrap());
-        let (_offset, timestamp_ms) = (row.i64().unwrap(), row.i64().unwrap());
-        let mut loaded = CopyBuffer::default();
-        let mut out = loaded.row(6);
-        out.i32(owner);
-        out.i64(timestamp_ms);
-        out.i32(partition);
-        out.i16(row.i16().unwrap());
-        out.i16(row.i16().unwrap());
-        out.i64(row.i64().unwrap());
-        loaded.finish(|_| id);
-        rows.push((id, loaded.bytes()[19..loaded.bytes().len() - 2].to_vec()));
-    }
-    rows
+/// Rows as a load brings them, each with its id.
+fn rows_to_load(stored: &CopyBuffer) -> Vec<(i64, Vec<u8>)> {
+    read_facts(stored).into_iter().map(|(id, fact)| (id, write_fact(id, &fact))).collect()
 }
 
 /// Whether a restart before `arrived[at]` may forget which of two partitions spoke last.
