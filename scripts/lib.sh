@@ -12,6 +12,12 @@ fail() { say "$2"; exit "$1"; }
 # whole NAME VALUE: ends unless the setting is a whole number above 0.
 whole() { [[ $2 =~ ^[1-9][0-9]{0,8}$ ]] || fail 64 "$1 is a whole number from 1 to 999999999, not \`$2\`"; }
 
+# run_tests ARGUMENT… -- FILTER…: `cargo test`, which by itself is content where the filter matches no test.
+run_tests() {
+  cargo test --quiet "$@" --list 2>/dev/null | grep ': test$' >/dev/null || { say "no test is named so: $*"; return 1; }
+  cargo test --quiet "$@"
+}
+
 have() { command -v "$1" >/dev/null 2>&1; }
 
 # may_install: true where packages can be installed without asking anyone.

@@ -2,7 +2,12 @@
 
 use crate::{
     Error,
-    core::{batch::OffsetRange, offsets::Stored, refresh::RefreshedTo},
+    core::{
+        batch::OffsetRange,
+        mutation::{self, Mutation},
+        offsets::Stored,
+        refresh::RefreshedTo,
+    },
 };
 
 /// Why a batch or a refresh is not stored, and must not be.
@@ -87,7 +92,8 @@ pub(crate) fn check_refresh(to: &[RefreshedTo], stored: &[Stored]) -> Option<Ref
             Some(row)
                 if row.epoch == ours.epoch
                     && row.next_offset == ours.next_offset
-                    && [ours.refreshed, ours.next_offset].contains(&row.refreshed_through) =>
+                    && ([ours.refreshed, ours.next_offset].contains(&row.refreshed_through)
+                        || mutation::is(Mutation::RestoredRefreshBelieved)) =>
             {
                 None
             }

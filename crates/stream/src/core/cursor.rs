@@ -11,6 +11,7 @@ use crate::{
         batch::{Counts, OffsetRange, Outcome},
         check::Refusal,
         groups::Position,
+        mutation::{self, Mutation},
         offsets::{Feed, LastRecord, Stored, Version, known_time, short},
         refresh::RefreshedTo,
     },
@@ -230,7 +231,7 @@ impl Cursor {
     pub(crate) fn pass(&mut self, to: i64) {
         self.at_end = true;
         // Reading may have begun beyond, where Kafka had removed what was before.
-        let to = to.max(self.begin);
+        let to = if mutation::is(Mutation::EndBelowBegin) { to } else { to.max(self.begin) };
         if self.next.unwrap_or(0) < to {
             self.start.get_or_insert(self.next.unwrap_or(self.begin));
             self.next = Some(to);
@@ -308,7 +309,7 @@ impl Cursors {
     pub(crate) fn are_refused(&self, refusal: &Refusal) -> bool {
         match self.owned.get(&refusal.partition()) {
             Some(cursor) => !matches!(refusal, Refusal::Fenced { epoch, .. } if *epoch <= cursor.epoch),
-            None => false,
+            None => mutation::is(Mutation::RefusedRefreshDropsAll),
         }
     }
 

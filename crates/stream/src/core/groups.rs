@@ -35,7 +35,7 @@ pub struct Groups<P: Pipeline> {
     /// The groups that changed since the last refresh was made: each once, while its `changed` is set.
     changed: Vec<P::Group>,
     /// The groups that the refresh under way tells: they count as changed until it is answered.
-    being_told: Vec<P::Group>,
+    in_refresh: Vec<P::Group>,
     facts: usize,
 }
 
@@ -62,7 +62,7 @@ impl<P: Pipeline> Default for Groups<P> {
             groups: HashMap::default(),
             owners: HashMap::default(),
             changed: Vec::new(),
-            being_told: Vec::new(),
+            in_refresh: Vec::new(),
             facts: 0,
         }
     }
@@ -157,7 +157,7 @@ impl<P: Pipeline> Groups<P> {
         self.owners.retain(|_, of| *of != owner);
         let groups = &self.groups;
         self.changed.retain(|key| groups.contains_key(key));
-        self.being_told.retain(|key| groups.contains_key(key));
+        self.in_refresh.retain(|key| groups.contains_key(key));
     }
 
     /// Computes the rows of the groups that changed, in group order, for a refresh. They count as changed until it is answered:
@@ -171,18 +171,18 @@ impl<P: Pipeline> Groups<P> {
             Some(pipeline.aggregate(key, group.facts(), &group.symbols))
         };
         let rows = changed.iter().filter_map(&mut row_of).collect();
-        self.being_told.append(&mut changed);
+        self.in_refresh.append(&mut changed);
         rows
     }
 
     /// The refresh under way is stored.
     pub fn refreshed(&mut self) {
-        self.being_told = Vec::new();
+        self.in_refresh = Vec::new();
     }
 
     /// The refresh under way is not stored: what it was to tell is still changed.
     pub(crate) fn not_refreshed(&mut self) {
-        for key in std::mem::take(&mut self.being_told) {
+        for key in std::mem::take(&mut self.in_refresh) {
             if mutation::is(Mutation::RefusedRefreshForgets) {
                 continue;
             }
@@ -203,7 +203,13 @@ impl<P: Pipeline> Groups<P> {
             let known = newest.entry(P::route(key)).or_insert(version);
             *known = version.max(*known);
         }
-        let now = |key: &P::Group| newest.get(&P::route(key)).map(|version| version.partition());
+        let now = |key: &P::Group| {
+            if mutation::is(Mutation::SharedKeySplit) {
+                let version = self.groups[key].facts.iter().map(|versioned| versioned.version).max();
+                return version.map(Version::partition);
+            }
+            newest.get(&P::route(key)).map(|version| version.partition())
+        };
         let groups = self.groups.iter().filter_map(|(key, group)| Some((*key, group.owner, now(key)?)));
         let mut misplaced: Vec<_> =
             groups.filter(|(_, owner, now)| owner != now).map(|(key, _, now)| (key, now)).collect();

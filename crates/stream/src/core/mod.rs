@@ -8,9 +8,11 @@
 //! |---|---|---|
 //! | the group assigns partitions | they wait, are claimed and loaded, compared with the offsets that Kafka has, and read | [`shard::State`] |
 //! | it revokes partitions that are read | the open batch is sent; they are given back once all batches are answered, or after [`REVOKE`] | `go_on_revoking` |
-//! | it revokes partitions that are being loaded | the load is given up, and what it brings is ignored; those that stay are loaded anew | `go_on_revoking`, [`Shard::cancel_load`] |
+//! | it revokes partitions, and some are being loaded | the load goes on while batches are waited for; then it is given up, and what it brings is ignored. Those that stay are loaded anew | `go_on_revoking`, [`Shard::cancel_load`] |
 //! | a COMMIT is in doubt | the same batch is sent again under the same number. Where the stored offset is the one that it expects, it is stored now; where it is the batch's own end, it was stored before | [`check::check_commit`] |
-//! | another consumer has claimed a partition | its epoch is newer: the batch or refresh is refused, and stores nothing. All memory is dropped; after [`AFTER_A_FENCE`] what is still ours is claimed and loaded again | [`check::Refusal::Fenced`], `recover` |
+//! | another consumer has claimed a partition | its epoch is newer: the batch or refresh is refused, and stores nothing. A consumer that has nothing to store finds it within 5 s, by reading the stored progress. All memory is dropped; after [`AFTER_A_FENCE`] what is still ours is claimed and loaded again | [`check::Refusal::Fenced`], `recover` |
+//! | a refresh is refused for a partition that was given back since | no memory is dropped: the others are told by the next refresh | `answer` |
+//! | Kafka says what the topic has while partitions are being given back | it is ignored, and asked for again with the next load | `topic` |
 //! | an answer comes of what was given up | it frees its place, and nothing else | `answer`, [`Unanswered`] |
 //! | it is time to stop | the open batch is stored and told, as far as the time allows | `go_on_ending` |
 
@@ -19,6 +21,7 @@ pub(crate) mod check;
 pub(crate) mod cursor;
 pub(crate) mod facts;
 pub(crate) mod groups;
+mod interface;
 pub(crate) mod jobs;
 pub(crate) mod kafka;
 pub(crate) mod mutation;
@@ -44,7 +47,7 @@ use crate::{
     core::{
         check::Refusal,
         cursor::{Cursor, Verdict},
-        jobs::{Answer, Job, Load, Loaded, Outcome, Task},
+        jobs::{Answer, Job, Outcome, Task},
         kafka::{Failure, Limits, Look, Right, Seen},
         mutation::Mutation,
         numbers::Numbers,
@@ -53,20 +56,22 @@ use crate::{
         refresh::Refresh,
         schedule::{Repartition, Schedule},
         shard::Shard,
-        watch::{Behind, Client, Watch},
+        watch::{Client, Watch},
     },
     kafka_errors::{Decision, Resource},
 };
 
+pub(crate) use interface::{Command, Fetch, Input, Message, Settings, Takes};
+
 /// Batches that may be sent and not answered: with fewer the disk is waited for more often, since those that wait are stored
 /// together; more would only take memory.
 const IN_FLIGHT: usize = 4;
-/// The most jobs that may be unanswered: the batches, one more on a revocation, a refresh, a question, a repartition.
+/// The most jobs that may be unanswered: the batches, one more on a revocation, a refresh, a read of the progress, a repartition.
 pub(crate) const JOBS: usize = IN_FLIGHT + 4;
 /// A trickle of records is stored after this time, even if it never pauses.
 const BATCH_AGE: Duration = Duration::from_millis(500);
 /// How long to wait before looking again whether a topic is back.
-const AGAIN: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// Where PostgreSQL takes longer than this to answer, Kafka is polled meanwhile, with all partitions paused.
 const BUSY: Duration = Duration::from_secs(1);
 /// How long the batches in hand may take once a partition is revoked.
@@ -76,10 +81,10 @@ const REVOKE: Duration = Duration::from_secs(2);
 const AFTER_A_FENCE: Duration = Duration::from_secs(4);
 /// How long a blocked consumer waits before it looks whether the partition key belongs here now.
 const BLOCKED: Duration = Duration::from_secs(30);
-/// How long each question to Kafka may take: longer than any healthy answer, shorter than a person's patience.
-const ASK: Duration = Duration::from_secs(10);
+/// How long each request to Kafka may take: longer than any healthy answer, shorter than a person's patience.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same where it is asked whether Kafka and the topic are there.
-const LOOK: Duration = Duration::from_secs(2);
+const PRESENCE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The share of the 20 s stop deadline in which batches may still be stored.
 const STOP_STORING: Duration = Duration::from_secs(10);
 /// The share of it in which a refresh may still end; the rest is for leaving the group.
@@ -88,124 +93,6 @@ const STOP_REFRESHING: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(50);
 /// How long one poll may wait while an answer is about to come.
 const AWAITED: Duration = Duration::from_millis(1);
-
-/// What a consumer is told; what never changes while it runs.
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) until_end: bool,
-    pub(crate) refresh_every: Duration,
-    pub(crate) batch_size: usize,
-    pub(crate) reset_offsets: bool,
-    pub(crate) repartition: bool,
-    /// How long what is denied at start may take to be granted.
-    pub(crate) wait: Duration,
-    /// How long Kafka may be unavailable.
-    pub(crate) away: Duration,
-    /// Whether Kafka compacts the topic.
-    pub(crate) compacted: bool,
-}
-
-/// A message as Kafka brings it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Message<'a> {
-    pub(crate) partition: i32,
-    pub(crate) offset: i64,
-    /// Milliseconds since 1970 UTC; −1 when it has none.
-    pub(crate) timestamp_ms: i64,
-    pub(crate) key: Option<&'a [u8]>,
-    pub(crate) value: Option<&'a [u8]>,
-}
-
-impl Message<'_> {
-    /// The CRC-32 of key and value.
-    fn crc32(&self) -> u32 {
-        let mut hasher = crc32fast::Hasher::new();
-        hasher.update(self.key.unwrap_or_default());
-        hasher.update(self.value.unwrap_or_default());
-        hasher.finalize()
-    }
-}
-
-/// What happens.
-pub(crate) enum Input<'a, P: Pipeline> {
-    /// Time goes on.
-    Tick,
-    /// It is time to stop.
-    Stop,
-    /// The group gives us these partitions too.
-    Assigned(Vec<i32>),
-    /// The group wants these back.
-    Revoked(Vec<i32>),
-    /// A record came, by the fetch of that number.
-    Record { fetch: u64, message: Message<'a> },
-    /// All records of a partition came that can be read, by the fetch of that number.
-    EndOfPartition { fetch: u64, partition: i32 },
-    /// Nothing came for as long as [`Consumer::takes`] had said.
-    Idle,
-    /// What Kafka says of the topic, as asked for by the look of that number; `None` when the topic is not there.
-    Topic { look: u64, answer: Result<Option<Seen>, Failure> },
-    /// Kafka, or its client, reports a failure.
-    KafkaFailed(Failure),
-    /// What became of telling Kafka how far we are.
-    OffsetsTold(Result<(), Failure>),
-    /// Kafka denies us the group.
-    GroupDenied,
-    /// What is behind open transactions.
-    Behind(Behind),
-    /// The topic was deleted and created again.
-    TopicCreatedAgain,
-    /// The client of Kafka is of no more use, because of this.
-    ClientLost(String),
-    /// What the load of that number brings, or why it cannot be done.
-    Loaded { load: u64, loaded: Result<Box<Loaded<P>>, Error> },
-    /// PostgreSQL answers a job.
-    Answer(Answer),
-}
-
-/// What is to be done.
-pub(crate) enum Command<P: Pipeline> {
-    /// Claim and load partitions.
-    Load(Load),
-    /// Give up the load under way; its answer is not waited for.
-    CancelLoad,
-    /// Have the ordered session do this.
-    Job(Job<P>),
-    /// Fetch partitions from these offsets; those that are fetched already, from there instead. None at all answers an empty
-    /// assignment.
-    Fetch(Vec<Fetch>),
-    /// Give partitions back, which answers a revocation, whether or not they are fetched.
-    Release(BTreeSet<i32>),
-    /// Fetch nothing more for now, of all partitions.
-    Pause,
-    /// Go on fetching.
-    Resume,
-    /// Ask Kafka about the topic.
-    Look(Look),
-    /// Tell Kafka how far we are, for lag tools.
-    TellOffsets(BTreeMap<i32, i64>),
-    /// All is done.
-    End,
-}
-
-/// What is to be fetched from where.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Fetch {
-    pub(crate) partition: i32,
-    pub(crate) offset: i64,
-    /// Names the fetch on whatever it brings.
-    pub(crate) number: u64,
-}
-
-/// What a consumer takes in until the next input; how long it is to be waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Takes {
-    /// Records.
-    Records(Duration),
-    /// No records, but all else that Kafka has to say. Records that come nevertheless are for later.
-    Group(Duration),
-    /// Answers of PostgreSQL only: Kafka is not polled.
-    Answers(Duration),
-}
 
 /// Where our part in the group stands.
 struct Group {
@@ -224,7 +111,7 @@ struct Unanswered {
     batches: usize,
     refresh: bool,
     /// Where every partition stands.
-    question: bool,
+    progress_read: bool,
     repartition: bool,
 }
 
@@ -331,6 +218,7 @@ impl<P: Pipeline> Consumer<P> {
                 behind.retain(|partition, _| !self.shard.cursors.is_told_held_up(*partition));
                 self.watch.look_behind_transactions(now, &behind);
             }
+            Input::TopicCreatedAgain if mutation::is(Mutation::CreatedAgainIgnored) => {}
             Input::TopicCreatedAgain => return Err(self.topic_created_again()),
             Input::ClientLost(reason) => self.client_lost(now, reason, out),
             Input::Loaded { load, loaded } => self.shard.loaded(load, loaded)?,
@@ -351,10 +239,10 @@ impl<P: Pipeline> Consumer<P> {
         let full = self.full_since.filter(|_| !self.paused).map(|since| since + BUSY);
         let age = self.shard.open_since().map(|since| since + BATCH_AGE);
         let refresh = self.wants_refresh().then(|| self.schedule.next_refresh()).flatten();
-        let question = self.may_ask().then(|| self.schedule.next_question(now, self.is_done()));
+        let progress_read = self.may_read_progress().then(|| self.schedule.next_progress_read(now, self.is_done()));
         let held_up = self.may_look_behind().then(|| self.shard.cursors.held_up_until()).flatten();
         let kafka = self.watch_wakes_at(now);
-        let wakes = [full, age, self.shard.load_at(), refresh, question, held_up, kafka];
+        let wakes = [full, age, self.shard.load_at(), refresh, progress_read, held_up, kafka];
         let tell = self.watch.tell_at(now);
         wakes.into_iter().flatten().chain([tell]).min().unwrap_or(tell)
     }
@@ -417,7 +305,7 @@ impl<P: Pipeline> Consumer<P> {
         if let Some(load) = self.shard.begin_load(now, &mut self.numbers) {
             out.push(Command::Load(load));
         }
-        self.look_after_kafka(now, out)?;
+        self.check_kafka(now, out)?;
         if self.shard.open_since().is_some_and(|since| now.duration_since(since) > BATCH_AGE) {
             self.send_batch(out);
         }
@@ -425,7 +313,7 @@ impl<P: Pipeline> Consumer<P> {
         self.pause_or_resume(now, out);
         self.schedule.note_behind(now, self.shard.cursors.unrefreshed());
         self.refresh_if_due(now, out);
-        self.ask_if_due(now, out);
+        self.read_progress_if_due(now, out);
         self.end_if_done(now, out)
     }
 
@@ -443,11 +331,11 @@ impl<P: Pipeline> Consumer<P> {
             // It came after we began: not for this run, and neither is anything between.
             if let Some(cursor) = self.shard.cursors.get_mut(partition).filter(|cursor| cursor.is_of(fetch)) {
                 cursor.pass(end);
-                self.watch.hears_from(partition);
+                self.watch.on_fetched(partition);
             }
         } else {
             match self.shard.take(now, fetch, message) {
-                Verdict::Apply(_) | Verdict::Skip => self.watch.hears_from(partition),
+                Verdict::Apply(_) | Verdict::Skip => self.watch.on_fetched(partition),
                 Verdict::Stale => {}
                 Verdict::FetchFrom(offset) => self.fetch_again(&[(partition, Some(offset))], out),
                 Verdict::Changed(why) => self.topic_changed(now, (partition, why), out)?,
@@ -467,7 +355,7 @@ impl<P: Pipeline> Consumer<P> {
         let cursor = self.shard.cursors.get_mut(partition).filter(is_of);
         let Some(cursor) = cursor else { return };
         cursor.reach_end(end, now);
-        self.watch.hears_from(partition);
+        self.watch.on_fetched(partition);
         if self.shard.cursors.at_end() {
             self.send_batch(out);
         }
@@ -566,7 +454,7 @@ impl<P: Pipeline> Consumer<P> {
         }
         let number = self.numbers.draw();
         self.look = Some((number, purpose));
-        let patience = if purpose == Purpose::Presence { LOOK } else { ASK };
+        let patience = if purpose == Purpose::Presence { PRESENCE_TIMEOUT } else { REQUEST_TIMEOUT };
         let only = if let Purpose::Transaction(partition) = purpose { Some(partition) } else { None };
         let ends = if only.is_none() { self.ends.clone() } else { BTreeMap::new() };
         out.push(Command::Look(Look { number, patience, only, ends }));
@@ -580,7 +468,8 @@ impl<P: Pipeline> Consumer<P> {
     ) -> Result<(), Error> {
         let Some((_, purpose)) = self.look.take_if(|look| look.0 == number) else { return Ok(()) };
         // Whatever would follow can wait: partitions that are taken out now would answer the revocation.
-        if self.revocation.is_some() || self.ending.is_some() {
+        let is_revoking = self.revocation.is_some() && !mutation::is(Mutation::TopicBelievedWhileRevoking);
+        if is_revoking || self.ending.is_some() {
             return Ok(());
         }
         let is_load = self.shard.awaits_offsets().is_some_and(|load| purpose == Purpose::Begin(load));
@@ -606,7 +495,7 @@ impl<P: Pipeline> Consumer<P> {
         }
         // It is claimed and loaded once more: what is stored may be another's by then.
         if is_load {
-            self.shard.cancel_load(now + AGAIN);
+            self.shard.cancel_load(now + RETRY_DELAY);
         }
         Ok(())
     }
@@ -688,7 +577,7 @@ impl<P: Pipeline> Consumer<P> {
                 }
             }
             Answer::Partitions { number, stored } => {
-                self.unanswered.question = false;
+                self.unanswered.progress_read = false;
                 let target = self.schedule.target(&self.ends, self.settings.compacted);
                 if let Some(refusal) = self.schedule.compare(number, &stored, (target, &self.shard.cursors)) {
                     self.recover(now, refusal, out)?;
@@ -779,11 +668,11 @@ impl<P: Pipeline> Consumer<P> {
     fn kafka_failed(&mut self, now: Instant, failure: &Failure, out: &mut Vec<Command<P>>) -> Result<(), Error> {
         match failure.decision {
             // Looks at the offsets again, and names what is wrong if something is.
-            Decision::OffsetOutOfRange => self.drop_memory(now + AGAIN, out),
+            Decision::OffsetOutOfRange => self.drop_memory(now + RETRY_DELAY, out),
             Decision::TopicMissing => {
                 // It may come back as another topic: compare once it is there.
                 self.watch.topic_is_missing(now);
-                self.drop_memory(now + AGAIN, out);
+                self.drop_memory(now + RETRY_DELAY, out);
             }
             Decision::Denied(resource) => self.watch.denies(now, right(resource), &self.group.fetched),
             Decision::ClientDead => self.client_lost(now, failure.error.clone(), out),
@@ -801,7 +690,7 @@ impl<P: Pipeline> Consumer<P> {
     }
 
     /// Asks again for what is denied or not there, tells Kafka how far we are, and ends what takes too long.
-    fn look_after_kafka(&mut self, now: Instant, out: &mut Vec<Command<P>>) -> Result<(), Error> {
+    fn check_kafka(&mut self, now: Instant, out: &mut Vec<Command<P>>) -> Result<(), Error> {
         if let Some(load) = self.shard.awaits_offsets() {
             self.look_at_topic(Purpose::Begin(load), out);
         }
@@ -875,11 +764,11 @@ impl<P: Pipeline> Consumer<P> {
     /// Whether a refresh would tell anything, and may be made.
     fn wants_refresh(&self) -> bool {
         let changed = self.shard.groups.has_changed() || self.shard.cursors.unrefreshed();
-        changed && !self.unanswered.refresh && self.shard.is_whole()
+        changed && !self.unanswered.refresh && self.shard.may_refresh()
     }
 
     fn refresh_if_due(&mut self, now: Instant, out: &mut Vec<Command<P>>) {
-        if self.unanswered.refresh || !self.shard.is_whole() {
+        if self.unanswered.refresh || !self.shard.may_refresh() {
             return;
         }
         let prompt = self.schedule.is_prompt(&self.shard.cursors, &self.ends);
@@ -902,17 +791,17 @@ impl<P: Pipeline> Consumer<P> {
         self.send(Task::Refresh(Box::new(Refresh { rows, to, target })), out);
     }
 
-    fn may_ask(&self) -> bool {
-        !self.unanswered.question && self.shard.is_reading()
+    fn may_read_progress(&self) -> bool {
+        !self.unanswered.progress_read && self.shard.is_reading()
     }
 
     /// Asks where every partition stands, if it is time to.
-    fn ask_if_due(&mut self, now: Instant, out: &mut Vec<Command<P>>) {
-        if self.may_ask() && self.schedule.next_question(now, self.is_done()) <= now {
+    fn read_progress_if_due(&mut self, now: Instant, out: &mut Vec<Command<P>>) {
+        if self.may_read_progress() && self.schedule.next_progress_read(now, self.is_done()) <= now {
             let number = self.numbers.draw();
             let expected = (self.shard.cursors.refreshed_to(), self.unanswered.refresh);
-            self.schedule.ask(now, number, expected);
-            self.unanswered.question = true;
+            self.schedule.read_progress(now, number, expected);
+            self.unanswered.progress_read = true;
             self.send(Task::ReadPartitions { number }, out);
         }
     }
@@ -926,7 +815,8 @@ impl<P: Pipeline> Consumer<P> {
 
     /// Ends a run until the end once all partitions of the topic are told, whoever owns them.
     fn end_if_done(&mut self, now: Instant, out: &mut Vec<Command<P>>) -> Result<(), Error> {
-        if !self.is_done() || !self.schedule.is_complete() {
+        let is_complete = self.schedule.is_complete() || mutation::is(Mutation::EndsBeforeOthers);
+        if !self.is_done() || !is_complete {
             return Ok(());
         }
         if self.settings.repartition && *self.schedule.repartition() != Repartition::Done {
@@ -1003,7 +893,7 @@ impl<P: Pipeline> Consumer<P> {
 impl<P: Pipeline> Consumer<P> {
     /// Whether all jobs are answered, and nothing is asked of Kafka.
     pub(crate) fn is_idle(&self) -> bool {
-        let Unanswered { batches, refresh, question: _, repartition } = self.unanswered;
+        let Unanswered { batches, refresh, progress_read: _, repartition } = self.unanswered;
         batches == 0 && !refresh && !repartition && self.revocation.is_none()
     }
 
@@ -1040,3 +930,6 @@ fn right(resource: Resource) -> Right {
         Resource::Cluster | Resource::TransactionalId => Right::Cluster,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,6 +43,22 @@ pub(crate) enum Mutation {
     DoubtStoredAgain,
     /// The facts of a partition that was given back are kept.
     RevokedFactsKept,
+    /// What Kafka says of the topic is acted upon while partitions are being given back.
+    TopicBelievedWhileRevoking,
+    /// A run ends before all partitions of the topic are told.
+    EndsBeforeOthers,
+    /// The end of a partition takes its offset back to before the first one there is.
+    EndBelowBegin,
+    /// A database that was restored to before a refresh is not noticed.
+    RestoredRefreshBelieved,
+    /// `consumer rehome` moves a partition key with one of its groups only.
+    SharedKeySplit,
+    /// A partition whose row was removed while it was being claimed is taken for loaded.
+    RemovedRowForgotten,
+    /// A refresh that was refused for a partition that was given back drops the memory of the others.
+    RefusedRefreshDropsAll,
+    /// A topic that was created again is read on.
+    CreatedAgainIgnored,
 }
 
 #[cfg(test)]

@@ -29,9 +29,9 @@ pub(crate) struct Schedule {
     last: Instant,
     /// Whether the refresh that must not wait was made: on catching up, or at the end.
     prompt_done: bool,
-    /// The question where partitions stand that is not answered yet.
-    question: Option<Question>,
-    last_question: Option<Instant>,
+    /// The read of where partitions stand that is not answered yet.
+    progress_read: Option<ProgressRead>,
+    last_progress_read: Option<Instant>,
     /// Whether the topic is told to the end, as far as is known.
     complete: bool,
     /// What was stored when the topic's ends were reached first, see [`Target`].
@@ -43,9 +43,9 @@ pub(crate) struct Schedule {
     made_at: Option<Instant>,
 }
 
-/// What was asked, and where every partition of ours was expected to stand then.
+/// A read under way, and where every partition of ours was expected to stand then.
 #[derive(Debug)]
-struct Question {
+struct ProgressRead {
     number: u64,
     expected: Vec<RefreshedTo>,
     /// Whether a refresh was under way: then it is not known where the state tables are.
@@ -69,8 +69,8 @@ impl Schedule {
             until_end: settings.until_end,
             last: now,
             prompt_done: false,
-            question: None,
-            last_question: None,
+            progress_read: None,
+            last_progress_read: None,
             complete: false,
             last_ids: None,
             repartition: Repartition::No,
@@ -81,7 +81,7 @@ impl Schedule {
 
     /// Partitions were taken over, or memory was dropped: what was known of the end is void.
     pub(crate) fn begin(&mut self) {
-        self.question = None;
+        self.progress_read = None;
         self.complete = false;
         self.last_ids = None;
         self.repartition = Repartition::No;
@@ -134,37 +134,42 @@ impl Schedule {
         Target { ends: ends.clone(), last_ids: self.last_ids.clone(), compacted }
     }
 
-    /// When to ask next where every partition stands; `is_done` says whether nothing else is left to do.
-    pub(crate) fn next_question(&self, now: Instant, is_done: bool) -> Instant {
+    /// When to read next where every partition stands; `is_done` says whether nothing else is left to do.
+    pub(crate) fn next_progress_read(&self, now: Instant, is_done: bool) -> Instant {
         let every = if is_done { COMPARE_DONE_EVERY } else { COMPARE_EVERY };
-        self.last_question.map_or(now, |last| last + every)
+        self.last_progress_read.map_or(now, |last| last + every)
     }
 
-    /// It is asked where every partition stands. Jobs are done in order: what was sent before is stored by then, and what is sent
+    /// It is being read where every partition stands. Jobs are done in order: what was sent before is stored by then, and what is sent
     /// later is not.
-    pub(crate) fn ask(&mut self, now: Instant, number: u64, (expected, refreshing): (Vec<RefreshedTo>, bool)) {
-        self.question = Some(Question { number, expected, refreshing });
-        self.last_question = Some(now);
+    pub(crate) fn read_progress(
+        &mut self,
+        now: Instant,
+        number: u64,
+        (expected, refreshing): (Vec<RefreshedTo>, bool),
+    ) {
+        self.progress_read = Some(ProgressRead { number, expected, refreshing });
+        self.last_progress_read = Some(now);
     }
 
     /// Compares what is stored with what was expected when it was asked for, of partitions that are still held under that claim;
-    /// gives why memory is to be dropped, if it is. The answer to a question that was given up says nothing.
+    /// gives why memory is to be dropped, if it is. The answer to a read that was given up says nothing.
     pub(crate) fn compare(
         &mut self,
         number: u64,
         stored: &[Stored],
         (mut target, cursors): (Target, &Cursors),
     ) -> Option<Refusal> {
-        let question = self.question.take_if(|question| question.number == number)?;
+        let progress_read = self.progress_read.take_if(|read| read.number == number)?;
         target.note(stored);
         self.complete = target.is_reached(stored);
         self.last_ids = target.last_ids;
-        let mut expected = question.expected;
+        let mut expected = progress_read.expected;
         if mutation::is(Mutation::ComparedTooLate) {
             expected = cursors.refreshed_to();
         }
         expected.retain(|expected| cursors.epoch(expected.partition) == expected.epoch);
-        for expected in expected.iter_mut().filter(|_| question.refreshing) {
+        for expected in expected.iter_mut().filter(|_| progress_read.refreshing) {
             let row = stored.iter().find(|row| row.partition == expected.partition);
             expected.refreshed = row.and_then(|row| row.refreshed_through);
         }

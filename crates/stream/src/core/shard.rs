@@ -93,7 +93,7 @@ impl<P: Pipeline> Shard<P> {
     }
 
     /// Whether a refresh would be of whole partitions: none whose topic was created again is still being read.
-    pub(crate) fn is_whole(&self) -> bool {
+    pub(crate) fn may_refresh(&self) -> bool {
         self.is_reading() && !self.cursors.is_empty() && !self.cursors.catching_up()
     }
 
@@ -272,7 +272,8 @@ impl<P: Pipeline> Shard<P> {
             fetches.push(Fetch { partition: stored.partition, offset: start.offset, number });
         }
         // A row that was removed between a claim's statements is claimed again.
-        self.pending.retain(|partition| !loaded.stored.iter().any(|stored| stored.partition == *partition));
+        let is_loaded = |partition: &i32| loaded.stored.iter().any(|stored| stored.partition == *partition);
+        self.pending.retain(|partition| !is_loaded(partition) && !mutation::is(Mutation::RemovedRowForgotten));
         self.state = if self.pending.is_empty() { State::Reading } else { State::Waiting { until: now } };
         self.groups.absorb(loaded.groups);
         let (facts, groups) = (self.groups.facts(), self.groups.len());

@@ -118,7 +118,7 @@ impl Watch {
     }
 
     /// A record, or the end, of a partition came.
-    pub(crate) fn hears_from(&mut self, partition: i32) {
+    pub(crate) fn on_fetched(&mut self, partition: i32) {
         self.has_read = true;
         self.answers();
         if self.state.reads(partition) {

@@ -26,7 +26,7 @@ use crate::{
     postgres::statements::{Server, Statements},
     simulation::{
         postgres::{SimServer, SimSession},
-        turns::{Chance, Clock, Work},
+        turns::{Clock, Rng, Work},
     },
     tests::{
         consumer::Tables,
@@ -173,7 +173,7 @@ async fn facts<S: Statements<Tiny>>(session: &mut S, owners: &[i32]) -> Result<V
 
 /// Draws commands that a session in or out of a transaction may be given.
 struct Script {
-    chance: Chance,
+    chance: Rng,
     /// Batch numbers that were used, since ids are given once.
     number: i64,
 }
@@ -382,8 +382,8 @@ fn simulated(server: &SimServer) -> String {
 
 async fn compare(seed: u64) {
     let tables = Tables::create().await;
-    let server = SimServer::new(Rc::new(Chance::new(seed)), Rc::new(Clock::new()));
-    let mut script = Script { chance: Chance::new(seed), number: 0 };
+    let server = SimServer::new(Rc::new(Rng::new(seed)), Rc::new(Clock::new()));
+    let mut script = Script { chance: Rng::new(seed), number: 0 };
     let (mut real, mut simulation) = (Vec::new(), Vec::new());
     for _ in 0..SESSIONS {
         real.push(Real::open(&tables).await);

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    ops::Range,
     time::Instant,
 };
 
@@ -30,12 +31,32 @@ pub(crate) struct Log {
     /// The first offset that Kafka still has.
     pub(crate) first: i64,
     pub(crate) end: i64,
+    /// Offsets that were removed before they were read: nobody need have read them.
+    pub(crate) lost: Vec<Range<i64>>,
 }
 
 impl Log {
     pub(crate) fn append(&mut self, timestamp_ms: i64, value: String) {
         self.records.push(Record { offset: self.end, timestamp_ms, value });
         self.end += 1;
+    }
+
+    /// Removes what is before `first`, of which what is before `stored` was read.
+    pub(crate) fn remove(&mut self, first: i64, stored: i64) {
+        if first > self.first {
+            self.first = first;
+            self.lost.push(stored..first);
+        }
+    }
+
+    /// What was read counts as not read: of what is not there any more, none need be.
+    pub(crate) fn read_again(&mut self) {
+        self.lost.push(0..self.first);
+    }
+
+    /// Whether a record need not have been read.
+    pub(crate) fn is_lost(&self, offset: i64) -> bool {
+        self.lost.iter().any(|lost| lost.contains(&offset))
     }
 
     fn next(&self, position: i64) -> Option<&Record> {

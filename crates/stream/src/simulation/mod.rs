@@ -5,6 +5,7 @@
 //! What must hold is written down in `properties.rs`; `mutations.rs` breaks it on purpose.
 
 mod comparison;
+mod handwritten;
 mod kafka;
 mod mutations;
 pub(crate) mod postgres;

@@ -18,7 +18,7 @@ use crate::{
     },
     pipeline::{Coverage, Published},
     postgres::statements::{Answer, Server, Statements},
-    simulation::turns::{Chance, Clock, turn},
+    simulation::turns::{Clock, Rng, yield_once},
     tests::tiny::{Row, Tiny},
 };
 
@@ -122,8 +122,12 @@ struct Transaction {
     snapshot: Option<Option<Tables>>,
     /// Which rows it told, if it is a refresh.
     told: Option<(Vec<RefreshedTo>, Vec<Row>)>,
-    /// Whether it calls complete all that there is.
-    claims_all: bool,
+    /// Who has opened it.
+    by: String,
+    /// The partitions whose offsets it moves.
+    advanced: Vec<i32>,
+    /// The ends to which it calls the topic complete, if it does.
+    complete_to: Option<Vec<i64>>,
 }
 
 #[derive(Clone, Debug)]
@@ -202,12 +206,34 @@ impl Database {
         for change in ended.changes {
             apply(&mut self.tables, change, &mut self.violations);
         }
+        let owner = |partition: &i32| self.tables.partitions.get(partition).map_or("", |row| &*row.owner);
+        if let Some(partition) = ended.advanced.iter().find(|partition| owner(partition) != ended.by) {
+            self.violations.push(format!("a batch of partition {partition} was stored by an old owner of it"));
+        }
         if let Some((to, rows)) = ended.told {
             self.check_refresh(&to, &rows);
         }
-        if ended.claims_all && self.tables.groups != self.tables.rows(|_| true) {
+        let Some(ends) = ended.complete_to else { return };
+        let behind = self.behind(&ends);
+        self.violations.extend(behind.map(|behind| format!("a run is called complete, and {behind}")));
+        // What has come since may be stored and not told.
+        if ends == self.ends && self.tables.groups != self.tables.rows(|_| true) {
             self.violations.push("a run is called complete while facts are owed".to_owned());
         }
+    }
+
+    /// The next offset to read of a partition, as it is stored.
+    pub(crate) fn next_offset(&self, partition: i32) -> i64 {
+        self.tables.partitions.get(&partition).and_then(|row| row.stored.next_offset).unwrap_or(0)
+    }
+
+    /// Which partition is not told up to one of these ends, in words.
+    pub(crate) fn behind(&self, ends: &[i64]) -> Option<String> {
+        let mut behind = (0..).zip(ends).filter_map(|(partition, end)| {
+            let told = self.tables.partitions.get(&partition).and_then(|row| row.stored.refreshed_through).unwrap_or(0);
+            (told < *end).then(|| format!("partition {partition} is told to {told} of {end}"))
+        });
+        behind.next()
     }
 
     /// A refresh tells what is stored, no more and no less, and calls complete only what is.
@@ -235,7 +261,7 @@ impl Database {
     }
 
     /// Lets a transaction whose client has gone end; whether there was one.
-    pub(crate) fn end_orphan(&mut self, chance: &Chance) -> bool {
+    pub(crate) fn end_orphan(&mut self, chance: &Rng) -> bool {
         let ids: Vec<u64> = self.orphans.keys().copied().collect();
         let Some(id) = chance.pick(&ids) else { return false };
         if self.orphans.remove(id) == Some(true) {
@@ -292,9 +318,11 @@ fn apply(tables: &mut Tables, change: Change, violations: &mut Vec<String>) {
 #[derive(Clone)]
 pub(crate) struct SimServer {
     pub(crate) database: Rc<RefCell<Database>>,
-    pub(crate) chance: Rc<Chance>,
+    pub(crate) chance: Rc<Rng>,
     pub(crate) clock: Rc<Clock>,
     pub(crate) faults: Rc<Faults>,
+    /// Whose sessions they are.
+    pub(crate) name: String,
     /// The ends of the topic that the consumer saw at its start.
     pub(crate) ends: Vec<i64>,
     /// Counts statements: as long as it grows, something happens.
@@ -302,9 +330,10 @@ pub(crate) struct SimServer {
 }
 
 impl SimServer {
-    pub(crate) fn new(chance: Rc<Chance>, clock: Rc<Clock>) -> Self {
+    pub(crate) fn new(chance: Rc<Rng>, clock: Rc<Clock>) -> Self {
         let (faults, statements) = (Rc::default(), Rc::default());
-        Self { database: Rc::new(RefCell::new(Database::new())), chance, clock, faults, ends: Vec::new(), statements }
+        let database = Rc::new(RefCell::new(Database::new()));
+        Self { database, chance, clock, faults, name: String::new(), ends: Vec::new(), statements }
     }
 }
 
@@ -316,7 +345,7 @@ impl Server<Tiny> for SimServer {
     type Session = SimSession;
 
     async fn connect(&self) -> Answer<SimSession> {
-        turn().await;
+        yield_once().await;
         self.statements.set(self.statements.get() + 1);
         if self.faults.down.get() {
             return Err(lost());
@@ -332,7 +361,7 @@ impl Server<Tiny> for SimServer {
         // The real wait is drawn at random; here it only matters that time goes on meanwhile.
         let until = self.clock.now() + wait.min(Duration::from_millis(100));
         while self.clock.now() < until {
-            turn().await;
+            yield_once().await;
         }
     }
 }
@@ -369,7 +398,7 @@ enum Fate {
 impl SimSession {
     /// Does a statement, once it is its turn.
     async fn statement<T>(&mut self, work: impl FnOnce(&mut Database, Option<u64>) -> T) -> Answer<T> {
-        turn().await;
+        yield_once().await;
         self.begin_statement()?;
         Ok(work(&mut self.server.database.borrow_mut(), self.transaction))
     }
@@ -384,7 +413,7 @@ impl SimSession {
 
     /// Waits for locks, in order, each for as long as the server allows.
     async fn lock(&mut self, locks: Vec<Lock>) -> Answer<()> {
-        turn().await;
+        yield_once().await;
         self.begin_statement()?;
         for lock in locks {
             self.wait_while(|database, id| !database.lock(id, lock.clone())).await?;
@@ -400,7 +429,7 @@ impl SimSession {
             if self.server.clock.now() - since > LOCK_TIMEOUT {
                 return Err(sqlx::Error::PoolTimedOut);
             }
-            turn().await;
+            yield_once().await;
             if self.server.faults.down.get() {
                 self.is_lost = true;
                 return Err(lost());
@@ -471,11 +500,12 @@ impl SimSession {
 
 impl Statements<Tiny> for SimSession {
     async fn begin(&mut self) -> Answer<()> {
+        let by = self.server.name.clone();
         let id = self
             .statement(|database, _| {
                 database.next_transaction += 1;
                 let id = database.next_transaction;
-                database.transactions.insert(id, Transaction::default());
+                database.transactions.insert(id, Transaction { by, ..Transaction::default() });
                 id
             })
             .await?;
@@ -491,7 +521,7 @@ impl Statements<Tiny> for SimSession {
     }
 
     async fn commit(&mut self) -> Answer<()> {
-        turn().await;
+        yield_once().await;
         let faults = &self.server.faults;
         let goes_wrong =
             faults.down.get() || (faults.lost.get() > 0 && self.server.chance.once_in(1 + faults.lost.get() / 4));
@@ -594,6 +624,10 @@ impl Statements<Tiny> for SimSession {
             true
         };
         let moved = self.change_partitions(ranges.iter().map(|range| range.partition), advance).await?;
+        let id = self.transaction.expect("offsets are moved in a transaction");
+        if let Some(own) = self.server.database.borrow_mut().transactions.get_mut(&id) {
+            own.advanced = moved.iter().map(|stored| stored.partition).collect();
+        }
         Ok(moved.len() as u64)
     }
 
@@ -783,7 +817,7 @@ impl Statements<Tiny> for SimSession {
         let id = self.transaction.expect("a refresh is a transaction");
         let database = &mut *self.server.database.borrow_mut();
         if let Some(own) = database.transactions.get_mut(&id) {
-            own.claims_all = coverage.complete && self.server.ends == database.ends;
+            own.complete_to = coverage.complete.then(|| self.server.ends.clone());
         }
         Ok(Published::default())
     }

@@ -12,15 +12,15 @@ use crate::{
     core::{
         Command, Consumer, Input, Settings, Takes,
         jobs::{Answer, Job, Load, Loaded, Outcome, Task},
-        kafka::{Failure, Look, Seen},
+        kafka::{Failure, Look, Offsets, Seen},
         watch::Client as Name,
     },
     kafka_errors::Decision,
     postgres::{loader::Loader, retry::Postgres, writer::Writer},
     simulation::{
         kafka::{Arrived, Asked, Client, Log},
-        postgres::SimServer,
-        turns::{Chance, Clock, Work},
+        postgres::{PartitionRow, SimServer},
+        turns::{Clock, Rng, Work},
     },
     tests::tiny::Tiny,
 };
@@ -53,7 +53,7 @@ pub(crate) struct Replica {
     /// What came while no records were taken.
     kept: VecDeque<Arrived>,
     postgres: Postgres<SimServer>,
-    /// Batches that were sent.
+    /// Batches that were sent, but for those of which it has heard that they were void.
     pub(crate) sent: usize,
     server: SimServer,
     name: String,
@@ -61,7 +61,7 @@ pub(crate) struct Replica {
     epochs: BTreeMap<i32, i64>,
     /// The number of what is in memory.
     shard: u64,
-    /// Whether the last answer refused batches: what they hold is in memory and not stored.
+    /// Whether the answer that is being heard refuses batches: what they hold is in memory and not stored.
     refused: bool,
     /// Whether Kafka has given cause to drop memory since it was loaded.
     kafka_failed: bool,
@@ -69,18 +69,18 @@ pub(crate) struct Replica {
     pub(crate) ends: Vec<i64>,
     pub(crate) ended: Option<Ended>,
     pub(crate) stop_told: bool,
-    /// Whether what it has stored was undone by hand.
+    /// Whether what it has stored was undone by hand since it was loaded.
     pub(crate) undone: bool,
     /// Whether the topic was created again, and its client is about to tell.
     pub(crate) created_again: bool,
-    /// Whether it may find the topic to be another one than what is stored is of.
-    pub(crate) may_find_another: bool,
+    /// Whether the topic was created again before it started.
+    pub(crate) is_after_another: bool,
 }
 
 /// What a replica needs of the world for one step.
 pub(crate) struct Around<'a> {
     pub(crate) logs: &'a [Log],
-    pub(crate) chance: &'a Chance,
+    pub(crate) chance: &'a Rng,
     pub(crate) clock: &'a Clock,
     /// Whether Kafka answers.
     pub(crate) kafka_down: bool,
@@ -93,7 +93,7 @@ impl Replica {
     pub(crate) fn start(server: &SimServer, name: String, settings: Settings, (logs, clock): (&[Log], &Clock)) -> Self {
         let feed = Arc::new(crate::tests::consumer::feed());
         let ends: Vec<i64> = logs.iter().map(|log| log.end).collect();
-        let server = SimServer { ends: ends.clone(), ..server.clone() };
+        let server = SimServer { name: name.clone(), ends: ends.clone(), ..server.clone() };
         let postgres = Postgres::new(server.clone(), std::time::Duration::from_secs(86_400));
         let (jobs, queue) = tokio::sync::mpsc::channel(crate::core::JOBS);
         let answers: Queue<Answer> = Rc::default();
@@ -130,7 +130,7 @@ impl Replica {
             stop_told: false,
             undone: false,
             created_again: false,
-            may_find_another: false,
+            is_after_another: false,
         }
     }
 
@@ -156,6 +156,7 @@ impl Replica {
                 around.violations.push("memory was dropped for nothing".to_owned());
             }
             self.epochs.clear();
+            self.undone = false;
         }
         let is_ready = self.core.unready(Vec::new()).is_empty();
         if is_ready && (self.client.waits() || !self.core.is_reading()) {
@@ -175,9 +176,11 @@ impl Replica {
     /// Whether there is a cause to drop what was loaded.
     fn may_drop(&self) -> bool {
         let database = self.server.database.borrow();
-        let epoch = |partition: &i32| database.tables.partitions.get(partition).map_or(0, |row| row.stored.epoch);
+        let rows = &database.tables.partitions;
+        let epoch = |partition: &i32| rows.get(partition).map_or(0, |row| row.stored.epoch);
+        let is_of_another = |row: &PartitionRow| row.topic == 0 && row.stored.next_offset.is_some();
         self.undone
-            || self.may_find_another
+            || (self.is_after_another && rows.values().any(is_of_another))
             || self.kafka_failed
             || self.refused
             || self.epochs.is_empty()
@@ -232,45 +235,62 @@ impl Replica {
 
     /// Hands over one thing that has come from PostgreSQL, of a source that chance picks; whether there was one.
     pub(crate) fn hear(&mut self, around: &mut Around<'_>) -> bool {
-        let answer = |replica: &mut Self| {
-            let answer = replica.answers.borrow_mut().pop_front();
-            let ours = replica.core.shard();
-            replica.refused =
-                matches!(&answer, Some(Answer::Batches { shard, outcome: Outcome::Refused(_), .. }) if *shard == ours);
-            answer
-        };
-        let load = |replica: &Self| replica.loads.borrow_mut().pop_front();
-        if around.chance.once_in(2)
-            && let Some(answer) = answer(self)
-        {
-            self.on(Input::Answer(answer), around);
-            return true;
+        let mut sources = [Self::hear_answer, Self::hear_load];
+        let first = around.chance.below(sources.len());
+        sources.rotate_left(first);
+        sources.iter().any(|hear| hear(self, around))
+    }
+
+    pub(crate) fn hear_answer(&mut self, around: &mut Around<'_>) -> bool {
+        let Some(answer) = self.answers.borrow_mut().pop_front() else { return false };
+        if let Answer::Batches { shard, count, outcome } = &answer {
+            self.refused = *shard == self.core.shard() && matches!(outcome, Outcome::Refused(_));
+            self.sent -= if *outcome == Outcome::Void { *count } else { 0 };
         }
-        if let Some((load, loaded)) = load(self) {
-            self.load.take_if(|(number, _)| *number == load);
-            self.on(Input::Loaded { load, loaded }, around);
-            return true;
-        }
-        let Some(answer) = answer(self) else { return false };
         self.on(Input::Answer(answer), around);
+        self.refused = false;
         true
     }
 
-    /// Hands over one thing that Kafka has to say beside records; whether there was one.
+    pub(crate) fn hear_load(&mut self, around: &mut Around<'_>) -> bool {
+        let Some((load, loaded)) = self.loads.borrow_mut().pop_front() else { return false };
+        self.load.take_if(|(number, _)| *number == load);
+        self.on(Input::Loaded { load, loaded }, around);
+        true
+    }
+
+    /// Hands over one thing that Kafka has to say beside records, of a source that chance picks; whether there was one.
     pub(crate) fn hear_kafka(&mut self, around: &mut Around<'_>) -> bool {
-        if let Some((look, answer)) = self.looks.pop_front() {
-            self.on(Input::Topic { look, answer }, around);
-            return true;
-        }
-        if self.told > 0 && !around.kafka_down {
+        let mut sources = [Self::hear_look, Self::hear_told, Self::hear_created_again, Self::hear_asked];
+        let first = around.chance.below(sources.len());
+        sources.rotate_left(first);
+        sources.iter().any(|hear| hear(self, around))
+    }
+
+    pub(crate) fn hear_look(&mut self, around: &mut Around<'_>) -> bool {
+        let Some((look, answer)) = self.looks.pop_front() else { return false };
+        self.on(Input::Topic { look, answer }, around);
+        true
+    }
+
+    fn hear_told(&mut self, around: &mut Around<'_>) -> bool {
+        let is_told = self.told > 0 && !around.kafka_down;
+        if is_told {
             self.told -= 1;
             self.on(Input::OffsetsTold(Ok(())), around);
-            return true;
         }
-        if self.created_again {
+        is_told
+    }
+
+    fn hear_created_again(&mut self, around: &mut Around<'_>) -> bool {
+        let is_told = std::mem::take(&mut self.created_again);
+        if is_told {
             self.on(Input::TopicCreatedAgain, around);
-            return true;
         }
+        is_told
+    }
+
+    pub(crate) fn hear_asked(&mut self, around: &mut Around<'_>) -> bool {
         // The callback runs in a poll.
         if matches!(self.core.takes(), Takes::Answers(_)) || around.kafka_down {
             return false;
@@ -348,8 +368,11 @@ fn seen(look: &Look, around: &Around<'_>) -> Result<Option<Seen>, Failure> {
         return Err(failure(Decision::Retry));
     }
     let partitions = (0..).zip(around.logs).filter(|(partition, _)| look.only.is_none_or(|only| only == *partition));
-    let offsets = partitions.map(|(partition, log)| (partition, (log.first, log.end))).collect();
-    Ok(Some(Seen { offsets, ends: [].into() }))
+    let offsets: Offsets = partitions.map(|(partition, log)| (partition, (log.first, log.end))).collect();
+    let end =
+        |(partition, known): (&i32, &i64)| Some((*partition, offsets.get(partition)?.1)).filter(|seen| seen.1 < *known);
+    let ends = look.ends.iter().filter_map(end).collect();
+    Ok(Some(Seen { offsets, ends }))
 }
 
 pub(crate) fn failure(decision: Decision) -> Failure {

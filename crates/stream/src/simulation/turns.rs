@@ -11,9 +11,9 @@ use std::{
 
 /// Numbers that look random and depend on a seed only: SplitMix64, <https://prng.di.unimi.it/splitmix64.c>.
 #[derive(Debug)]
-pub(crate) struct Chance(Cell<u64>);
+pub(crate) struct Rng(Cell<u64>);
 
-impl Chance {
+impl Rng {
     pub(crate) fn new(seed: u64) -> Self {
         Self(Cell::new(seed))
     }
@@ -61,7 +61,7 @@ impl Clock {
 }
 
 /// Gives the turn to others once.
-pub(crate) async fn turn() {
+pub(crate) async fn yield_once() {
     let mut waited = false;
     poll_fn(|_| if std::mem::replace(&mut waited, true) { Poll::Ready(()) } else { Poll::Pending }).await;
 }

@@ -10,7 +10,7 @@ use crate::{
         kafka::{Coordinator, Log},
         postgres::{PartitionRow, SimServer, Tables},
         replica::{Around, Ended, Replica, failure},
-        turns::{Chance, Clock},
+        turns::{Clock, Rng},
     },
 };
 
@@ -35,9 +35,10 @@ pub(crate) struct Plan {
     pub(crate) settings: Settings,
 }
 
-/// A replica's place: a process that is there, or is not right now.
-struct Place {
-    replica: Option<Replica>,
+/// A process that is there, or is not right now.
+#[derive(Default)]
+pub(super) struct Slot {
+    pub(super) replica: Option<Replica>,
     /// Whether it has been asleep for so long that the group goes on without it, and does not know.
     asleep: bool,
 }
@@ -45,14 +46,14 @@ struct Place {
 /// Everything there is.
 pub(crate) struct World {
     pub(crate) plan: Plan,
-    chance: Rc<Chance>,
-    clock: Rc<Clock>,
+    chance: Rc<Rng>,
+    pub(super) clock: Rc<Clock>,
     pub(crate) server: SimServer,
     pub(crate) logs: Vec<Log>,
     /// Those of the topic of before, if it was created again.
     pub(crate) old_logs: Option<Vec<Log>>,
     coordinator: Coordinator,
-    places: Vec<Place>,
+    pub(super) slots: Vec<Slot>,
     kafka_down: bool,
     next_value: i64,
     pub(crate) violations: Vec<String>,
@@ -65,7 +66,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
-        let chance = Rc::new(Chance::new(seed));
+        let chance = Rc::new(Rng::new(seed));
         let clock = Rc::new(Clock::new());
         // A sixth are of one kind that chance alone brings about too seldom.
         let spread = chance.once_in(6);
@@ -88,7 +89,7 @@ impl World {
         Self {
             logs: vec![Log::default(); partitions],
             old_logs: None,
-            places: (0..replicas).map(|_| Place { replica: None, asleep: false }).collect(),
+            slots: (0..replicas).map(|_| Slot::default()).collect(),
             plan: Plan {
                 partitions,
                 keyed,
@@ -117,7 +118,7 @@ impl World {
         }
         for _ in 0..STEPS {
             self.happen();
-            if !self.violations() {
+            if !self.holds() {
                 return self;
             }
         }
@@ -125,55 +126,8 @@ impl World {
         self
     }
 
-    /// A schedule that chance seldom finds. A consumer owes a refresh to a partition that is then given to another one, and refreshes
-    /// what it keeps.
-    pub(crate) fn owe(mut self) -> Self {
-        (self.plan.partitions, self.plan.settings.until_end) = (2, false);
-        self.plan.settings.refresh_every = Duration::from_millis(50);
-        self.places = (0..2).map(|_| Place { replica: None, asleep: false }).collect();
-        self.logs = vec![Log::default(), Log::default()];
-        self.logs[0].append(1_001, "0 0 1".to_owned());
-        self.logs[1].append(1_000, "0 1 2".to_owned());
-        self.server.database.borrow_mut().ends = vec![1, 1];
-        self.start(0);
-        self.settle(0);
-        // The group belongs to partition 1, and is told.
-        self.read_of(1);
-        self.clock.advance(Duration::from_millis(60));
-        self.settle(0);
-        // A fact of it comes from partition 0, and partition 1 goes to another consumer, which has not loaded it yet.
-        self.read_of(0);
-        self.start(1);
-        self.settle(0);
-        self.clock.advance(Duration::from_millis(60));
-        self.settle(0);
-        self.violations();
-        self
-    }
-
-    fn read_of(&mut self, partition: i32) {
-        self.with(0, |replica, around| {
-            replica.poll_of(partition, false, around);
-            replica.idle(around);
-        });
-        self.settle(0);
-    }
-
-    /// One of them does all that it can, but for reading.
-    fn settle(&mut self, at: usize) {
-        for _ in 0..200 {
-            let works = self.places[at].replica.as_ref().map(Replica::works).unwrap_or_default();
-            for work in works {
-                work.step();
-            }
-            self.with(at, Replica::hear);
-            self.with(at, Replica::hear_kafka);
-            self.with(at, |replica, around| replica.on(Input::Tick, around));
-        }
-    }
-
     /// Whether nothing has gone wrong so far.
-    fn violations(&mut self) -> bool {
+    pub(super) fn holds(&mut self) -> bool {
         self.violations.append(&mut self.server.database.borrow_mut().violations);
         self.violations.is_empty()
     }
@@ -199,7 +153,9 @@ impl World {
         if !self.plan.recreates && self.chance.once_in(10) {
             log.end += 1;
         }
-        log.append(1_000 + self.next_value, text);
+        // Clocks of producers differ: within a partition the later record counts all the same.
+        let late = i64::try_from(self.chance.below(4)).expect("it is small");
+        log.append(1_000 + self.next_value - late, text);
         self.server.database.borrow_mut().ends[partition] = log.end;
     }
 
@@ -220,7 +176,7 @@ impl World {
 
     /// Something goes wrong, or somebody comes or goes.
     fn disturb(&mut self) {
-        let at = self.chance.below(self.places.len());
+        let at = self.chance.below(self.slots.len());
         match self.chance.below(17) {
             14 => drop(self.with(at, |replica, around| replica.on(Input::ClientLost("simulated".to_owned()), around))),
             15 if self.plan.recreates && self.old_logs.is_none() => self.create_again(),
@@ -230,7 +186,7 @@ impl World {
                 self.with(at, |replica, around| replica.kafka_fails(decision, around));
             }
             13 if self.plan.settings.reset_offsets && !self.plan.recreates => self.remove_old_records(),
-            0..=4 if self.places[at].replica.is_none() => self.start(at),
+            0..=4 if self.slots[at].replica.is_none() => self.start(at),
             5 => self.kill(at),
             6 => self.stop(at),
             7 => self.fall_asleep(at),
@@ -288,15 +244,18 @@ impl World {
     }
 
     /// What was stored is not any more: a run that had ended well may have to be made again.
-    fn loses_commits(&mut self) {
-        self.places.iter_mut().flat_map(|place| &mut place.replica).for_each(|replica| replica.undone = true);
+    pub(super) fn loses_commits(&mut self) {
+        self.logs.iter_mut().for_each(Log::read_again);
+        self.slots.iter_mut().flat_map(|place| &mut place.replica).for_each(|replica| replica.undone = true);
     }
 
     /// Kafka removes the oldest records of a partition, read or not.
     fn remove_old_records(&mut self) {
         let at = self.chance.below(self.logs.len());
+        let partition = i32::try_from(at).expect("partitions are few");
         let log = &mut self.logs[at];
-        log.first = log.first.max(log.end - i64::try_from(self.chance.below(5)).expect("it is small"));
+        let first = log.end - i64::try_from(self.chance.below(5)).expect("it is small");
+        log.remove(first, self.server.database.borrow().next_offset(partition));
         self.note("removed");
     }
 
@@ -305,7 +264,7 @@ impl World {
         let new = vec![Log::default(); self.logs.len()];
         self.old_logs = Some(std::mem::replace(&mut self.logs, new));
         self.server.database.borrow_mut().ends.fill(0);
-        self.places.iter_mut().flat_map(|place| &mut place.replica).for_each(|replica| replica.created_again = true);
+        self.slots.iter_mut().flat_map(|place| &mut place.replica).for_each(|replica| replica.created_again = true);
         self.loses_commits();
         (0..self.chance.below(20)).for_each(|_| self.produce());
         self.note("created again");
@@ -322,13 +281,13 @@ impl World {
         self.rebalance();
     }
 
-    fn start(&mut self, at: usize) {
+    pub(super) fn start(&mut self, at: usize) {
         // Settings may change with a restart.
         let settings = Settings { batch_size: 1 + self.chance.below(5), ..self.plan.settings.clone() };
         let name = format!("{at}, started {}", self.trace.len());
         let mut replica = Replica::start(&self.server, name, settings, (&self.logs, &self.clock));
-        replica.may_find_another = self.old_logs.is_some();
-        self.places[at] = Place { replica: Some(replica), asleep: false };
+        replica.is_after_another = self.old_logs.is_some();
+        self.slots[at] = Slot { replica: Some(replica), asleep: false };
         self.coordinator.join(at);
         self.note(format!("start {at}"));
         self.rebalance();
@@ -336,11 +295,11 @@ impl World {
 
     /// The process is gone at once; the group notices.
     fn kill(&mut self, at: usize) {
-        if let Some(replica) = self.places[at].replica.take() {
+        if let Some(replica) = self.slots[at].replica.take() {
             self.sent += replica.sent;
             self.note(format!("kill {at}"));
         }
-        self.places[at].asleep = false;
+        self.slots[at].asleep = false;
         self.leave(at);
     }
 
@@ -351,8 +310,8 @@ impl World {
 
     fn stop(&mut self, at: usize) {
         let told =
-            self.places[at].replica.as_mut().is_none_or(|replica| std::mem::replace(&mut replica.stop_told, true));
-        if !told && !self.places[at].asleep {
+            self.slots[at].replica.as_mut().is_none_or(|replica| std::mem::replace(&mut replica.stop_told, true));
+        if !told && !self.slots[at].asleep {
             self.note(format!("stop {at}"));
             self.with(at, |replica, around| replica.on(Input::Stop, around));
         }
@@ -360,8 +319,8 @@ impl World {
 
     /// The process does not run for longer than the group waits for it.
     fn fall_asleep(&mut self, at: usize) {
-        if self.places[at].replica.is_some() && !self.places[at].asleep {
-            self.places[at].asleep = true;
+        if self.slots[at].replica.is_some() && !self.slots[at].asleep {
+            self.slots[at].asleep = true;
             self.note(format!("asleep {at}"));
             self.leave(at);
         }
@@ -369,12 +328,12 @@ impl World {
 
     /// It runs again, and hears only now that its partitions were given to others.
     fn wake(&mut self, at: usize) {
-        if !std::mem::take(&mut self.places[at].asleep) {
+        if !std::mem::take(&mut self.slots[at].asleep) {
             return;
         }
         self.note(format!("wake {at}"));
         let heard = self.clock.now() + HEARTBEAT;
-        if let Some(replica) = &mut self.places[at].replica {
+        if let Some(replica) = &mut self.slots[at].replica {
             replica.client.lose_all(heard);
         }
         self.coordinator.join(at);
@@ -384,7 +343,7 @@ impl World {
     fn rebalance(&mut self) {
         let partitions = i32::try_from(self.plan.partitions).expect("partitions are few");
         for (member, asked) in self.coordinator.rebalance(partitions) {
-            if let Some(replica) = &mut self.places[member].replica {
+            if let Some(replica) = &mut self.slots[member].replica {
                 replica.client.asks(asked);
             }
         }
@@ -392,13 +351,13 @@ impl World {
 
     /// Processes that have ended go; those of a run without end are started again by whoever runs them.
     fn reap(&mut self) {
-        for at in 0..self.places.len() {
-            let Some(ended) = self.places[at].replica.as_mut().and_then(|replica| replica.ended.take()) else {
+        for at in 0..self.slots.len() {
+            let Some(ended) = self.slots[at].replica.as_mut().and_then(|replica| replica.ended.take()) else {
                 continue;
             };
-            let replica = self.places[at].replica.take().expect("it has just ended");
+            let replica = self.slots[at].replica.take().expect("it has just ended");
             self.sent += replica.sent;
-            self.places[at].asleep = false;
+            self.slots[at].asleep = false;
             self.note(format!("{at} ended: {ended:?}"));
             match ended {
                 Ended::Well if !replica.stop_told && !replica.undone => self.check_run(&replica),
@@ -414,17 +373,12 @@ impl World {
 
     /// A run until the end has ended by itself: all that was there at its start is stored and told.
     fn check_run(&mut self, replica: &Replica) {
-        let database = self.server.database.borrow();
-        for (partition, end) in (0..).zip(&replica.ends) {
-            let next = database.tables.partitions.get(&partition).and_then(|row| row.stored.next_offset).unwrap_or(0);
-            if next < *end {
-                self.violations.push(format!("a run ended, and partition {partition} is stored to {next} of {end}"));
-            }
-        }
+        let behind = self.server.database.borrow().behind(&replica.ends);
+        self.violations.extend(behind.map(|behind| format!("a run ended, and {behind}")));
     }
 
-    fn with<T>(&mut self, at: usize, act: impl FnOnce(&mut Replica, &mut Around<'_>) -> T) -> Option<T> {
-        let place = &mut self.places[at];
+    pub(super) fn with<T>(&mut self, at: usize, act: impl FnOnce(&mut Replica, &mut Around<'_>) -> T) -> Option<T> {
+        let place = &mut self.slots[at];
         let replica = place.replica.as_mut().filter(|_| !place.asleep)?;
         let mut released = Vec::new();
         let mut around = Around {
@@ -444,12 +398,12 @@ impl World {
     }
 
     fn anyone(&self) -> usize {
-        self.chance.below(self.places.len())
+        self.chance.below(self.slots.len())
     }
 
     fn step_any(&mut self) {
         let at = self.anyone();
-        let works = self.places[at].replica.as_ref().filter(|_| !self.places[at].asleep).map(Replica::works);
+        let works = self.slots[at].replica.as_ref().filter(|_| !self.slots[at].asleep).map(Replica::works);
         if let Some(work) = works.as_ref().and_then(|works| self.chance.pick(works)) {
             work.step();
         }
@@ -480,37 +434,37 @@ impl World {
     }
 
     fn tick_all(&mut self) {
-        for at in 0..self.places.len() {
+        for at in 0..self.slots.len() {
             self.with(at, |replica, around| replica.on(Input::Tick, around));
         }
     }
 
     /// Faults end; everything goes on until nothing is left to do. Half of the schedules end without another record.
-    fn come_to_rest(&mut self) {
+    pub(super) fn come_to_rest(&mut self) {
         self.server.faults.lost.set(0);
         self.server.faults.down.set(false);
         self.kafka_down = false;
         if !self.plan.quiet && self.chance.once_in(2) {
             self.produce();
         }
-        (0..self.places.len()).for_each(|at| self.wake(at));
+        (0..self.slots.len()).for_each(|at| self.wake(at));
         // Somebody is there to read what is left; where keys are spread over partitions, one alone.
-        for at in 0..self.places.len() {
+        for at in 0..self.slots.len() {
             if at > 0 && !self.plan.keyed {
                 self.kill(at);
-            } else if self.places[at].replica.is_none() && (at == 0 || self.chance.once_in(2)) {
+            } else if self.slots[at].replica.is_none() && (at == 0 || self.chance.once_in(2)) {
                 self.start(at);
             }
         }
         self.note("rest");
         let mut began = self.clock.now();
         for _ in 0..MOST_STEPS {
-            if !self.violations() {
+            if !self.holds() {
                 return;
             }
             if self.is_at_rest() {
                 self.check_at_rest();
-                if self.plan.keyed || self.plan.settings.repartition || !self.violations() {
+                if self.plan.keyed || self.plan.settings.repartition || !self.holds() {
                     return;
                 }
                 self.repartition();
@@ -531,9 +485,10 @@ impl World {
         self.stuck("it goes on and on");
     }
 
-    /// One consumer alone gives all groups the owner partition that their records come from.
+    /// One consumer alone gives all groups the owner partition that their records come from, on connections that may break.
     fn repartition(&mut self) {
-        (0..self.places.len()).for_each(|at| self.kill(at));
+        self.server.faults.lost.set(if self.chance.once_in(2) { 40 } else { 0 });
+        (0..self.slots.len()).for_each(|at| self.kill(at));
         self.plan.settings = Settings { repartition: true, until_end: true, ..self.plan.settings.clone() };
         self.start(0);
     }
@@ -550,7 +505,7 @@ impl World {
             .collect();
         let ends: Vec<i64> = self.logs.iter().map(|log| log.end).collect();
         let unready: Vec<Vec<String>> = self
-            .places
+            .slots
             .iter()
             .flat_map(|place| &place.replica)
             .map(|replica| replica.core.unready(Vec::new()))
@@ -567,8 +522,8 @@ impl World {
     fn go_on(&mut self) -> bool {
         let before = self.server.statements.get();
         let mut went_on = self.server.database.borrow_mut().end_orphan(&self.chance);
-        for at in 0..self.places.len() {
-            let works = self.places[at].replica.as_ref().map(Replica::works).unwrap_or_default();
+        for at in 0..self.slots.len() {
+            let works = self.slots[at].replica.as_ref().map(Replica::works).unwrap_or_default();
             for work in works {
                 work.step();
             }
@@ -582,11 +537,11 @@ impl World {
     }
 
     fn pass_to_next_deadline(&mut self) {
-        for at in 0..self.places.len() {
+        for at in 0..self.slots.len() {
             self.with(at, Replica::idle);
         }
         let now = self.clock.now();
-        let wakes = self.places.iter().flat_map(|place| &place.replica).map(|replica| replica.core.wakes_at(now));
+        let wakes = self.slots.iter().flat_map(|place| &place.replica).map(|replica| replica.core.wakes_at(now));
         let next = wakes.min().unwrap_or(now).saturating_duration_since(now);
         self.clock.advance(next.clamp(Duration::from_millis(1), Duration::from_secs(5)));
         self.tick_all();
@@ -609,12 +564,12 @@ impl World {
             replica.core.is_idle() && !replica.client.is_asked() && replica.core.unready(Vec::new()).is_empty()
         };
         (0..).zip(&self.logs).all(told)
-            && self.places.iter().flat_map(|place| &place.replica).all(idle)
+            && self.slots.iter().flat_map(|place| &place.replica).all(idle)
             && (self.plan.settings.until_end || self.coordinator.holders.len() == self.logs.len())
     }
 
     /// The replicas that are there.
     pub(crate) fn replicas(&self) -> impl Iterator<Item = &Replica> {
-        self.places.iter().flat_map(|place| &place.replica)
+        self.slots.iter().flat_map(|place| &place.replica)
     }
 }

@@ -1,0 +1,133 @@
+//! What the core takes in and gives out.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use crate::{
+    Error, Pipeline,
+    core::{
+        jobs::{Answer, Job, Load, Loaded},
+        kafka::{Failure, Look, Seen},
+        watch::Behind,
+    },
+};
+
+/// What a consumer is told; what never changes while it runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) until_end: bool,
+    pub(crate) refresh_every: Duration,
+    pub(crate) batch_size: usize,
+    pub(crate) reset_offsets: bool,
+    pub(crate) repartition: bool,
+    /// How long what is denied at start may take to be granted.
+    pub(crate) wait: Duration,
+    /// How long Kafka may be unavailable.
+    pub(crate) away: Duration,
+    /// Whether Kafka compacts the topic.
+    pub(crate) compacted: bool,
+}
+
+/// A message as Kafka brings it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Message<'a> {
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    /// Milliseconds since 1970 UTC; −1 when it has none.
+    pub(crate) timestamp_ms: i64,
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) value: Option<&'a [u8]>,
+}
+
+impl Message<'_> {
+    /// The CRC-32 of key and value.
+    pub(crate) fn crc32(&self) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(self.key.unwrap_or_default());
+        hasher.update(self.value.unwrap_or_default());
+        hasher.finalize()
+    }
+}
+
+/// What happens.
+pub(crate) enum Input<'a, P: Pipeline> {
+    /// Time goes on.
+    Tick,
+    /// It is time to stop.
+    Stop,
+    /// The group gives us these partitions too.
+    Assigned(Vec<i32>),
+    /// The group wants these back.
+    Revoked(Vec<i32>),
+    /// A record came, by the fetch of that number.
+    Record { fetch: u64, message: Message<'a> },
+    /// All records of a partition came that can be read, by the fetch of that number.
+    EndOfPartition { fetch: u64, partition: i32 },
+    /// Nothing came for as long as [`Consumer::takes`](super::Consumer::takes) had said.
+    Idle,
+    /// What Kafka says of the topic, as asked for by the look of that number; `None` when the topic is not there.
+    Topic { look: u64, answer: Result<Option<Seen>, Failure> },
+    /// Kafka, or its client, reports a failure.
+    KafkaFailed(Failure),
+    /// What became of telling Kafka how far we are.
+    OffsetsTold(Result<(), Failure>),
+    /// Kafka denies us the group.
+    GroupDenied,
+    /// What is behind open transactions.
+    Behind(Behind),
+    /// The topic was deleted and created again.
+    TopicCreatedAgain,
+    /// The client of Kafka is of no more use, because of this.
+    ClientLost(String),
+    /// What the load of that number brings, or why it cannot be done.
+    Loaded { load: u64, loaded: Result<Box<Loaded<P>>, Error> },
+    /// PostgreSQL answers a job.
+    Answer(Answer),
+}
+
+/// What is to be done.
+pub(crate) enum Command<P: Pipeline> {
+    /// Claim and load partitions.
+    Load(Load),
+    /// Give up the load under way; its answer is not waited for.
+    CancelLoad,
+    /// Have the ordered session do this.
+    Job(Job<P>),
+    /// Fetch partitions from these offsets; those that are fetched already, from there instead. None at all answers an empty
+    /// assignment.
+    Fetch(Vec<Fetch>),
+    /// Give partitions back, which answers a revocation, whether or not they are fetched.
+    Release(BTreeSet<i32>),
+    /// Fetch nothing more for now, of all partitions.
+    Pause,
+    /// Go on fetching.
+    Resume,
+    /// Ask Kafka about the topic.
+    Look(Look),
+    /// Tell Kafka how far we are, for lag tools.
+    TellOffsets(BTreeMap<i32, i64>),
+    /// All is done.
+    End,
+}
+
+/// What is to be fetched from where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fetch {
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    /// Names the fetch on whatever it brings.
+    pub(crate) number: u64,
+}
+
+/// What a consumer takes in until the next input; how long it is to be waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Takes {
+    /// Records.
+    Records(Duration),
+    /// No records, but all else that Kafka has to say. Records that come nevertheless are for later.
+    Group(Duration),
+    /// Answers of PostgreSQL only: Kafka is not polled.
+    Answers(Duration),
+}
