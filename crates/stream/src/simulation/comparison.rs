@@ -36,7 +36,7 @@ use crate::{
 
 /// How many commands are tried on each database, and on how many.
 const COMMANDS: usize = 120;
-const DATABASES: u64 = 4;
+const DATABASES: u64 = 8;
 const SESSIONS: usize = 3;
 
 /// A statement with what it is about.
@@ -234,7 +234,7 @@ impl Script {
                 _ => Statement::Upsert(vec![(format!("g{}", self.chance.below(3)), facts)]),
             };
         }
-        match self.chance.below(32) {
+        match self.chance.below(36) {
             0..=3 => Statement::Commit,
             4 => Statement::Rollback,
             5 | 6 => Statement::AddPartitions(self.partitions()),

@@ -69,7 +69,8 @@ pub(crate) struct Tables {
     pub(crate) changelog: BTreeMap<i64, FactRow>,
     pub(crate) accounting: Vec<Accounted>,
     pub(crate) rejects: usize,
-    pub(crate) gaps: Vec<Gap>,
+    /// By partition, which topic of that name it was, and first offset.
+    pub(crate) gaps: BTreeMap<(i32, i32, i64), Gap>,
     pub(crate) complete: Option<bool>,
     pub(crate) groups: BTreeMap<String, String>,
     pub(crate) runs: usize,
@@ -137,7 +138,7 @@ enum Change {
     Facts(Vec<(i64, FactRow)>),
     Rejects(usize),
     Accounted(Vec<Accounted>),
-    Gap(Gap),
+    Gap(i32, Gap),
     Complete(bool),
     Group(String, Option<String>),
     Run,
@@ -302,10 +303,8 @@ fn apply(tables: &mut Tables, change: Change, violations: &mut Vec<String>) {
                 tables.accounting.push(row);
             }
         }
-        Change::Gap(gap) => {
-            if !tables.gaps.contains(&gap) {
-                tables.gaps.push(gap);
-            }
+        Change::Gap(generation, gap) => {
+            tables.gaps.entry((gap.partition, generation, gap.from_offset)).or_insert(gap);
         }
         Change::Complete(complete) => tables.complete = Some(complete),
         Change::Group(group, Some(facts)) => drop(tables.groups.insert(group, facts)),
@@ -672,9 +671,9 @@ impl Statements<Tiny> for SimSession {
     async fn note_gaps(&mut self, first: &[OffsetRange]) -> Answer<()> {
         self.write(|view| {
             let gap = |range: &OffsetRange| {
-                let from_offset = view.partitions.get(&range.partition)?.resume_from;
-                let gap = Gap { partition: range.partition, from_offset, to_offset: range.start };
-                (from_offset < range.start).then_some(Change::Gap(gap))
+                let row = view.partitions.get(&range.partition)?;
+                let gap = Gap { partition: range.partition, from_offset: row.resume_from, to_offset: range.start };
+                (row.resume_from < range.start).then_some(Change::Gap(row.generation, gap))
             };
             ((), first.iter().filter_map(gap).collect())
         })
@@ -682,7 +681,7 @@ impl Statements<Tiny> for SimSession {
     }
 
     async fn gaps(&mut self) -> Answer<Vec<Gap>> {
-        self.read(|view| view.gaps.clone()).await
+        self.read(|view| view.gaps.values().cloned().collect()).await
     }
 
     async fn note_coverage(&mut self, coverage: &Coverage) -> Answer<()> {
