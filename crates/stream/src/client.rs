@@ -119,9 +119,9 @@ impl Connections {
         let mut heard = self.heard();
         let refused = is_refusal(error, reason);
         if refused && !std::mem::replace(&mut heard.told, true) {
-            tracing::warn!("kafka refuses us, or is not trusted: {reason}");
+            tracing::warn!("kafka refuses us, or is not trusted: {}", with_cause(reason));
         }
-        heard.last = Some((reason.to_owned(), refused));
+        heard.last = Some((with_cause(reason), refused));
     }
 
     /// Takes in a line of the library's log, where no error is reported; it counts only while none was.
@@ -129,7 +129,7 @@ impl Connections {
         if facility == "FAIL" {
             // The line begins with the thread's name.
             let reason = text.split_once("]: ").map_or(text, |(_, reason)| reason);
-            self.heard().last.get_or_insert_with(|| (reason.to_owned(), false));
+            self.heard().last.get_or_insert_with(|| (with_cause(reason), false));
         }
     }
 
@@ -152,7 +152,19 @@ impl Connections {
 ///
 /// The library reports some of these as it reports any connection that was lost, so that only its text tells: a broker
 /// that refuses our certificate does so after the handshake.
-const REFUSALS: [&str; 2] = ["certificate verify failed", "SSL alert"];
+const REFUSALS: [&str; 2] = [UNVERIFIED, "SSL alert"];
+const UNVERIFIED: &str = "certificate verify failed";
+
+/// A failure with what to check. The library says so itself of a certificate, but only where it meets that in the handshake and not in
+/// the first request, which is a matter of timing.
+fn with_cause(reason: &str) -> String {
+    if reason.contains(UNVERIFIED) && !reason.contains("could not be verified") {
+        return format!(
+            "{reason}: the broker's certificate could not be verified: check its name, and KAFKA_SSL_CA_LOCATION"
+        );
+    }
+    reason.to_owned()
+}
 
 fn is_refusal(error: &KafkaError, reason: &str) -> bool {
     use RDKafkaErrorCode::{Authentication, SSL, SaslAuthenticationFailed, UnsupportedSASLMechanism};
@@ -175,7 +187,8 @@ mod tests {
         let hear = |code, reason| connections.hear(&KafkaError::Global(code), reason);
         hear(RDKafkaErrorCode::SSL, "certificate verify failed");
         hear(RDKafkaErrorCode::AllBrokersDown, "1/1 brokers are down");
-        assert_eq!(connections.refusal().as_deref(), Some("certificate verify failed"));
+        let refusal = connections.refusal().unwrap();
+        assert!(refusal.starts_with("certificate verify failed") && refusal.contains("could not be verified"));
         hear(RDKafkaErrorCode::BrokerTransportFailure, "Receive failed: SSL alert number 42");
         assert!(connections.refusal().is_some());
         hear(RDKafkaErrorCode::BrokerTransportFailure, "connection refused");
