@@ -71,7 +71,11 @@ pub(crate) fn check_commit(ranges: &[OffsetRange], stored: &[Stored]) -> CommitC
         0 => CommitCheck::Expected,
         all if all == ranges.len() => CommitCheck::Done,
         // One transaction moves all of them; some moved and some not is no state of ours.
-        _ => CommitCheck::Refused(Refusal::Lost { partition: ranges[0].partition, stored: ranges[0].expected }),
+        _ => {
+            let partition = ranges[0].partition;
+            let row = stored.iter().find(|row| row.partition == partition);
+            CommitCheck::Refused(Refusal::Lost { partition, stored: row.and_then(|row| row.next_offset) })
+        }
     }
 }
 
@@ -150,6 +154,6 @@ mod tests {
         refused([row(0, 3, None), row(1, 2, Some(5))], Refusal::Lost { partition: 1, stored: Some(5) });
         refused([row(0, 3, None), row(1, 3, Some(2))], Refusal::Lost { partition: 1, stored: Some(2) });
         refused([row(0, 3, None), row(1, 3, None)], Refusal::Lost { partition: 1, stored: None });
-        refused([row(0, 3, Some(10)), row(1, 3, Some(5))], Refusal::Lost { partition: 0, stored: None });
+        refused([row(0, 3, Some(10)), row(1, 3, Some(5))], Refusal::Lost { partition: 0, stored: Some(10) });
     }
 }

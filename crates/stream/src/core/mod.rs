@@ -1,15 +1,15 @@
 //! What a consumer decides, without doing any of it: no client of Kafka, no connection, no clock.
 //!
 //! [`Consumer::on`] takes what has happened, and when, and gives what is to be done. `kafka/driver.rs` does the part of Kafka,
-//! `postgres/` that of PostgreSQL. What is asked for has a number, which its answer brings back: so what an answer says of
-//! something that was given up meanwhile is known for what it is.
+//! `postgres/` that of PostgreSQL. What is asked for has a number, which its answer brings back.
+//! So an answer to something that was given up meanwhile is told from one that is waited for.
 //!
 //! | what happens | what follows | where |
 //! |---|---|---|
 //! | the group assigns partitions | they wait, are claimed and loaded, compared with the offsets that Kafka has, and read | [`shard::State`] |
 //! | it revokes partitions that are read | the open batch is sent; they are given back once all batches are answered, or after [`REVOKE`] | `go_on_revoking` |
 //! | it revokes partitions, and some are being loaded | the load goes on while batches are waited for; then it is given up, and what it brings is ignored. Those that stay are loaded anew | `go_on_revoking`, [`Shard::cancel_load`] |
-//! | a COMMIT is in doubt | the same batch is sent again under the same number. Where the stored offset is the one that it expects, it is stored now; where it is the batch's own end, it was stored before | [`check::check_commit`] |
+//! | a COMMIT is in doubt | `postgres/retry.rs` sends the same batch again, with the same batch number. Where the stored offset is the one that it expects, it is stored now; where it is the batch's own end, it was stored before | [`check::check_commit`] |
 //! | another consumer has claimed a partition | its epoch is newer: the batch or refresh is refused, and stores nothing. A consumer that has nothing to store finds it within 5 s, by reading the stored progress. All memory is dropped; after [`AFTER_A_FENCE`] what is still ours is claimed and loaded again | [`check::Refusal::Fenced`], `recover` |
 //! | a refresh is refused for a partition that was given back since | no memory is dropped: the others are told by the next refresh | `answer` |
 //! | Kafka says what the topic has while partitions are being given back | it is ignored, and asked for again with the next load | `topic` |
