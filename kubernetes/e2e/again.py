@@ -50,19 +50,21 @@ def dry_run(run: Run) -> str:
 
 
 def newest() -> Path:
-    """The newest migration, which has to be one of views only to be undone here."""
+    """The newest migration, which has to be one of views and added columns only to be undone here."""
     file = max(MIGRATIONS.glob("*.sql"))
     sql = re.sub(r"--[^\n]*", "", text(file))
-    tables = re.search(r"\b(CREATE|ALTER)\s+TABLE\b", sql, re.IGNORECASE)
-    check(tables is None, f"{file.name} makes tables, and this check can only undo views")
+    others = re.search(r"\bCREATE\s+TABLE\b|\bALTER\s+TABLE\s+\w+\s+(?!ADD\s+COLUMN\b)", sql, re.IGNORECASE)
+    check(others is None, f"{file.name} changes tables otherwise than by columns, and this check cannot undo that")
     return file
 
 
 def undo(run: Run, file: Path) -> None:
-    """Takes the newest migration back: its views, and its row in the bookkeeping."""
+    """Takes the newest migration back: its views, its columns, and its row in the bookkeeping."""
     views = re.findall(r"^CREATE (?:OR REPLACE )?VIEW (\w+)", text(file), re.MULTILINE)
-    check(bool(views), f"{file.name} makes no view")
+    columns = re.findall(r"^ALTER TABLE (\w+) ADD COLUMN (\w+)", text(file), re.MULTILINE)
+    check(bool(views or columns), f"{file.name} makes neither a view nor a column")
     drops = "".join(f"DROP VIEW IF EXISTS {view} CASCADE; " for view in reversed(views))
+    drops += "".join(f"ALTER TABLE {table} DROP COLUMN {column}; " for table, column in reversed(columns))
     version = int(file.name.split("_")[0])
     run.cluster.sql(f"{drops}DELETE FROM migrations_emissions WHERE version = {version}")
 
