@@ -236,6 +236,7 @@ impl World {
             _ => {
                 let Some(older) = self.older.take() else { return };
                 if self.server.database.borrow_mut().by_hand(|tables| *tables = older) {
+                    self.server.database.borrow_mut().is_restored = true;
                     self.loses_commits();
                     self.note("restored");
                 }
