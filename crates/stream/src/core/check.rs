@@ -51,10 +51,11 @@ pub(crate) enum CommitCheck {
 
 /// Compares what a batch expects with what is stored; both in any order.
 pub(crate) fn check_commit(ranges: &[OffsetRange], stored: &[Stored]) -> CommitCheck {
+    let row = |partition: i32| stored.iter().find(|row| row.partition == partition);
     let mut done = 0;
     for range in ranges {
         let lost = |stored| CommitCheck::Refused(Refusal::Lost { partition: range.partition, stored });
-        let Some(row) = stored.iter().find(|row| row.partition == range.partition) else { return lost(None) };
+        let Some(row) = row(range.partition) else { return lost(None) };
         if row.epoch > range.epoch {
             return CommitCheck::Refused(Refusal::Fenced { partition: range.partition, epoch: row.epoch });
         }
@@ -73,8 +74,8 @@ pub(crate) fn check_commit(ranges: &[OffsetRange], stored: &[Stored]) -> CommitC
         // One transaction moves all of them; some moved and some not is no state of ours.
         _ => {
             let partition = ranges[0].partition;
-            let row = stored.iter().find(|row| row.partition == partition);
-            CommitCheck::Refused(Refusal::Lost { partition, stored: row.and_then(|row| row.next_offset) })
+            let stored = row(partition).and_then(|row| row.next_offset);
+            CommitCheck::Refused(Refusal::Lost { partition, stored })
         }
     }
 }

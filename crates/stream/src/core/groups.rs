@@ -198,15 +198,13 @@ impl<P: Pipeline> Groups<P> {
     pub(crate) fn misplaced(&self) -> Vec<(P::Group, u16)> {
         let mut newest: HashMap<String, Version, Hasher> = HashMap::default();
         for (key, group) in &self.groups {
-            let version = group.facts.iter().map(|versioned| versioned.version).max();
-            let Some(version) = version else { continue };
+            let Some(version) = group.newest() else { continue };
             let known = newest.entry(P::route(key)).or_insert(version);
             *known = version.max(*known);
         }
         let now = |key: &P::Group| {
             if mutation::is(Mutation::SharedKeySplit) {
-                let version = self.groups[key].facts.iter().map(|versioned| versioned.version).max();
-                return version.map(Version::partition);
+                return self.groups[key].newest().map(Version::partition);
             }
             newest.get(&P::route(key)).map(|version| version.partition())
         };
@@ -321,6 +319,11 @@ impl<P: Pipeline> Group<P> {
     /// What is known, in key order.
     fn facts(&self) -> impl Iterator<Item = &P::Fact> {
         self.facts.iter().map(|known| &known.fact).filter(|fact| !fact.is_withdrawal())
+    }
+
+    /// The version of its newest record.
+    fn newest(&self) -> Option<Version> {
+        self.facts.iter().map(|known| known.version).max()
     }
 
     fn apply(&mut self, fact: &P::Fact, version: Version) -> Change {

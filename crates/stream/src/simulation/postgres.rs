@@ -99,6 +99,11 @@ impl Tables {
         rows.into_iter().map(|(group, facts)| (group, facts.join(" "))).collect()
     }
 
+    /// The next offset to read of a partition; 0 where none is stored.
+    pub(crate) fn next_offset(&self, partition: i32) -> i64 {
+        self.partitions.get(&partition).and_then(|row| row.stored.next_offset).unwrap_or(0)
+    }
+
     /// The owner partition of a group, as in `g3`.
     pub(crate) fn owner_of(&self, group: &str) -> Option<i32> {
         let number: i16 = group.strip_prefix('g')?.parse().ok()?;
@@ -225,11 +230,6 @@ impl Database {
         if ends == self.ends && self.tables.groups != self.tables.rows(|_| true) {
             self.violations.push("a run is called complete while facts are owed".to_owned());
         }
-    }
-
-    /// The next offset to read of a partition, as it is stored.
-    pub(crate) fn next_offset(&self, partition: i32) -> i64 {
-        self.tables.partitions.get(&partition).and_then(|row| row.stored.next_offset).unwrap_or(0)
     }
 
     /// Which partition is not told up to one of these ends, in words.

@@ -45,8 +45,7 @@ impl World {
     /// Each record is accounted for once, in the batch that covers it; but for those that Kafka had removed before.
     fn check_accounting(&self, tables: &Tables, violations: &mut Vec<String>) {
         for (partition, log) in (0..).zip(&self.logs) {
-            let row = tables.partitions.get(&partition);
-            let next = row.and_then(|row| row.stored.next_offset).unwrap_or(0);
+            let next = tables.next_offset(partition);
             let mut ranges = ranges(tables, partition, topic(tables, partition));
             ranges.sort_unstable_by_key(|row| row.start);
             let (covered, missed): (Vec<&Record>, Vec<&Record>) = log

@@ -235,9 +235,16 @@ impl Replica {
 
     /// Hands over one thing that has come from PostgreSQL, of a source that chance picks; whether there was one.
     pub(crate) fn hear(&mut self, around: &mut Around<'_>) -> bool {
-        let mut sources = [Self::hear_answer, Self::hear_load];
-        let first = around.chance.below(sources.len());
-        sources.rotate_left(first);
+        self.hear_one_of([Self::hear_answer, Self::hear_load], around)
+    }
+
+    /// Hands over one thing of the first source that has one, from the one on that chance picks; whether there was one.
+    fn hear_one_of<const N: usize>(
+        &mut self,
+        mut sources: [fn(&mut Self, &mut Around<'_>) -> bool; N],
+        around: &mut Around<'_>,
+    ) -> bool {
+        sources.rotate_left(around.chance.below(N));
         sources.iter().any(|hear| hear(self, around))
     }
 
@@ -261,10 +268,7 @@ impl Replica {
 
     /// Hands over one thing that Kafka has to say beside records, of a source that chance picks; whether there was one.
     pub(crate) fn hear_kafka(&mut self, around: &mut Around<'_>) -> bool {
-        let mut sources = [Self::hear_look, Self::hear_told, Self::hear_created_again, Self::hear_asked];
-        let first = around.chance.below(sources.len());
-        sources.rotate_left(first);
-        sources.iter().any(|hear| hear(self, around))
+        self.hear_one_of([Self::hear_look, Self::hear_told, Self::hear_created_again, Self::hear_asked], around)
     }
 
     pub(crate) fn hear_look(&mut self, around: &mut Around<'_>) -> bool {

@@ -256,7 +256,7 @@ impl World {
         let partition = i32::try_from(at).expect("partitions are few");
         let log = &mut self.logs[at];
         let first = log.end - i64::try_from(self.chance.below(5)).expect("it is small");
-        log.remove(first, self.server.database.borrow().next_offset(partition));
+        log.remove(first, self.server.database.borrow().tables.next_offset(partition));
         self.note("removed");
     }
 
