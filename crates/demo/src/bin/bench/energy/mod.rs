@@ -27,7 +27,8 @@ const SMALL: u32 = 31_076;
 fn input(folder: &Path, settings: &Settings) -> anyhow::Result<Input> {
     let make = |rows: u32| -> anyhow::Result<File> {
         let path = files::made(folder.join(format!("made-meter-{rows}.csv")), |file| made::write(file, rows))?;
-        Ok(File { path, facts: Some(made::facts(rows)) })
+        // A minute without figures is stored too: it would withdraw an earlier one.
+        Ok(File { path, facts: Some(rows) })
     };
     let sorted = match settings.data() {
         Some(data) => File { path: plain(&data, folder)?, facts: None },
