@@ -61,7 +61,7 @@ bench: ## measures the parts with criterion, and the whole road on real Kafka an
 	@scripts/setup run
 	@scripts/bench
 
-bench-road: ## measures the whole road alone (docs/BENCHMARKS.md): ROWS=1000000, DATA=file, PIPELINE=energy, REPEAT=5, PEERS=1, REPLICAS=3
+bench-road: ## measures the whole road alone (docs/BENCHMARKS.md): ROWS=1000000, DATA=file, PIPELINE=energy, REPEAT=5, PEERS=1, REPLICAS=3, REBALANCE=1
 	@scripts/setup run
 	@scripts/bench road
 

@@ -40,15 +40,20 @@ impl Cost {
 
     /// The number behind `key=` in the first line that holds `text`.
     pub(crate) fn field(&self, text: &str, key: &str) -> Option<f64> {
-        let line = self.log.iter().find(|line| line.contains(text))?;
-        let value = line.split(' ').find_map(|word| word.strip_prefix(key)?.strip_prefix('='))?;
-        value.parse().ok()
+        field(&self.log, text, key)
     }
 
     /// The numbers before a word in all lines that hold a text.
     pub(crate) fn numbers_before(&self, text_and_word: (&str, &str)) -> impl Iterator<Item = f64> {
         numbers_before(&self.log, text_and_word)
     }
+}
+
+/// The number behind `key=` in the first line that holds `text`.
+pub(crate) fn field(log: &[String], text: &str, key: &str) -> Option<f64> {
+    let line = log.iter().find(|line| line.contains(text))?;
+    let value = line.split(' ').find_map(|word| word.strip_prefix(key)?.strip_prefix('='))?;
+    value.parse().ok()
 }
 
 /// The numbers before a word in all lines that hold a text.

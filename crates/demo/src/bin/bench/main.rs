@@ -14,6 +14,7 @@ mod place;
 mod programs;
 mod publications;
 mod rating;
+mod rebalance;
 mod replicas;
 mod report;
 mod road;
@@ -63,6 +64,12 @@ async fn measure(settings: &Settings) -> anyhow::Result<()> {
     let (into, chosen) = (folder.clone(), settings.clone());
     let input = tokio::task::spawn_blocking(move || (subject.files)(&into, &chosen)).await??;
     let servers = servers::start().await?;
+    if settings.rebalance {
+        let section = rebalance::section(&rebalance::measure(subject, (&input.sorted, &servers)).await?);
+        keep(&section)?;
+        println!("{section}");
+        return Ok(());
+    }
     let host = host::describe(&servers).await?;
     let rounds = rounds::travel(subject, &input, (&servers, settings.repeat)).await?;
     let mut report = report::write(&report::Measured { subject, input: &input, host: &host, rounds: &rounds });

@@ -66,14 +66,18 @@ impl Place<'_> {
 
     /// Sends a file.
     pub(crate) async fn produce(self, file: &File, when: &str) -> anyhow::Result<Run> {
-        let program = Program::new("producer")?
+        let cost = self.run(&format!("producer-{when}"), self.producer(file)?).await?;
+        let summary = cost.field("records/s", "acknowledged").context("the producer gave no summary")?;
+        Ok(Run { records: whole(summary)?, facts: 0, cost })
+    }
+
+    /// The producer of a file.
+    pub(crate) fn producer(self, file: &File) -> anyhow::Result<Program> {
+        Ok(Program::new("producer")?
             .args(["--pipeline", self.subject.pipeline, "--topic", self.name])
             .args(["--partitions", &self.partitions.to_string(), "--input"])
             .args([&file.path])
-            .env("KAFKA_BROKERS", self.servers.brokers());
-        let cost = self.run(&format!("producer-{when}"), program).await?;
-        let summary = cost.field("records/s", "acknowledged").context("the producer gave no summary")?;
-        Ok(Run { records: whole(summary)?, facts: 0, cost })
+            .env("KAFKA_BROKERS", self.servers.brokers()))
     }
 
     /// Stores what was sent.
@@ -114,6 +118,6 @@ impl Place<'_> {
 }
 
 /// A count that was read as a number from a log line.
-fn whole(number: f64) -> anyhow::Result<u32> {
+pub(crate) fn whole(number: f64) -> anyhow::Result<u32> {
     Ok(format!("{number:.0}").parse()?)
 }

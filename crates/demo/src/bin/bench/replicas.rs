@@ -30,7 +30,7 @@ const NAME: &str = "bench_replicas";
 /// two seconds.
 const GATHERING: Duration = Duration::from_secs(7);
 /// Nobody can commit while it is held.
-const HOLD_BACK: &str = "LOCK TABLE stream_offsets IN SHARE ROW EXCLUSIVE MODE";
+pub(crate) const HOLD_BACK: &str = "LOCK TABLE stream_offsets IN SHARE ROW EXCLUSIVE MODE";
 /// How often it is looked whether all is stored, or said, or over: turns are known this exactly.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -114,7 +114,7 @@ async fn turn(place: Place<'_>, (replicas, file): (u32, &File)) -> anyhow::Resul
 }
 
 /// Starts so many consumers, and waits until each has its share of the partitions.
-async fn gather(place: Place<'_>, replicas: u32) -> anyhow::Result<Vec<Running>> {
+pub(crate) async fn gather(place: Place<'_>, replicas: u32) -> anyhow::Result<Vec<Running>> {
     let mut running = Vec::new();
     for _ in 0..replicas {
         running.push(place.follower()?.start()?);
@@ -133,12 +133,12 @@ async fn gather(place: Place<'_>, replicas: u32) -> anyhow::Result<Vec<Running>>
 }
 
 /// Records that are stored so far.
-async fn stored(connection: &mut PgConnection) -> anyhow::Result<i64> {
+pub(crate) async fn stored(connection: &mut PgConnection) -> anyhow::Result<i64> {
     Ok(sqlx::query_scalar("SELECT coalesce(sum(read), 0)::bigint FROM ingest_accounting").fetch_one(connection).await?)
 }
 
 /// Has a consumer stop, keeps its log, and tells how many records it says to have stored.
-async fn end(mut consumer: Running, name: &str) -> anyhow::Result<f64> {
+pub(crate) async fn end(mut consumer: Running, name: &str) -> anyhow::Result<f64> {
     consumer.signal("TERM")?;
     let ended = loop {
         match consumer.poll()? {

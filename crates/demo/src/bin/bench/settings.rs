@@ -36,6 +36,10 @@ pub(crate) struct Settings {
     /// The most consumers at once that share a topic of 12 partitions; every smaller number is tried too.
     #[arg(long, env = "REPLICAS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(PARTITIONS)))]
     pub(crate) replicas: Option<u32>,
+    /// Measure what a rebalance costs the partitions that stay, and nothing else: with 10,000,000 rows, 5,000,000 facts are taken over.
+    #[arg(long, env = "REBALANCE", default_value = "false", action = clap::ArgAction::Set, value_name = "BOOL",
+          value_parser = clap::builder::BoolishValueParser::new())]
+    pub(crate) rebalance: bool,
     /// Look at the settings, and end.
     #[arg(long)]
     pub(crate) check: bool,
