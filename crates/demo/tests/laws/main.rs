@@ -157,6 +157,8 @@ macro_rules! laws_of {
                     a_stop_in_mid_run_saves_what_is_in_hand
                     a_stop_publishes_what_was_only_repeated
                     an_unkeyed_topic_with_three_replicas_is_stopped_by_name_and_never_wrong
+                    an_unkeyed_topic_is_read_by_one_without_a_wait
+                    members_come_and_go_while_partitions_are_loaded
                     the_first_process_of_a_namespace_stops_when_asked,
                     slow one_comes_as_another_goes
                         stopped_in_mid_load

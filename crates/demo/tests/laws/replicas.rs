@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use demo::process::Running;
+use demo::{
+    probes::{self, Probes},
+    process::Running,
+};
 
 use crate::{
     databases::BLOCKED,
@@ -131,6 +134,79 @@ pub(crate) fn stopped_in_mid_load<D: Dataset>() {
     saw(format!("the stop took {}{left}", seconds(took)));
 }
 
+/// What a consumer loads holds up nobody: others join, leave and stop meanwhile, and those that have partitions read on.
+pub(crate) fn members_come_and_go_while_partitions_are_loaded<D: Dataset>() {
+    let Some(brokers) = kafka::real::<D>("members come and go while partitions are loaded") else { return };
+    let road = Road::<D>::on(brokers, 6);
+    let known = &sendings::<D>(101)[0];
+    road.produce(known);
+    road.consume(1);
+    let first = road.follow(&["--batch-size", "7"]);
+    let lines = [known.as_slice(); 8].concat();
+    let producer = road.producer(&lines, &["--rate", "60"]).start().unwrap();
+    let read = || road.number(READ);
+    road.wait_for(READ, read() + 10);
+    // Loads read it; batches write it for new keys only, and these are known.
+    let third = road.while_locked(&lock("group_homes"), || {
+        let second = road.follow(&["--batch-size", "7"]);
+        road.wait_for(BLOCKED, 1);
+        road.wait_for_or_say(READ, read() + 10, &first);
+        let third = road.consumer(&["--publish-every", "10ms", "--batch-size", "7", "--listen", "127.0.0.1:0"]);
+        let mut third = third.env("LOG_LEVEL", probes::LOG_LEVEL).start().unwrap();
+        road.wait_for(BLOCKED, 2);
+        road.wait_for_or_say(READ, read() + 10, &first);
+        let probes = Probes::of(&mut third, LIMIT).unwrap();
+        assert!(probes.ask("/readyz").is_err());
+        // Nothing is fetched there, and records go on coming.
+        let deadline = Instant::now() + LIMIT;
+        while lag(&probes.ask("/metrics").unwrap()) < 1.0 {
+            assert!(Instant::now() < deadline, "no lag is told of partitions that are being loaded");
+            thread::sleep(Duration::from_millis(100));
+        }
+        let ended = second.stop(STOP).unwrap().expect_code(0).unwrap();
+        assert!(!ended.said("leaving the group takes longer"), "{ended}");
+        road.wait_for_or_say(READ, read() + 10, &first);
+        third
+    });
+    producer.wait(LIMIT).unwrap().expect_code(0).unwrap();
+    road.wait_for_or_say(READ, i64::try_from(known.len() + lines.len()).unwrap(), &third);
+    for one in [first, third] {
+        one.stop(STOP).unwrap().expect_code(0).unwrap();
+    }
+    if let Brokers::Real(brokers) = &road.brokers {
+        assert_eq!(kafka::group(brokers, &road.topic).1, 0, "all have left the group");
+    }
+    road.check_books();
+    saw("one read on while two were loading, one of which was stopped");
+}
+
+/// The lag of all partitions, in a scrape.
+fn lag(scraped: &str) -> f64 {
+    let lags = scraped.lines().filter(|line| line.starts_with("tributary_lag_messages{"));
+    lags.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).filter(|lag| lag.is_finite()).sum()
+}
+
+/// A topic without keys is read by one consumer without a wait, from the first record and after a restart.
+pub(crate) fn an_unkeyed_topic_is_read_by_one_without_a_wait<D: Dataset>() {
+    let road = Road::<D>::on(kafka::best(), 6);
+    let lines = sendings::<D>(83).concat();
+    let mut took = Vec::new();
+    for (half, stored) in unkeyed::<D>(&lines, 6).chunks(lines.len().div_ceil(2)).zip(1..) {
+        let consumer = road.follow(&[]);
+        road.send(half);
+        let began = Instant::now();
+        let all = i64::try_from(lines.len()).unwrap().min(stored * i64::try_from(half.len()).unwrap());
+        road.wait_for_or_say(READ, all, &consumer);
+        took.push(began.elapsed());
+        consumer.stop(STOP).unwrap().expect_code(0).unwrap();
+    }
+    assert_eq!(road.number("SELECT count(*) FROM feeds WHERE spread"), 1, "that is remembered");
+    road.check_books();
+    assert_eq!(road.hash(), reference::<D>());
+    let told: Vec<String> = took.into_iter().map(seconds).collect();
+    saw(format!("two halves, each read at once: {}", told.join(", ")));
+}
+
 /// Whether the group is between two assignments; an embedded broker does not say.
 fn is_rebalancing<D: Dataset>(road: &Road<D>) -> bool {
     let Brokers::Real(brokers) = &road.brokers else { return false };
@@ -192,7 +268,11 @@ pub(crate) fn an_unkeyed_topic_with_three_replicas_is_stopped_by_name_and_never_
     road.wait_for(PUBLISHED, 1);
     check_who_stands_still(&road, &running);
     for one in running {
-        one.stop(STOP).unwrap().expect_code(0).unwrap();
+        let ended = one.stop(STOP).unwrap().expect_code(0).unwrap();
+        assert!(!ended.said("leaving the group takes longer"), "{ended}");
+    }
+    if let Brokers::Real(brokers) = &road.brokers {
+        assert_eq!(kafka::group(brokers, &road.topic).1, 0, "all have left the group");
     }
     // What one alone makes of it is right.
     road.consume(1);

@@ -1,6 +1,6 @@
 //! A batch: what some records say, and the offsets `[start, end)` they cover.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::{
     copy::{CopyBuffer, CopyRow},
@@ -92,18 +92,6 @@ pub(crate) struct OffsetRange {
     pub counts: Counts,
 }
 
-/// The ranges of batches that follow one another, as if they were one batch: each partition once.
-pub(crate) fn joined_ranges(batches: &[Batch]) -> Vec<OffsetRange> {
-    let mut joined: BTreeMap<i32, OffsetRange> = BTreeMap::new();
-    for range in batches.iter().flat_map(|batch| &batch.ranges) {
-        let before = joined.get(&range.partition);
-        let (expected, start) = before.map_or((range.expected, range.start), |before| (before.expected, before.start));
-        let counts = before.map_or(range.counts, |before| before.counts.plus(range.counts));
-        joined.insert(range.partition, OffsetRange { expected, start, counts, ..range.clone() });
-    }
-    joined.into_values().collect()
-}
-
 /// A partition key and its owner partition.
 pub(crate) type KeyOwner = (String, i32);
 
@@ -115,8 +103,8 @@ pub struct Changes {
     keys: Vec<KeyOwner>,
     /// The owner partitions of the rows, each with its last row.
     owners: BTreeMap<u16, usize>,
-    /// Those of them whose rows came from other partitions.
-    foreign: BTreeSet<u16>,
+    /// The place of the first row in its batch.
+    first: usize,
 }
 
 /// The changelog columns that are written before the pipeline's own.
@@ -142,15 +130,12 @@ impl Changes {
             columns: changelog.columns.len(),
             keys: Vec::new(),
             owners: BTreeMap::new(),
-            foreign: BTreeSet::new(),
+            first: 0,
         }
     }
 
     /// Begins a changelog row; the pipeline's own columns follow.
     pub(crate) fn row(&mut self, owner: u16, at: Position) -> CopyRow<'_> {
-        if owner != at.version.partition() {
-            self.foreign.insert(owner);
-        }
         self.owners.insert(owner, self.rows.rows());
         let mut row = self.rows.row(4 + self.columns);
         row.i32(owner.into());
@@ -160,14 +145,9 @@ impl Changes {
         row
     }
 
-    /// The owner partitions, in order, of rows that came from other partitions.
-    pub(crate) fn foreign_owners(&self) -> impl Iterator<Item = i32> {
-        self.foreign.iter().map(|owner| i32::from(*owner))
-    }
-
     /// `(owner partition, the id of its last row)`, once the rows have the number of their batch.
     pub(crate) fn last_ids(&self, number: i64) -> impl Iterator<Item = (i32, i64)> {
-        self.owners.iter().map(move |(owner, row)| (i32::from(*owner), id(number, *row)))
+        self.owners.iter().map(move |(owner, row)| (i32::from(*owner), id(number, self.first + *row)))
     }
 
     /// How many batches' worth of ids the rows take beyond one.
@@ -177,7 +157,8 @@ impl Changes {
 
     /// The rows, numbered.
     pub(crate) fn numbered(&mut self, number: i64) -> &CopyBuffer {
-        self.rows.finish(|row| id(number, row));
+        let first = self.first;
+        self.rows.finish(|row| id(number, first + row));
         &self.rows
     }
 
@@ -187,19 +168,28 @@ impl Changes {
     }
 }
 
-/// Records on their way to PostgreSQL, applied and encoded. Retried byte for byte, never applied again.
+/// What a shard brings to a batch: records, applied and encoded. Retried byte for byte, never applied again.
 #[derive(Debug)]
-pub(crate) struct Batch {
-    /// The number of its accounting rows, once it has one.
-    pub number: Option<i64>,
+pub(crate) struct Part {
+    /// The number of the shard.
+    pub shard: u64,
     /// What it covers, a range a partition, each partition once.
     pub ranges: Vec<OffsetRange>,
-    /// `(partition, epoch)` of the owners of rows that came from other partitions: they too must still be ours.
-    pub foreign_claims: Vec<(i32, i64)>,
+    /// `(partition, epoch)` of all partitions of the shard, as it was loaded: all must still be ours.
+    pub claims: Vec<(i32, i64)>,
     /// Changelog rows and new partition keys.
     pub changes: Changes,
     rejects: CopyBuffer,
     records: usize,
+}
+
+/// Records on their way to PostgreSQL, a part a shard.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    /// The number of its accounting rows, once it has one.
+    pub number: Option<i64>,
+    /// The parts, each of another shard.
+    pub parts: Vec<Part>,
 }
 
 /// A message that cannot be used, and why.
@@ -224,13 +214,13 @@ pub(crate) struct Reject<'a> {
 /// The columns of `rejects` that a batch writes.
 pub(crate) const REJECT_COLUMNS: &str = r#"batch, topic, partition, "offset", timestamp_ms, reason, key, value"#;
 
-impl Batch {
-    /// An empty batch for rows of that changelog.
-    pub(crate) fn new(changelog: &Changelog) -> Self {
+impl Part {
+    /// An empty part, for rows of that changelog.
+    pub(crate) fn new(shard: u64, changelog: &Changelog) -> Self {
         Self {
-            number: None,
+            shard,
             ranges: Vec::new(),
-            foreign_claims: Vec::new(),
+            claims: Vec::new(),
             changes: Changes::new(changelog),
             rejects: CopyBuffer::default(),
             records: 0,
@@ -264,21 +254,9 @@ impl Batch {
         self.records
     }
 
-    /// Whether it is large enough to be sent.
-    pub(crate) fn is_full(&self, max_records: usize) -> bool {
-        self.records >= max_records || self.len_bytes() >= MAX_BATCH_BYTES
-    }
-
     /// What became of all its records.
     pub(crate) fn counts(&self) -> Counts {
         self.ranges.iter().fold(Counts::default(), |sum, range| sum.plus(range.counts))
-    }
-
-    /// Gives the batch its number, once: a retry sends the same bytes.
-    pub(crate) fn give_number(&mut self, number: i64) {
-        self.number = Some(number);
-        self.rejects.finish(|_| number);
-        self.changes.numbered(number);
     }
 
     /// The changelog rows; complete once the batch has a number.
@@ -296,24 +274,90 @@ impl Batch {
         self.changes.rows.len_bytes() + self.rejects.len_bytes()
     }
 
-    /// Whether it can be stored together with batches that were sent before it: under the same claims, and not too large.
-    pub(crate) fn joins(&self, earlier: &[Self]) -> bool {
-        let same_claim = |range: &OffsetRange| {
-            let mut before =
-                earlier.iter().flat_map(|batch| &batch.ranges).filter(|before| before.partition == range.partition);
-            before.all(|before| before.epoch == range.epoch)
-        };
-        let bytes: usize = earlier.iter().map(Self::len_bytes).sum();
-        bytes + self.len_bytes() <= MAX_BATCH_BYTES && self.ranges.iter().all(same_claim)
-    }
-
-    /// `(owner partition, the greatest id of a fact stored for it)`; complete once the batch has a number.
-    pub(crate) fn last_ids(&self) -> impl Iterator<Item = (i32, i64)> {
-        self.changes.last_ids(self.number.unwrap_or_default())
-    }
-
     /// New partition keys and their owner partitions.
     pub(crate) fn keys(&self) -> &[KeyOwner] {
         &self.changes.keys
+    }
+}
+
+impl Batch {
+    /// Gives the batch its number, once: a retry sends the same bytes.
+    pub(crate) fn give_number(&mut self, number: i64) {
+        self.number = Some(number);
+        let mut first = 0;
+        for part in &mut self.parts {
+            part.rejects.finish(|_| number);
+            part.changes.first = first;
+            part.changes.numbered(number);
+            first += part.changes.rows.rows();
+        }
+    }
+
+    /// Its size, in bytes.
+    fn len_bytes(&self) -> usize {
+        self.parts.iter().map(Part::len_bytes).sum()
+    }
+
+    /// Whether it can be stored together with batches that were sent before it: whether all of it is not too large.
+    pub(crate) fn joins(&self, earlier: &[Self]) -> bool {
+        earlier.iter().map(Self::len_bytes).sum::<usize>() + self.len_bytes() <= MAX_BATCH_BYTES
+    }
+}
+
+/// What batches that follow one another have of one shard.
+#[derive(Debug)]
+pub(crate) struct ShardParts<'a> {
+    /// The number of the shard.
+    pub shard: u64,
+    /// The claims under which it was loaded.
+    pub claims: Vec<(i32, i64)>,
+    /// What the parts cover, as if they were one: each partition once.
+    pub ranges: Vec<OffsetRange>,
+    /// The parts, in order, each with the number of its batch.
+    pub parts: Vec<(i64, &'a Part)>,
+}
+
+impl<'a> ShardParts<'a> {
+    /// The parts of batches that follow one another, by shard.
+    pub(crate) fn of(batches: &'a [Batch]) -> Vec<Self> {
+        let mut shards: Vec<Self> = Vec::new();
+        for batch in batches {
+            for part in &batch.parts {
+                let number = batch.number.unwrap_or_default();
+                match shards.iter_mut().find(|known| known.shard == part.shard) {
+                    Some(known) => known.add(number, part),
+                    None => shards.push(Self {
+                        shard: part.shard,
+                        claims: part.claims.clone(),
+                        ranges: part.ranges.clone(),
+                        parts: vec![(number, part)],
+                    }),
+                }
+            }
+        }
+        shards
+    }
+
+    fn add(&mut self, number: i64, part: &'a Part) {
+        self.parts.push((number, part));
+        for range in &part.ranges {
+            match self.ranges.iter_mut().find(|known| known.partition == range.partition) {
+                Some(known) => {
+                    let (expected, start, counts) = (known.expected, known.start, known.counts.plus(range.counts));
+                    *known = OffsetRange { expected, start, counts, ..range.clone() };
+                }
+                None => self.ranges.push(range.clone()),
+            }
+        }
+    }
+
+    /// New partition keys and their owner partitions.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &'a KeyOwner> {
+        self.parts.iter().flat_map(|(_, part)| part.keys())
+    }
+
+    /// `(owner partition, the greatest id of a fact stored for it)`; complete once the batches have their numbers.
+    pub(crate) fn last_ids(&self) -> impl Iterator<Item = (i32, i64)> {
+        self.parts.iter().flat_map(|(number, part)| part.changes.last_ids(*number))
     }
 }

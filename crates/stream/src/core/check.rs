@@ -27,15 +27,26 @@ pub(crate) enum Refusal {
         /// The offset stored now.
         stored: Option<i64>,
     },
-    /// A partition key belongs to an owner partition that another consumer holds.
-    KeyMoved {
-        /// The partition key.
-        key: String,
-        /// The partition that owns it.
-        owner: i32,
-        /// The partition its record came from.
-        partition: i32,
-    },
+    /// A partition key belongs to another owner partition.
+    KeyMoved(KeyMoved),
+}
+
+/// A partition key that belongs to another owner partition than the one that a record of it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeyMoved {
+    /// The partition key.
+    pub key: String,
+    /// The partition that owns it.
+    pub owner: i32,
+    /// The partition its record came from.
+    pub partition: i32,
+}
+
+impl KeyMoved {
+    /// The error, in words for a person.
+    pub(crate) fn error(&self) -> Error {
+        Error::Homeless { route: self.key.clone(), home: self.owner, partition: self.partition }
+    }
 }
 
 /// How what a batch expects compares with what is stored.
@@ -49,43 +60,34 @@ pub(crate) enum CommitCheck {
     Refused(Refusal),
 }
 
-/// Compares what a batch expects with what is stored; both in any order.
-pub(crate) fn check_commit(ranges: &[OffsetRange], stored: &[Stored]) -> CommitCheck {
+/// Compares what the parts of a shard expect with what is stored: the claims under which all of its partitions were loaded, and the
+/// offsets of those that they move. All in any order.
+pub(crate) fn check_commit(claims: &[(i32, i64)], ranges: &[OffsetRange], stored: &[Stored]) -> CommitCheck {
     let row = |partition: i32| stored.iter().find(|row| row.partition == partition);
+    let lost = |partition, stored| CommitCheck::Refused(Refusal::Lost { partition, stored });
+    for &(partition, epoch) in claims {
+        match row(partition) {
+            Some(row) if row.epoch > epoch => {
+                return CommitCheck::Refused(Refusal::Fenced { partition, epoch: row.epoch });
+            }
+            Some(row) if row.epoch == epoch => {}
+            row => return lost(partition, row.and_then(|row| row.next_offset)),
+        }
+    }
     let mut done = 0;
     for range in ranges {
-        let lost = |stored| CommitCheck::Refused(Refusal::Lost { partition: range.partition, stored });
-        let Some(row) = row(range.partition) else { return lost(None) };
-        if row.epoch > range.epoch {
-            return CommitCheck::Refused(Refusal::Fenced { partition: range.partition, epoch: row.epoch });
-        }
-        if row.epoch < range.epoch {
-            return lost(row.next_offset);
-        }
-        match row.next_offset {
+        match row(range.partition).and_then(|row| row.next_offset) {
             next if next == range.expected => {}
             Some(next) if next == range.end => done += 1,
-            next => return lost(next),
+            next => return lost(range.partition, next),
         }
     }
     match done {
         0 => CommitCheck::Expected,
         all if all == ranges.len() => CommitCheck::Done,
         // One transaction moves all of them; some moved and some not is no state of ours.
-        _ => {
-            let partition = ranges[0].partition;
-            let stored = row(partition).and_then(|row| row.next_offset);
-            CommitCheck::Refused(Refusal::Lost { partition, stored })
-        }
+        _ => lost(ranges[0].partition, row(ranges[0].partition).and_then(|row| row.next_offset)),
     }
-}
-
-/// Finds an owner partition that was claimed anew since rows were made for it: whoever claimed it does not know of them.
-pub(crate) fn check_owners(claims: &[(i32, i64)], stored: &[Stored]) -> Option<Refusal> {
-    claims.iter().find_map(|&(partition, held)| {
-        let epoch = stored.iter().find(|row| row.partition == partition).map_or(0, |row| row.epoch);
-        (epoch != held).then_some(Refusal::Fenced { partition, epoch })
-    })
 }
 
 /// Says why a refresh must not be made; the stored offsets must be exactly those its facts go to, and the state tables must be where
@@ -112,19 +114,8 @@ impl Refusal {
     /// The partition that it is about.
     pub(crate) fn partition(&self) -> i32 {
         match self {
-            Self::Fenced { partition, .. } | Self::Lost { partition, .. } | Self::KeyMoved { partition, .. } => {
-                *partition
-            }
-        }
-    }
-
-    /// The error of a partition key that belongs elsewhere; `None` for any other refusal, after which memory is loaded again.
-    pub(crate) fn key_moved(&self) -> Option<Error> {
-        match self {
-            Self::KeyMoved { key, owner, partition } => {
-                Some(Error::Homeless { route: key.clone(), home: *owner, partition: *partition })
-            }
-            Self::Fenced { .. } | Self::Lost { .. } => None,
+            Self::Fenced { partition, .. } | Self::Lost { partition, .. } => *partition,
+            Self::KeyMoved(by) => by.partition,
         }
     }
 }
@@ -146,7 +137,9 @@ mod tests {
     #[test]
     fn a_commit_goes_on_only_from_what_it_expects() {
         let ranges = [range(0, None, 10), range(1, Some(5), 7)];
-        let check = |stored: [Stored; 2], expected| assert_eq!(check_commit(&ranges, &stored), expected, "{stored:?}");
+        let claims = [(0, 3), (1, 3)];
+        let check =
+            |stored: [Stored; 2], expected| assert_eq!(check_commit(&claims, &ranges, &stored), expected, "{stored:?}");
         let refused = |stored, refusal| check(stored, CommitCheck::Refused(refusal));
         check([row(0, 3, None), row(1, 3, Some(5))], CommitCheck::Expected);
         check([row(0, 3, Some(10)), row(1, 3, Some(7))], CommitCheck::Done);
@@ -156,5 +149,10 @@ mod tests {
         refused([row(0, 3, None), row(1, 3, Some(2))], Refusal::Lost { partition: 1, stored: Some(2) });
         refused([row(0, 3, None), row(1, 3, None)], Refusal::Lost { partition: 1, stored: None });
         refused([row(0, 3, Some(10)), row(1, 3, Some(5))], Refusal::Lost { partition: 0, stored: Some(10) });
+        // A partition of the same shard that it brings nothing of must be ours as well.
+        let check = |stored: [Stored; 2]| check_commit(&claims, &ranges[..1], &stored);
+        assert_eq!(check([row(0, 3, None), row(1, 3, Some(99))]), CommitCheck::Expected);
+        let fenced = Refusal::Fenced { partition: 1, epoch: 4 };
+        assert_eq!(check([row(0, 3, None), row(1, 4, Some(99))]), CommitCheck::Refused(fenced));
     }
 }

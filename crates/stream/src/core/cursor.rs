@@ -8,10 +8,11 @@ use std::{
 use crate::{
     Error,
     core::{
+        Fetch,
         batch::{Counts, OffsetRange, Outcome},
-        check::Refusal,
         groups::Position,
         mutation::{self, Mutation},
+        numbers::Numbers,
         offsets::{Feed, LastRecord, Stored, Version, known_time, short},
         refresh::RefreshedTo,
     },
@@ -290,27 +291,14 @@ impl Cursors {
         self.owned.insert(partition, cursor);
     }
 
-    /// Lets a partition go.
-    pub(crate) fn remove(&mut self, partition: i32) {
-        self.owned.remove(&partition);
-    }
-
     /// One of them.
     pub(crate) fn get_mut(&mut self, partition: i32) -> Option<&mut Cursor> {
         self.owned.get_mut(&partition)
     }
 
-    /// The claim one of them is held under; 0, which none has, when it is not ours.
-    pub(crate) fn epoch(&self, partition: i32) -> i64 {
-        self.owned.get(&partition).map_or(0, |cursor| cursor.epoch)
-    }
-
-    /// Whether a refusal is about one of them, under the claim that it is held under now.
-    pub(crate) fn are_refused(&self, refusal: &Refusal) -> bool {
-        match self.owned.get(&refusal.partition()) {
-            Some(cursor) => !matches!(refusal, Refusal::Fenced { epoch, .. } if *epoch <= cursor.epoch),
-            None => mutation::is(Mutation::RefusedRefreshDropsAll),
-        }
+    /// Takes in further partitions.
+    pub(crate) fn absorb(&mut self, mut others: Self) {
+        self.owned.append(&mut others.owned);
     }
 
     /// Whether it is one of them.
@@ -318,19 +306,23 @@ impl Cursors {
         self.owned.contains_key(&partition)
     }
 
-    /// Their numbers, in order.
-    pub(crate) fn numbers(&self) -> Vec<i32> {
-        self.owned.keys().copied().collect()
+    /// Has all of them fetched anew, from where they are.
+    pub(crate) fn fetch_again(&mut self, numbers: &mut Numbers) -> Vec<Fetch> {
+        let fetch = |(partition, cursor): (&i32, &mut Cursor)| {
+            let number = numbers.draw();
+            Fetch { partition: *partition, offset: cursor.fetch_again(number), number }
+        };
+        self.owned.iter_mut().map(fetch).collect()
+    }
+
+    /// The claim that each is held under.
+    pub(crate) fn claims(&self) -> Vec<(i32, i64)> {
+        self.owned.iter().map(|(partition, cursor)| (*partition, cursor.epoch)).collect()
     }
 
     /// The first of which anything was ever read.
     pub(crate) fn first_read(&self) -> Option<i32> {
         self.owned.iter().find_map(|(partition, cursor)| cursor.next.map(|_| *partition))
-    }
-
-    /// Whether there are none.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.owned.is_empty()
     }
 
     /// Takes what the open batch covers.

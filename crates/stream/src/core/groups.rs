@@ -94,36 +94,24 @@ impl<P: Pipeline> Groups<P> {
         change.outcome
     }
 
-    /// Takes in what was loaded of further owner partitions.
-    pub(crate) fn absorb(&mut self, mut loaded: Self) {
-        if self.groups.is_empty() && self.owners.is_empty() {
-            *self = loaded;
-            return;
-        }
-        self.owners.extend(loaded.owners.drain());
-        for (key, group) in loaded.groups {
-            if let Entry::Vacant(entry) = self.groups.entry(key) {
-                self.facts += group.facts().count();
-                if group.changed {
-                    self.changed.push(key);
-                }
-                entry.insert(group);
-            }
-        }
+    /// Takes in what belongs to further owner partitions.
+    pub(crate) fn absorb(&mut self, mut others: Self) {
+        self.owners.extend(others.owners.drain());
+        self.groups.extend(others.groups.drain());
+        self.changed.append(&mut others.changed);
+        self.in_refresh.append(&mut others.in_refresh);
+        self.facts += others.facts;
     }
 
     /// Takes back a stored fact: the greatest id of a key wins. A group with a fact that no refresh has told is changed.
     fn load(
         &mut self,
         mut row: CopyFields<'_>,
+        (id, owner): (i64, u16),
         (ids, refreshed): (&mut Ids<P>, &HashMap<u16, i64, Hasher>),
     ) -> Result<(), CopyError> {
-        let small =
-            |partition: i32, row: &CopyFields<'_>| u16::try_from(partition).map_err(|error| row.impossible(error));
-        let id = row.i64()?;
-        let owner = small(row.i32()?, &row)?;
         let timestamp_ms = row.i64()?;
-        let version = Version::new(timestamp_ms, small(row.i32()?, &row)?);
+        let version = Version::new(timestamp_ms, partition(&mut row)?);
         let key = P::decode_group(&mut row)?;
         let group = match self.groups.entry(key) {
             Entry::Occupied(entry) => entry.into_mut(),
@@ -143,21 +131,6 @@ impl<P: Pipeline> Groups<P> {
         self.facts += usize::from(counts);
         self.facts -= usize::from(counted);
         Ok(())
-    }
-
-    /// Forgets all that belongs to an owner partition.
-    pub(crate) fn forget(&mut self, owner: u16) {
-        let mut forgotten = 0;
-        self.groups.retain(|_, group| {
-            let stays = group.owner != owner;
-            forgotten += if stays { 0 } else { group.facts().count() };
-            stays
-        });
-        self.facts -= forgotten;
-        self.owners.retain(|_, of| *of != owner);
-        let groups = &self.groups;
-        self.changed.retain(|key| groups.contains_key(key));
-        self.in_refresh.retain(|key| groups.contains_key(key));
     }
 
     /// Computes the rows of the groups that changed, in group order, for a refresh. They count as changed until it is answered:
@@ -183,7 +156,7 @@ impl<P: Pipeline> Groups<P> {
     /// The refresh under way is not stored: what it was to tell is still changed.
     pub(crate) fn not_refreshed(&mut self) {
         for key in std::mem::take(&mut self.in_refresh) {
-            if mutation::is(Mutation::RefusedRefreshForgets) {
+            if mutation::is(Mutation::RefreshForgets) {
                 continue;
             }
             let Some(group) = self.groups.get_mut(&key) else { continue };
@@ -256,9 +229,12 @@ const NO_OFFSET: i64 = -1;
 /// The id of the row of each fact, in the order in which they came.
 type Ids<P> = HashMap<<P as Pipeline>::Group, Vec<i64>, Hasher>;
 
-/// Groups that are being loaded; nobody reads them yet.
+/// Shards that are being loaded; nobody reads them yet.
 pub(crate) struct Loading<P: Pipeline> {
-    groups: Groups<P>,
+    /// What belongs to each.
+    shards: Vec<Groups<P>>,
+    /// The shard of each owner partition.
+    places: HashMap<u16, usize, Hasher>,
     copy: CopyReader,
     /// The ids of the rows loaded so far, each beside its fact.
     ids: Ids<P>,
@@ -267,36 +243,57 @@ pub(crate) struct Loading<P: Pipeline> {
 }
 
 impl<P: Pipeline> Loading<P> {
-    /// Nothing loaded yet of partitions that were claimed and stand like this, and whose partition keys are these.
+    /// Nothing loaded yet of shards of these partitions, which were claimed and stand like this, and whose partition keys are these.
     ///
     /// # Errors
     /// When a partition's number is beyond what is supported.
-    pub(crate) fn new(claimed: &[Stored], keys: Vec<KeyOwner>) -> Result<Self, Error> {
+    pub(crate) fn new(shards: &[Vec<i32>], claimed: &[Stored], keys: Vec<KeyOwner>) -> Result<Self, Error> {
         let refreshed = claimed.iter().map(|stored| Ok((short(stored.partition)?, stored.refreshed_id)));
-        let owners = keys.into_iter().map(|(key, owner)| Ok((key, short(owner)?)));
-        let groups = Groups { owners: owners.collect::<Result<_, Error>>()?, ..Groups::default() };
         let refreshed = refreshed.collect::<Result<_, Error>>()?;
-        Ok(Self { groups, copy: CopyReader::default(), ids: HashMap::default(), refreshed })
+        let mut places = HashMap::default();
+        for (place, partitions) in shards.iter().enumerate() {
+            for partition in partitions {
+                places.insert(short(*partition)?, place);
+            }
+        }
+        let mut shards: Vec<Groups<P>> = shards.iter().map(|_| Groups::default()).collect();
+        for (key, owner) in keys {
+            let owner = short(owner)?;
+            if let Some(place) = places.get(&owner) {
+                shards[*place].owners.insert(key, owner);
+            }
+        }
+        Ok(Self { shards, places, copy: CopyReader::default(), ids: HashMap::default(), refreshed })
     }
 
     /// Takes a piece of a binary COPY of changelog rows: `id`, `home`, `timestamp_ms`, `partition`, then the pipeline's columns.
-    /// Rows may come in any order.
+    /// Rows may come in any order, also of one shard after another.
     ///
     /// # Errors
     /// When a row is not what [`Pipeline::encode`] writes.
     pub(crate) fn push(&mut self, piece: &[u8]) -> Result<(), CopyError> {
         self.copy.push(piece);
-        let Self { groups, copy, ids, refreshed } = self;
-        while let Some(row) = copy.next_row() {
-            groups.load(row, (ids, refreshed))?;
+        let Self { shards, places, copy, ids, refreshed } = self;
+        while let Some(mut row) = copy.next_row() {
+            let id = row.i64()?;
+            let owner = partition(&mut row)?;
+            if let Some(place) = places.get(&owner) {
+                shards[*place].load(row, (id, owner), (ids, refreshed))?;
+            }
         }
         Ok(())
     }
 
-    /// What was loaded.
-    pub(crate) fn finish(self) -> Groups<P> {
-        self.groups
+    /// What was loaded of each shard, in order.
+    pub(crate) fn finish(self) -> Vec<Groups<P>> {
+        self.shards
     }
+}
+
+/// The next field: a partition.
+fn partition(row: &mut CopyFields<'_>) -> Result<u16, CopyError> {
+    let partition = row.i32()?;
+    u16::try_from(partition).map_err(|error| row.impossible(error))
 }
 
 fn find_owner<S: BuildHasher>(

@@ -8,6 +8,7 @@ use std::{
 use crate::{
     Error, Pipeline,
     core::{
+        groups::Groups,
         jobs::{Answer, Job, Load, Loaded},
         kafka::{Failure, Look, Seen},
         watch::Behind,
@@ -81,6 +82,8 @@ pub(crate) enum Input<'a, P: Pipeline> {
     TopicCreatedAgain,
     /// The client of Kafka is of no more use, because of this.
     ClientLost(String),
+    /// The load of that number has claimed its partitions, and loads.
+    Claimed(u64),
     /// What the load of that number brings, or why it cannot be done.
     Loaded { load: u64, loaded: Result<Box<Loaded<P>>, Error> },
     /// PostgreSQL answers a job.
@@ -91,15 +94,20 @@ pub(crate) enum Input<'a, P: Pipeline> {
 pub(crate) enum Command<P: Pipeline> {
     /// Claim and load partitions.
     Load(Load),
-    /// Give up the load under way; its answer is not waited for.
-    CancelLoad,
+    /// Give up the load of that number; its answer is not waited for.
+    CancelLoad(u64),
     /// Have the ordered session do this.
     Job(Job<P>),
-    /// Fetch partitions from these offsets; those that are fetched already, from there instead. None at all answers an empty
-    /// assignment.
+    /// Answer an assignment. Its partitions are fetched later, each once it is ready.
+    Accept,
+    /// Fetch partitions from these offsets; those that are fetched already, from there instead.
     Fetch(Vec<Fetch>),
+    /// Fetch partitions no more for now; they stay ours.
+    StopFetching(BTreeSet<i32>),
     /// Give partitions back, which answers a revocation, whether or not they are fetched.
     Release(BTreeSet<i32>),
+    /// Free memory, where that holds up nobody.
+    Free(Vec<Groups<P>>),
     /// Fetch nothing more for now, of all partitions.
     Pause,
     /// Go on fetching.
@@ -108,6 +116,8 @@ pub(crate) enum Command<P: Pipeline> {
     Look(Look),
     /// Tell Kafka how far we are, for lag tools.
     TellOffsets(BTreeMap<i32, i64>),
+    /// Measure how far these partitions are behind, in records: those of ours that are not fetched.
+    MeasureLag(BTreeMap<i32, i64>),
     /// All is done.
     End,
 }

@@ -16,26 +16,25 @@ use crate::{
 };
 
 /// Work for the one session that does its jobs in order.
-pub(crate) struct Job<P: Pipeline> {
-    /// The number of the shard that it builds on. Once a batch of a shard is refused, all later jobs of it are void.
-    pub shard: u64,
-    /// What is to be done.
-    pub task: Task<P>,
-}
-
-/// One thing to do.
-pub(crate) enum Task<P: Pipeline> {
+pub(crate) enum Job<P: Pipeline> {
     /// Store a batch.
     Commit(Box<Batch>),
     /// Refresh the state tables.
     Refresh(Box<Refresh<P>>),
-    /// Read where every partition of the topic stands.
-    ReadPartitions {
-        /// Names the question, for the answer.
+    /// Read where every partition of the topic stands, and which partitions own these keys.
+    ReadProgress {
+        /// Names the read, for the answer.
         number: u64,
+        /// Keys that block a shard.
+        keys: Vec<String>,
     },
     /// Give partition keys the owner partition that their records come from.
-    Repartition(Box<Moves>),
+    Repartition {
+        /// The number of the shard that they are in.
+        shard: u64,
+        /// What is to be moved.
+        moves: Box<Moves>,
+    },
 }
 
 /// The answer to a job, or to batches that were stored together.
@@ -43,34 +42,29 @@ pub(crate) enum Task<P: Pipeline> {
 pub(crate) enum Answer {
     /// To batches.
     Batches {
-        /// The shard they build on.
-        shard: u64,
         /// How many.
         count: usize,
-        /// `(partition, next offset)`, where they are stored.
-        outcome: Outcome<Vec<(i32, i64)>>,
+        /// What became of what each shard had in them: `(partition, next offset)`, where that is stored.
+        shards: Vec<ShardOutcome<(i32, i64)>>,
     },
     /// To a refresh.
     Refresh {
-        /// The shard it builds on.
-        shard: u64,
-        /// How far it goes, and whether the topic is told to the end seen at start.
-        outcome: Outcome<(Vec<RefreshedTo>, bool)>,
+        /// What became of each shard's part: how far it goes, where that is stored.
+        shards: Vec<ShardOutcome<RefreshedTo>>,
+        /// Whether the topic is told to the end seen at start.
+        complete: bool,
     },
-    /// To the question where every partition stands.
-    Partitions {
-        /// The question's number.
+    /// To the read of where every partition stands.
+    Progress {
+        /// Its number.
         number: u64,
         /// The rows, in order.
         stored: Vec<Stored>,
+        /// The keys that were asked for, each with the partition that owns it, if any does.
+        owners: BTreeMap<String, Option<i32>>,
     },
-    /// To a repartition.
-    Repartition {
-        /// The shard it builds on.
-        shard: u64,
-        /// Whether it was done.
-        outcome: Outcome<()>,
-    },
+    /// To a repartition: whether it was done.
+    Repartition(Outcome<()>),
     /// To any job: the retries are used up, or there is nothing to retry. The last one.
     Failed(Error),
 }
@@ -82,9 +76,12 @@ pub(crate) enum Outcome<T> {
     Stored(T),
     /// It is not stored, and must not be.
     Refused(Refusal),
-    /// It was not tried: an earlier batch of its shard was refused.
+    /// It was not tried: something of its shard was refused before, or another replica refreshes.
     Void,
 }
+
+/// What became of what a shard had in a job, with the number of the shard.
+pub(crate) type ShardOutcome<T> = (u64, Outcome<Vec<T>>);
 
 /// What is to be claimed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,6 +90,10 @@ pub(crate) struct Claim {
     pub partitions: Vec<i32>,
     /// Those of them that begin anew, and why: the facts stay, the offsets do not.
     pub forget: BTreeMap<i32, Forget>,
+    /// Whether all partitions are loaded as one shard, whatever is noted of their keys.
+    pub as_one: bool,
+    /// Whether it is to be noted that keys are spread over partitions.
+    pub spread: bool,
 }
 
 /// Partitions to claim, and then to load, on a connection of their own.
@@ -102,11 +103,23 @@ pub(crate) struct Load {
     pub number: u64,
     /// What is to be claimed.
     pub claim: Claim,
+    /// The partitions of each shard.
+    pub shards: Vec<Vec<i32>>,
 }
 
 /// The answer to a load.
-pub(crate) struct Loaded<P: Pipeline> {
-    /// Where the partitions stood when they were claimed, in order.
+pub(crate) enum Loaded<P: Pipeline> {
+    /// What belongs to each shard, in order.
+    Shards(Vec<LoadedShard<P>>),
+    /// The keys are spread over the partitions, as is stored and was not known: nothing is loaded.
+    Spread,
+}
+
+/// What was loaded of a shard.
+pub(crate) struct LoadedShard<P: Pipeline> {
+    /// Its partitions.
+    pub partitions: Vec<i32>,
+    /// Where they stood when they were claimed, in order.
     pub stored: Vec<Stored>,
     /// What belongs to them.
     pub groups: Groups<P>,

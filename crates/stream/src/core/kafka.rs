@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::kafka_errors::Decision;
+use crate::{
+    core::mutation::{self, Mutation},
+    kafka_errors::Decision,
+};
 
 /// The first offset of each partition, and the one after the last that can be read, before transactions that are open.
 pub(crate) type Offsets = BTreeMap<i32, (i64, i64)>;
@@ -42,6 +45,16 @@ pub(crate) struct Seen {
     pub(crate) offsets: Offsets,
     /// The ends, transactions that are open included, of partitions that were asked for them.
     pub(crate) ends: BTreeMap<i32, i64>,
+}
+
+/// What of the partitions that a group asks back at the end is to be taken out: those that were added. librdkafka refuses to take out
+/// any other, and then they would have no owner until the session ends.
+pub(crate) fn given_back(asked: &[i32], added: &BTreeSet<i32>) -> Vec<i32> {
+    asked
+        .iter()
+        .copied()
+        .filter(|partition| added.contains(partition) || mutation::is(Mutation::NeverAddedGivenBack))
+        .collect()
 }
 
 /// How often what is not there, or denied, is asked for again: librdkafka tells a denial once, and a right that comes back on a

@@ -3,11 +3,11 @@
 /// A fault, at the point in the code that asks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mutation {
-    /// Memory is kept though a batch was refused: its records are applied to it a second time.
-    BatchAppliedTwice,
+    /// Memory is kept though something of it was refused.
+    RefusedMemoryKept,
     /// Partitions that are being loaded are forgotten when memory is dropped.
     LoadingForgotten,
-    /// A fence of one of two partitions in a batch is ignored.
+    /// A fence of a partition is ignored where another one of the same batch is still ours.
     FenceIgnoredInPart,
     /// A batch is stored by a partition's old owner after another consumer has claimed it.
     OldOwnerCommits,
@@ -31,8 +31,8 @@ pub(crate) enum Mutation {
     ComparedTooLate,
     /// Jobs of memory that was dropped keep their places.
     PlacesKept,
-    /// What a refused refresh was to tell is forgotten.
-    RefusedRefreshForgets,
+    /// What a refresh was to tell that was not made is forgotten.
+    RefreshForgets,
     /// A run is called complete while facts are owed.
     CompleteWhileOwed,
     /// A claim and its load are one transaction.
@@ -41,10 +41,12 @@ pub(crate) enum Mutation {
     NumberDrawnAnew,
     /// A batch whose COMMIT is in doubt is stored again.
     DoubtStoredAgain,
-    /// The facts of a partition that was given back are kept.
+    /// A partition that was given back stays in memory.
     RevokedFactsKept,
-    /// What Kafka says of the topic is acted upon while partitions are being given back.
-    TopicBelievedWhileRevoking,
+    /// Other partitions are taken out before a revocation is answered.
+    OthersTakenOutFirst,
+    /// A partition that was never added is given back at the end.
+    NeverAddedGivenBack,
     /// A run ends before all partitions of the topic are told.
     EndsBeforeOthers,
     /// The end of a partition takes its offset back to before the first one there is.
@@ -55,8 +57,18 @@ pub(crate) enum Mutation {
     SharedKeySplit,
     /// A partition whose row was removed while it was being claimed is taken for loaded.
     RemovedRowForgotten,
-    /// A refresh that was refused for a partition that was given back drops the memory of the others.
-    RefusedRefreshDropsAll,
+    /// A refusal of what one shard has drops the memory of the others.
+    RefusalDropsOthers,
+    /// A batch is checked against the claims of now instead of those under which its shard was loaded.
+    ClaimsOfNow,
+    /// The claims of the partitions that a batch has records of are checked, and no others.
+    ClaimsOfSourcesOnly,
+    /// Two shards that bring the same new key both get it.
+    KeyGivenTwice,
+    /// Shards whose keys are spread wait for each other.
+    SpreadShardsWait,
+    /// What a shard owes is not told before it is read.
+    OwedNotToldFirst,
     /// A topic that was created again is read on.
     CreatedAgainIgnored,
 }

@@ -8,9 +8,9 @@ pub(crate) struct View<'a> {
     /// Partitions that wait to be claimed.
     pub(crate) waiting: Vec<i32>,
     /// Partitions that are being claimed and loaded.
-    pub(crate) loading: &'a [i32],
-    /// Why no partition can be read, though all are loaded or could be.
-    pub(crate) blocked: Option<&'a str>,
+    pub(crate) loading: Vec<i32>,
+    /// Why partitions are not read that could be.
+    pub(crate) blocked: Vec<String>,
     /// Why Kafka, or the topic, is not there.
     pub(crate) kafka: Option<&'a str>,
     /// What Kafka denies.
@@ -22,9 +22,7 @@ pub(crate) struct View<'a> {
 /// Lists everything that keeps a consumer from being ready; nothing when it is.
 pub(crate) fn unready(view: View<'_>) -> Vec<String> {
     let mut reasons = Vec::new();
-    if let Some(why) = view.blocked {
-        reasons.push(format!("blocked: {why}"));
-    }
+    reasons.extend(view.blocked.into_iter().map(|why| format!("blocked: {why}")));
     reasons.extend(view.kafka.map(|why| format!("kafka is unavailable: {why}")));
     reasons.extend(view.denied);
     reasons.extend(view.postgres);
@@ -35,7 +33,7 @@ pub(crate) fn unready(view: View<'_>) -> Vec<String> {
         reasons.push(format!("partitions {} wait to be claimed", list(&view.waiting)));
     }
     if !view.loading.is_empty() {
-        reasons.push(format!("partitions {} are being claimed and loaded", list(view.loading)));
+        reasons.push(format!("partitions {} are being claimed and loaded", list(&view.loading)));
     }
     reasons
 }
@@ -55,13 +53,16 @@ mod tests {
         check(ready.clone(), &[]);
         check(View { assigned: false, ..ready.clone() }, &["no partitions are assigned yet"]);
         check(View { waiting: vec![1, 3], ..ready.clone() }, &["partitions 1, 3 wait to be claimed"]);
-        check(View { loading: &[2], ..ready.clone() }, &["partitions 2 are being claimed and loaded"]);
-        check(View { blocked: Some("DE lives elsewhere"), ..ready.clone() }, &["blocked: DE lives elsewhere"]);
+        check(View { loading: vec![2], ..ready.clone() }, &["partitions 2 are being claimed and loaded"]);
+        check(
+            View { blocked: vec!["DE lives elsewhere".to_owned()], ..ready.clone() },
+            &["blocked: DE lives elsewhere"],
+        );
         check(View { kafka: Some("timed out"), ..ready.clone() }, &["kafka is unavailable: timed out"]);
         check(View { denied: vec!["no".to_owned()], ..ready.clone() }, &["no"]);
         let postgres = vec!["postgres is unavailable".to_owned()];
         check(
-            View { postgres, loading: &[0], ..ready },
+            View { postgres, loading: vec![0], ..ready },
             &["postgres is unavailable", "partitions 0 are being claimed and loaded"],
         );
     }

@@ -1,6 +1,6 @@
 //! A refresh of the state tables: what it tells, and when a run is complete.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use crate::{
     core::{
@@ -13,12 +13,37 @@ use crate::{
 /// What is to be told: changed groups, computed from all facts up to `to`.
 #[derive(Debug)]
 pub(crate) struct Refresh<P: Pipeline> {
-    /// The rows of the groups that changed, in group order.
+    /// The rows of the groups that changed, shard by shard.
     pub rows: Vec<P::Row>,
-    /// How far each of our partitions goes.
-    pub to: Vec<RefreshedTo>,
+    /// What each shard has in it.
+    pub parts: Vec<RefreshPart>,
     /// How far the run is to go.
     pub target: Target,
+}
+
+/// What a shard has in a refresh.
+#[derive(Clone, Debug)]
+pub(crate) struct RefreshPart {
+    /// The number of the shard.
+    pub shard: u64,
+    /// Which of the rows are its own.
+    pub rows: Range<usize>,
+    /// How far each of its partitions goes.
+    pub to: Vec<RefreshedTo>,
+}
+
+impl<P: Pipeline> Refresh<P> {
+    /// Nothing is told yet.
+    pub(crate) fn new(target: Target) -> Self {
+        Self { rows: Vec::new(), parts: Vec::new(), target }
+    }
+
+    /// Adds what a shard has to tell.
+    pub(crate) fn add(&mut self, shard: u64, rows: Vec<P::Row>, to: Vec<RefreshedTo>) {
+        let first = self.rows.len();
+        self.rows.extend(rows);
+        self.parts.push(RefreshPart { shard, rows: first..self.rows.len(), to });
+    }
 }
 
 /// How far a partition goes in a refresh.

@@ -5,13 +5,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::core::{
-    Settings,
-    check::{Refusal, check_refresh},
-    cursor::Cursors,
-    mutation::{self, Mutation},
-    offsets::Stored,
-    refresh::{RefreshedTo, Target},
+use crate::{
+    Pipeline,
+    core::{
+        Settings,
+        check::{Refusal, check_refresh},
+        mutation::{self, Mutation},
+        offsets::Stored,
+        refresh::{RefreshedTo, Target},
+        shard::Memory,
+        shards::Shards,
+    },
 };
 
 /// How often a consumer compares what is stored with what it holds. It would not notice otherwise, while no record comes, that
@@ -19,6 +23,9 @@ use crate::core::{
 const COMPARE_EVERY: Duration = Duration::from_secs(5);
 /// How often one that is done looks whether the others are.
 const COMPARE_DONE_EVERY: Duration = Duration::from_millis(250);
+
+/// How often a refresh is tried while another replica makes one. Nobody waits for it in PostgreSQL: batches go by the same session.
+const RETRY_EVERY: Duration = Duration::from_millis(200);
 
 /// What has been refreshed, what is known of the others, and what is left to do at the end.
 #[derive(Debug)]
@@ -39,17 +46,30 @@ pub(crate) struct Schedule {
     repartition: Repartition,
     /// Since when something stored waits to be told.
     behind_since: Option<Instant>,
+    /// Until when no refresh is made, since another replica makes one.
+    postponed_until: Option<Instant>,
     /// When the refresh under way was made.
     made_at: Option<Instant>,
 }
 
-/// A read under way, and where every partition of ours was expected to stand then.
+/// A read under way, and where every partition of each shard was expected to stand then.
 #[derive(Debug)]
 struct ProgressRead {
     number: u64,
-    expected: Vec<RefreshedTo>,
+    expected: BTreeMap<u64, Vec<RefreshedTo>>,
     /// Whether a refresh was under way: then it is not known where the state tables are.
     refreshing: bool,
+}
+
+/// Of which shards a refresh is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RefreshOf {
+    /// Of all: it must not wait.
+    All,
+    /// Of those that have something to tell.
+    Behind,
+    /// Of those that are read only once they have told what they owe.
+    Owing,
 }
 
 /// How far `consumer rehome` is with what it does at the end.
@@ -75,6 +95,7 @@ impl Schedule {
             last_ids: None,
             repartition: Repartition::No,
             behind_since: None,
+            postponed_until: None,
             made_at: None,
         }
     }
@@ -88,9 +109,10 @@ impl Schedule {
         self.prompt_done &= !self.until_end;
     }
 
-    /// Whether a refresh is due that must not wait: when all has been read for the first time, or at the end of a run.
-    pub(crate) fn is_prompt(&self, cursors: &Cursors, ends: &BTreeMap<i32, i64>) -> bool {
-        !self.prompt_done && if self.until_end { cursors.reached(ends) } else { cursors.at_end() }
+    /// Whether a refresh is due that must not wait, of all shards: when all has been read for the first time, or at the end of a run.
+    pub(crate) fn is_prompt<P: Pipeline>(&self, shards: &Shards<P>, ends: &BTreeMap<i32, i64>) -> bool {
+        let is_read = if self.until_end { shards.reached(ends) } else { shards.at_end() };
+        !self.prompt_done && is_read && shards.memories().all(Memory::may_refresh)
     }
 
     /// When the next refresh of changes is due; at the end only, where a run has one.
@@ -99,24 +121,36 @@ impl Schedule {
     }
 
     /// A refresh is made.
-    pub(crate) fn made(&mut self, now: Instant, prompt: bool) {
-        self.prompt_done |= prompt;
-        self.made_at = Some(now);
+    pub(crate) fn made(&mut self, now: Instant, of: RefreshOf) {
+        self.prompt_done |= of == RefreshOf::All;
+        self.made_at = (of != RefreshOf::Owing).then_some(now);
     }
 
     /// A refresh is stored.
     pub(crate) fn refreshed(&mut self, now: Instant, complete: bool) {
         self.complete = complete;
+        let Some(made_at) = self.made_at else { return };
         self.last = now;
         // What still waits was stored after it was made: under a steady load something always waits, but not for long.
         if self.behind_since.is_some() {
-            self.behind_since = self.made_at;
+            self.behind_since = Some(made_at);
         }
     }
 
     /// A refresh is not stored, and what it was to tell is still to be told.
     pub(crate) fn not_refreshed(&mut self) {
         self.prompt_done = false;
+    }
+
+    /// No refresh is made for a while: another replica makes one.
+    pub(crate) fn postpone(&mut self, now: Instant) {
+        self.not_refreshed();
+        self.postponed_until = Some(now + RETRY_EVERY);
+    }
+
+    /// Until when no refresh is made; `None` where one may be.
+    pub(crate) fn postponed_until(&self, now: Instant) -> Option<Instant> {
+        self.postponed_until.filter(|until| now < *until)
     }
 
     /// Notes whether something stored waits to be told, and since when.
@@ -146,34 +180,33 @@ impl Schedule {
         &mut self,
         now: Instant,
         number: u64,
-        (expected, refreshing): (Vec<RefreshedTo>, bool),
+        (expected, refreshing): (BTreeMap<u64, Vec<RefreshedTo>>, bool),
     ) {
         self.progress_read = Some(ProgressRead { number, expected, refreshing });
         self.last_progress_read = Some(now);
     }
 
-    /// Compares what is stored with what was expected when it was asked for, of partitions that are still held under that claim;
-    /// gives why memory is to be dropped, if it is. The answer to a read that was given up says nothing.
-    pub(crate) fn compare(
+    /// Compares what is stored with what was expected when that was asked for; gives the shards whose memory is to be dropped, and
+    /// why, those included that were dropped since. The answer to a read that was given up says nothing.
+    pub(crate) fn compare<P: Pipeline>(
         &mut self,
         number: u64,
         stored: &[Stored],
-        (mut target, cursors): (Target, &Cursors),
-    ) -> Option<Refusal> {
-        let progress_read = self.progress_read.take_if(|read| read.number == number)?;
+        (mut target, shards): (Target, &Shards<P>),
+    ) -> Vec<(u64, Refusal)> {
+        let Some(read) = self.progress_read.take_if(|read| read.number == number) else { return Vec::new() };
         target.note(stored);
         self.complete = target.is_reached(stored);
         self.last_ids = target.last_ids;
-        let mut expected = progress_read.expected;
+        let mut expected = read.expected;
         if mutation::is(Mutation::ComparedTooLate) {
-            expected = cursors.refreshed_to();
+            expected = shards.progress();
         }
-        expected.retain(|expected| cursors.epoch(expected.partition) == expected.epoch);
-        for expected in expected.iter_mut().filter(|_| progress_read.refreshing) {
+        for expected in expected.values_mut().flatten().filter(|_| read.refreshing) {
             let row = stored.iter().find(|row| row.partition == expected.partition);
             expected.refreshed = row.and_then(|row| row.refreshed_through);
         }
-        check_refresh(&expected, stored)
+        expected.into_iter().filter_map(|(shard, to)| Some((shard, check_refresh(&to, stored)?))).collect()
     }
 
     /// Whether the refresh of the end is made, by a consumer that has partitions.

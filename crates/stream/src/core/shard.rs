@@ -1,23 +1,20 @@
-//! What is loaded, read, stored and dropped together: today all partitions of a consumer.
+//! What is loaded, read, stored and dropped together: one partition, or all partitions of a topic whose keys are spread over them.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Instant,
-};
+use std::{collections::BTreeMap, time::Instant};
 
 use crate::{
     Error,
     core::{
         Fetch, Message,
-        batch::{Batch, Changes, Outcome, Reject},
+        batch::{Changes, Outcome, Part, Reject},
+        check::KeyMoved,
         cursor::{self, Arrived, Cursor, Cursors, Start, Verdict},
         groups::{Groups, Position},
-        jobs::{Claim, Load, Loaded},
+        jobs::LoadedShard,
         kafka::Offsets,
         mutation::{self, Mutation},
         numbers::Numbers,
-        offsets::{Feed, Forget, Stored, short},
+        offsets::{Feed, Forget, Stored},
         repartition::Moves,
     },
     pipeline::{Pipeline, Reading},
@@ -25,240 +22,300 @@ use crate::{
 
 /// How far a shard is.
 pub(crate) enum State<P: Pipeline> {
-    /// Partitions are to be claimed and loaded, at this time.
-    Waiting { until: Instant },
-    /// As waiting, because a partition key belongs to a partition that another consumer holds.
-    Blocked { until: Instant, why: String },
-    /// Partitions are being claimed and loaded.
+    /// It is to be claimed and loaded, at this time: all of it, or what is missing beside what is kept of its partitions.
+    Waiting { until: Instant, kept: Option<Memory<P>> },
+    /// As waiting, until a partition key that belongs to a partition which another consumer holds belongs elsewhere.
+    Blocked { by: KeyMoved },
+    /// It is being claimed and loaded.
     Loading(Loading<P>),
-    /// All partitions are loaded, and are read.
-    Reading,
+    /// It is loaded, and owes a refresh of what others have stored. It is read once that is told: where its first batch is refused
+    /// for a key that belongs elsewhere, it would owe for ever.
+    Owing { memory: Memory<P>, fetches: Vec<Fetch> },
+    /// It is read.
+    Reading(Memory<P>),
 }
 
 /// A load under way.
 pub(crate) struct Loading<P: Pipeline> {
-    number: u64,
-    pub(crate) partitions: Vec<i32>,
+    /// The number of the load.
+    pub(crate) load: u64,
     began: Instant,
-    /// Why the shard was blocked before, where it was: it still is for all that is known.
-    why_blocked: Option<String>,
+    /// What it held before.
+    kept: Option<Memory<P>>,
     /// What was loaded, while it is not yet known which offsets Kafka has.
-    loaded: Option<Loaded<P>>,
+    loaded: Option<LoadedShard<P>>,
+    /// The look that is to say so, once there is one.
+    look: Option<u64>,
 }
 
-/// A shard. It owns all that belongs to its partitions: to drop it is to forget them.
-pub(crate) struct Shard<P: Pipeline> {
-    /// Names it on every job and answer; another one from the moment when its memory is dropped.
-    pub(crate) number: u64,
-    pub(crate) state: State<P>,
-    /// The partitions that are to be claimed and loaded, those of a load under way included.
-    pending: BTreeSet<i32>,
-    /// Those whose stored offsets are to be forgotten with the next claim, as `--reset-offsets` accepted.
-    forget: BTreeMap<i32, Forget>,
-    /// How far the partitions that are loaded were read.
+/// What a shard holds in memory. To drop it is to forget all that belongs to its partitions.
+pub(crate) struct Memory<P: Pipeline> {
+    /// How far the partitions were read.
     pub(crate) cursors: Cursors,
     pub(crate) groups: Groups<P>,
-    open: OpenBatch,
-    pipeline: Arc<P>,
-    feed: Arc<Feed>,
+    /// Its part of the open batch.
+    pub(crate) open: Part,
 }
 
-/// The batch that records are applied to.
-struct OpenBatch {
-    batch: Batch,
-    /// When its first record came.
-    since: Option<Instant>,
+/// All that a shard has in memory.
+pub(crate) struct Held<P: Pipeline> {
+    pub(crate) memory: Option<Memory<P>>,
+    /// What was loaded and not taken in yet.
+    pub(crate) loaded: Option<Groups<P>>,
+}
+
+/// A shard.
+pub(crate) struct Shard<P: Pipeline> {
+    /// Names what is in memory, on every job and answer: another one once something of it was refused.
+    pub(crate) number: u64,
+    /// Its partitions; they never change.
+    pub(crate) partitions: Vec<i32>,
+    pub(crate) state: State<P>,
+    /// Those whose stored offsets are to be forgotten with the next claim, as `--reset-offsets` accepted.
+    forget: BTreeMap<i32, Forget>,
+    /// The key that blocks it once it is loaded and has told what it owes.
+    blocked_by: Option<KeyMoved>,
+}
+
+/// What is known when a shard begins to be read.
+pub(crate) struct Known<'a> {
+    /// The offsets that Kafka has.
+    pub(crate) offsets: &'a Offsets,
+    pub(crate) feed: &'a Feed,
+    /// Whether stored offsets that do not fit them may be forgotten.
+    pub(crate) reset_offsets: bool,
+}
+
+/// What follows once it is known what Kafka has.
+pub(crate) enum Begun<P: Pipeline> {
+    /// These are to be fetched.
+    Reading(Vec<Fetch>),
+    /// A refresh is to be made first.
+    Owing,
+    /// It is claimed and loaded once more, or blocked; what it held, for nothing.
+    NotRead(Vec<Groups<P>>),
+}
+
+impl<P: Pipeline> State<P> {
+    fn into_held(self) -> Held<P> {
+        match self {
+            Self::Reading(memory) | Self::Owing { memory, .. } => Held { memory: Some(memory), loaded: None },
+            Self::Waiting { kept, .. } => Held { memory: kept, loaded: None },
+            Self::Loading(Loading { kept, loaded, .. }) => {
+                Held { memory: kept, loaded: loaded.map(|loaded| loaded.groups) }
+            }
+            Self::Blocked { .. } => Held { memory: None, loaded: None },
+        }
+    }
 }
 
 impl<P: Pipeline> Shard<P> {
-    /// Nothing to read yet.
-    pub(crate) fn new(number: u64, pipeline: Arc<P>, feed: Arc<Feed>) -> Self {
-        let open = OpenBatch { batch: Batch::new(&feed.changelog), since: None };
-        Self {
-            number,
-            state: State::Reading,
-            pending: BTreeSet::new(),
-            forget: BTreeMap::new(),
-            cursors: Cursors::default(),
-            groups: Groups::default(),
-            open,
-            pipeline,
-            feed,
-        }
+    /// To be claimed and loaded at `until` at the earliest.
+    pub(crate) fn new(number: u64, partitions: impl IntoIterator<Item = i32>, until: Instant) -> Self {
+        let (partitions, state) = (partitions.into_iter().collect(), State::Waiting { until, kept: None });
+        Self { number, partitions, state, forget: BTreeMap::new(), blocked_by: None }
     }
 
-    /// Whether all of its partitions are loaded.
-    pub(crate) fn is_reading(&self) -> bool {
-        matches!(self.state, State::Reading)
-    }
-
-    /// Whether a refresh would be of whole partitions: none whose topic was created again is still being read.
-    pub(crate) fn may_refresh(&self) -> bool {
-        self.is_reading() && !self.cursors.is_empty() && !self.cursors.catching_up()
-    }
-
-    /// Partitions that wait to be claimed; none while they are.
-    pub(crate) fn waiting(&self) -> impl Iterator<Item = i32> {
-        let loading = self.loading();
-        self.pending.iter().copied().filter(move |partition| !loading.contains(partition))
-    }
-
-    /// Partitions that are being claimed and loaded.
-    pub(crate) fn loading(&self) -> &[i32] {
-        match &self.state {
-            State::Loading(loading) => &loading.partitions,
-            _ => &[],
-        }
-    }
-
-    /// Why it is blocked.
-    pub(crate) fn why_blocked(&self) -> Option<&str> {
-        match &self.state {
-            State::Blocked { why, .. } | State::Loading(Loading { why_blocked: Some(why), .. }) => Some(why),
-            _ => None,
-        }
-    }
-
-    /// Takes partitions in, to be claimed and loaded at once: more may be what a blocked shard was waiting for.
-    pub(crate) fn add(&mut self, now: Instant, partitions: &[i32]) {
-        self.pending.extend(partitions);
-        match &mut self.state {
-            State::Waiting { until } | State::Blocked { until, .. } => *until = now,
-            State::Reading if !self.pending.is_empty() => self.state = State::Waiting { until: now },
-            State::Reading | State::Loading(_) => {}
-        }
-    }
-
-    /// Lets partitions go, with all that belongs to them.
-    pub(crate) fn remove(&mut self, partitions: &BTreeSet<i32>) -> Result<(), Error> {
-        for partition in partitions {
-            self.pending.remove(partition);
-            // Whoever claims it next may read it to where it is to be read on.
-            self.forget.remove(partition);
-            self.cursors.remove(*partition);
-            if !mutation::is(Mutation::RevokedFactsKept) {
-                self.groups.forget(short(*partition)?);
+    /// One of all these partitions, of shards of some of them: what those hold is kept, and the rest is to be claimed and loaded at
+    /// `until` at the earliest. Nothing of theirs may be unanswered. Gives back what was being loaded.
+    pub(crate) fn of(
+        number: u64,
+        partitions: impl IntoIterator<Item = i32>,
+        until: Instant,
+        shards: Vec<Self>,
+    ) -> (Self, Vec<Groups<P>>) {
+        let mut all = Self::new(number, partitions, until);
+        let (mut kept, mut to_free): (Option<Memory<P>>, _) = (None, Vec::new());
+        for mut shard in shards {
+            all.forget.append(&mut shard.forget);
+            let held = shard.into_held();
+            to_free.extend(held.loaded);
+            match (&mut kept, held.memory) {
+                (Some(kept), Some(memory)) => kept.absorb(memory),
+                (None, memory) => kept = memory,
+                (Some(_), None) => {}
             }
         }
-        if self.pending.is_empty() {
-            self.state = State::Reading;
-        }
-        Ok(())
+        kept.iter_mut().for_each(|kept| kept.open.shard = number);
+        all.state = State::Waiting { until, kept };
+        (all, to_free)
     }
 
-    /// Drops all memory; `partitions`, and what was being loaded, are claimed and loaded again, at `until` at the earliest.
-    pub(crate) fn drop_memory(&mut self, number: u64, partitions: &BTreeSet<i32>, until: Instant) {
-        self.number = number;
-        self.cursors = Cursors::default();
-        if !mutation::is(Mutation::BatchAppliedTwice) {
-            self.groups = Groups::default();
-        }
-        self.open = OpenBatch { batch: Batch::new(&self.feed.changelog), since: None };
-        if mutation::is(Mutation::LoadingForgotten) {
-            self.pending.clear();
-        }
-        self.pending.extend(partitions);
-        self.wait(until);
-    }
-
-    /// Has memory that was dropped loaded again at `until` at the earliest, because of this.
-    pub(crate) fn block(&mut self, until: Instant, why: String) {
-        if !self.pending.is_empty() {
-            self.state = State::Blocked { until, why };
+    /// What it holds while it is not read.
+    pub(crate) fn kept(&self) -> Option<&Memory<P>> {
+        match &self.state {
+            State::Waiting { kept, .. } | State::Loading(Loading { kept, .. }) => kept.as_ref(),
+            State::Blocked { .. } | State::Owing { .. } | State::Reading(_) => None,
         }
     }
 
-    /// Waits, for the same reason as before where there was one.
-    fn wait(&mut self, until: Instant) {
-        let why = match &mut self.state {
-            State::Blocked { why, .. } => Some(std::mem::take(why)),
-            State::Loading(loading) => loading.why_blocked.take(),
-            State::Waiting { .. } | State::Reading => None,
-        };
-        self.state = match why {
-            _ if self.pending.is_empty() => State::Reading,
-            Some(why) => State::Blocked { until, why },
-            None => State::Waiting { until },
-        };
+    /// The partitions that it does not hold.
+    pub(crate) fn missing(&self) -> Vec<i32> {
+        let is_kept = |partition: &i32| self.kept().is_some_and(|kept| kept.cursors.holds(*partition));
+        self.partitions.iter().copied().filter(|partition| !is_kept(partition)).collect()
     }
 
-    /// Gives a load up, where one is under way; its partitions are claimed and loaded again, at `until` at the earliest.
-    pub(crate) fn cancel_load(&mut self, until: Instant) {
-        if let State::Loading(_) = self.state {
-            self.wait(until);
+    /// What it holds, where it is loaded.
+    pub(crate) fn memory(&self) -> Option<&Memory<P>> {
+        match &self.state {
+            State::Reading(memory) | State::Owing { memory, .. } => Some(memory),
+            State::Waiting { .. } | State::Blocked { .. } | State::Loading(_) => None,
         }
+    }
+
+    /// What it holds, where it is loaded.
+    pub(crate) fn memory_mut(&mut self) -> Option<&mut Memory<P>> {
+        match &mut self.state {
+            State::Reading(memory) | State::Owing { memory, .. } => Some(memory),
+            State::Waiting { .. } | State::Blocked { .. } | State::Loading(_) => None,
+        }
+    }
+
+    /// What it holds, where it is read.
+    pub(crate) fn reading_mut(&mut self) -> Option<&mut Memory<P>> {
+        if let State::Reading(memory) = &mut self.state { Some(memory) } else { None }
+    }
+
+    /// Whether it is read.
+    pub(crate) fn is_reading(&self) -> bool {
+        matches!(self.state, State::Reading(_))
+    }
+
+    /// Whether it is loaded, and owes a refresh.
+    pub(crate) fn is_owing(&self) -> bool {
+        matches!(self.state, State::Owing { .. })
+    }
+
+    /// Whether it waits to be claimed.
+    pub(crate) fn is_waiting(&self) -> bool {
+        matches!(self.state, State::Waiting { .. })
+    }
+
+    /// The number of the load that it waits for.
+    pub(crate) fn load(&self) -> Option<u64> {
+        if let State::Loading(loading) = &self.state { Some(loading.load) } else { None }
+    }
+
+    /// The key that blocks it, also while it is loaded once more to tell what it owes.
+    pub(crate) fn blocked_by(&self) -> Option<&KeyMoved> {
+        if let State::Blocked { by } = &self.state { Some(by) } else { self.blocked_by.as_ref() }
     }
 
     /// When it is to be claimed and loaded.
     pub(crate) fn load_at(&self) -> Option<Instant> {
-        match self.state {
-            State::Waiting { until } | State::Blocked { until, .. } => Some(until),
-            State::Loading(_) | State::Reading => None,
+        if let State::Waiting { until, .. } = self.state { Some(until) } else { None }
+    }
+
+    /// Drops its memory, which is given back to be freed; it is claimed and loaded again at `until` at the earliest.
+    pub(crate) fn drop_memory(&mut self, number: u64, until: Instant) -> Held<P> {
+        let held = self.wait(until);
+        self.number = number;
+        held
+    }
+
+    fn wait(&mut self, until: Instant) -> Held<P> {
+        // Whoever waits already has a reason to.
+        let until = self.load_at().map_or(until, |at| at.max(until));
+        std::mem::replace(&mut self.state, State::Waiting { until, kept: None }).into_held()
+    }
+
+    /// All that it holds.
+    pub(crate) fn into_held(self) -> Held<P> {
+        self.state.into_held()
+    }
+
+    /// Has it stand still until that key belongs elsewhere, once it has told what it owes: its memory is dropped, and loaded again
+    /// for that where anything is changed.
+    pub(crate) fn block(&mut self, now: Instant, number: u64, by: KeyMoved) -> Held<P> {
+        let owes = self.memory().is_some_and(Memory::is_behind);
+        let held = self.drop_memory(number, now);
+        if owes {
+            self.blocked_by = Some(by);
+        } else {
+            self.state = State::Blocked { by };
+        }
+        held
+    }
+
+    /// What blocked it is over.
+    pub(crate) fn unblock(&mut self, now: Instant) {
+        self.blocked_by = None;
+        if let State::Blocked { .. } = self.state {
+            self.state = State::Waiting { until: now, kept: None };
         }
     }
 
-    /// Begins to claim and load what waits for it, if it is time to.
-    pub(crate) fn begin_load(&mut self, now: Instant, numbers: &mut Numbers) -> Option<Load> {
-        if self.load_at()? > now {
-            return None;
-        }
-        let partitions: Vec<i32> = self.pending.iter().copied().collect();
-        let forget = self.forget.iter().filter(|(partition, _)| self.pending.contains(partition));
-        let claim = Claim { partitions: partitions.clone(), forget: forget.map(|(p, why)| (*p, *why)).collect() };
-        let why_blocked = self.why_blocked().map(str::to_owned);
-        let number = numbers.draw();
-        self.state = State::Loading(Loading { number, partitions, began: now, why_blocked, loaded: None });
-        Some(Load { number, claim })
+    /// Begins to claim and load it; gives what is to be forgotten.
+    pub(crate) fn begin_load(&mut self, now: Instant, load: u64) -> BTreeMap<i32, Forget> {
+        let kept = self.take_kept();
+        self.state = State::Loading(Loading { load, began: now, kept, loaded: None, look: None });
+        self.forget.clone()
     }
 
-    /// Takes what a load brings, if it is the one under way. It is to be compared with what Kafka has before it is read.
-    ///
-    /// # Errors
-    /// Why it cannot be done.
-    pub(crate) fn loaded(&mut self, number: u64, loaded: Result<Box<Loaded<P>>, Error>) -> Result<(), Error> {
-        if let State::Loading(loading) = &mut self.state
-            && (loading.number == number || mutation::is(Mutation::OldLoadBelieved))
-        {
-            let loaded = loaded?;
-            for stored in &loaded.stored {
-                self.forget.remove(&stored.partition);
-            }
-            loading.loaded = Some(*loaded);
+    /// Takes what a load brings. It is to be compared with what Kafka has before it is read.
+    pub(crate) fn loaded(&mut self, loaded: LoadedShard<P>) {
+        for stored in &loaded.stored {
+            self.forget.remove(&stored.partition);
         }
-        Ok(())
-    }
-
-    /// The load of which all is there but which offsets Kafka has.
-    pub(crate) fn awaits_offsets(&self) -> Option<u64> {
-        match &self.state {
-            State::Loading(Loading { number, loaded: Some(_), .. }) => Some(*number),
-            _ => None,
+        if let State::Loading(loading) = &mut self.state {
+            loading.loaded = Some(loaded);
         }
     }
 
-    /// Begins to read what was loaded, where its offsets fit those that Kafka has; gives what is to be fetched. `None` where offsets
-    /// are to be forgotten first: they are claimed and loaded once more.
+    /// Notes the look that is to say which offsets Kafka has, where that is all that is missing.
+    pub(crate) fn await_look(&mut self, look: u64) {
+        if let State::Loading(Loading { loaded: Some(_), look: awaited @ None, .. }) = &mut self.state {
+            *awaited = Some(look);
+        }
+    }
+
+    /// Whether all is there but which offsets Kafka has, and nobody was asked for them.
+    pub(crate) fn wants_look(&self) -> bool {
+        matches!(self.state, State::Loading(Loading { loaded: Some(_), look: None, .. }))
+    }
+
+    /// Whether it waits for that look.
+    pub(crate) fn awaits_look(&self, look: u64) -> bool {
+        matches!(self.state, State::Loading(Loading { look: Some(awaited), .. }) if awaited == look)
+    }
+
+    /// Gives up a load under way, and gives back what it brought; it is claimed and loaded again, at `until` at the earliest.
+    pub(crate) fn give_up_load(&mut self, until: Instant) -> Option<Groups<P>> {
+        let State::Loading(Loading { kept, loaded, .. }) = &mut self.state else { return None };
+        let (kept, loaded) = (kept.take(), loaded.take());
+        self.state = State::Waiting { until, kept };
+        Some(loaded?.groups)
+    }
+
+    fn take_kept(&mut self) -> Option<Memory<P>> {
+        match &mut self.state {
+            State::Waiting { kept, .. } | State::Loading(Loading { kept, .. }) => kept.take(),
+            State::Blocked { .. } | State::Owing { .. } | State::Reading(_) => None,
+        }
+    }
+
+    /// Begins to read what was loaded, where its offsets fit those that Kafka has.
     ///
     /// # Errors
     /// When they do not fit, and that was not accepted by `reset_offsets`.
-    pub(crate) fn take_over(
+    pub(crate) fn begin_reading(
         &mut self,
         now: Instant,
-        offsets: &Offsets,
-        (reset_offsets, numbers): (bool, &mut Numbers),
-    ) -> Result<Option<Vec<Fetch>>, Error> {
-        let State::Loading(loading) = &mut self.state else { return Ok(None) };
+        known: &Known<'_>,
+        numbers: &mut Numbers,
+    ) -> Result<Begun<P>, Error> {
+        let State::Loading(loading) = &mut self.state else { return Ok(Begun::NotRead(Vec::new())) };
         let (began, loaded) = (loading.began, loading.loaded.take());
-        let Some(loaded) = loaded else { return Ok(None) };
-        let Some(starts) = self.starts(&loaded.stored, offsets, reset_offsets)? else {
-            self.wait(now);
-            return Ok(None);
-        };
-        // One that is read already is given anew: what was loaded of it takes the place of what is in memory.
-        for stored in loaded.stored.iter().filter(|stored| self.cursors.holds(stored.partition)) {
-            self.groups.forget(short(stored.partition)?);
+        self.give_up_load(now);
+        let Some(loaded) = loaded else { return Ok(Begun::NotRead(Vec::new())) };
+        // A row that was removed between a claim's statements is claimed again.
+        if loaded.stored.len() < loaded.partitions.len() && !mutation::is(Mutation::RemovedRowForgotten) {
+            return Ok(Begun::NotRead(vec![loaded.groups]));
         }
-        let mut fetches = Vec::with_capacity(starts.len());
+        let Some(starts) = self.starts(&loaded.stored, known)? else {
+            return Ok(Begun::NotRead(vec![loaded.groups]));
+        };
+        let (mut cursors, mut fetches) = (Cursors::default(), Vec::with_capacity(starts.len()));
         for (stored, start) in loaded.stored.iter().zip(starts) {
             if stored.next_offset.is_none() && start.offset > 0 {
                 tracing::warn!(
@@ -268,33 +325,60 @@ impl<P: Pipeline> Shard<P> {
                 );
             }
             let number = numbers.draw();
-            self.cursors.insert(stored.partition, Cursor::new(stored, start, number)?);
+            cursors.insert(stored.partition, Cursor::new(stored, start, number)?);
             fetches.push(Fetch { partition: stored.partition, offset: start.offset, number });
         }
-        // A row that was removed between a claim's statements is claimed again.
-        let is_loaded = |partition: &i32| loaded.stored.iter().any(|stored| stored.partition == *partition);
-        self.pending.retain(|partition| !is_loaded(partition) && !mutation::is(Mutation::RemovedRowForgotten));
-        self.state = if self.pending.is_empty() { State::Reading } else { State::Waiting { until: now } };
-        self.groups.absorb(loaded.groups);
-        let (facts, groups) = (self.groups.facts(), self.groups.len());
+        let (facts, groups) = (loaded.groups.facts(), loaded.groups.len());
         let load_ms = service::telemetry::millis(now.duration_since(began));
-        tracing::info!(partitions = fetches.len(), facts, groups, load_ms, "claimed and loaded");
-        Ok(Some(fetches))
+        tracing::info!(partitions = ?loaded.partitions, facts, groups, load_ms, "claimed and loaded");
+        let mut memory = Memory { cursors, groups: loaded.groups, open: Part::new(self.number, &known.feed.changelog) };
+        let has_changed = memory.groups.has_changed();
+        if let Some(mut kept) = self.take_kept() {
+            fetches.extend(kept.cursors.fetch_again(numbers));
+            kept.absorb(memory);
+            memory = kept;
+        }
+        // One whose topic was created again is told at its end only.
+        let owes = has_changed && !memory.cursors.catching_up();
+        if owes && !mutation::is(Mutation::OwedNotToldFirst) {
+            self.state = State::Owing { memory, fetches };
+            return Ok(Begun::Owing);
+        }
+        if let Some(by) = self.blocked_by.take() {
+            self.state = State::Blocked { by };
+            return Ok(Begun::NotRead(vec![memory.groups]));
+        }
+        self.state = State::Reading(memory);
+        Ok(Begun::Reading(fetches))
+    }
+
+    /// What it owed is told: it is read from now on, or blocked, which frees its memory. Gives what is to be fetched.
+    pub(crate) fn has_told(&mut self, now: Instant) -> (Vec<Fetch>, Option<Memory<P>>) {
+        match std::mem::replace(&mut self.state, State::Waiting { until: now, kept: None }) {
+            State::Owing { memory, fetches: _ } if self.blocked_by.is_some() => {
+                let by = self.blocked_by.take().expect("it was looked at");
+                self.state = State::Blocked { by };
+                (Vec::new(), Some(memory))
+            }
+            State::Owing { memory, fetches } => {
+                self.state = State::Reading(memory);
+                (fetches, None)
+            }
+            other => {
+                self.state = other;
+                (Vec::new(), None)
+            }
+        }
     }
 
     /// Says where to begin each partition; `None` when stored offsets that do not fit are to be forgotten first, as was accepted.
-    fn starts(
-        &mut self,
-        stored: &[Stored],
-        offsets: &Offsets,
-        reset_offsets: bool,
-    ) -> Result<Option<Vec<Start>>, Error> {
+    fn starts(&mut self, stored: &[Stored], known: &Known<'_>) -> Result<Option<Vec<Start>>, Error> {
         let mut starts = Vec::with_capacity(stored.len());
         for stored in stored {
-            let known = offsets.get(&stored.partition).copied().unwrap_or((0, 0));
-            match cursor::start(&self.feed, stored, known) {
+            let offsets = known.offsets.get(&stored.partition).copied().unwrap_or((0, 0));
+            match cursor::start(known.feed, stored, offsets) {
                 Ok(start) => starts.push(start),
-                Err(error) if reset_offsets => self.accept(&error, stored.partition),
+                Err(error) if known.reset_offsets => self.forget_offsets(&error, stored.partition),
                 Err(error) => return Err(error),
             }
         }
@@ -302,56 +386,67 @@ impl<P: Pipeline> Shard<P> {
     }
 
     /// Has a partition's stored offsets forgotten with its next claim.
-    pub(crate) fn accept(&mut self, error: &Error, partition: i32) {
+    pub(crate) fn forget_offsets(&mut self, error: &Error, partition: i32) {
         tracing::warn!(%error, "accepted by --reset-offsets: beginning at the earliest offset");
         let why = if matches!(error, Error::RetentionGap { .. }) { Forget::Gap } else { Forget::OtherTopic };
         self.forget.insert(partition, why);
     }
+}
+
+impl<P: Pipeline> Memory<P> {
+    /// Takes in what belongs to further partitions. Neither has a record in its open part.
+    fn absorb(&mut self, other: Self) {
+        self.cursors.absorb(other.cursors);
+        self.groups.absorb(other.groups);
+    }
 
     /// Takes a message in; [`Verdict::FetchFrom`] and [`Verdict::Changed`] are to be acted upon.
-    pub(crate) fn take(&mut self, now: Instant, fetch: u64, message: &Message<'_>) -> Verdict {
+    pub(crate) fn take(&mut self, pipeline: &P, topic: &str, (fetch, message): (u64, &Message<'_>)) -> Verdict {
         let is_of = |cursor: &&mut Cursor| cursor.is_of(fetch) || mutation::is(Mutation::OldRecordBelieved);
         let cursor = self.cursors.get_mut(message.partition).filter(is_of);
         let Some(cursor) = cursor else { return Verdict::Stale };
         let arrived = Arrived { offset: message.offset, timestamp_ms: message.timestamp_ms, crc32: message.crc32() };
         let verdict = cursor.arrive(arrived);
         if let Verdict::Apply(at) = verdict {
-            let batch = &mut self.open.batch;
-            let outcome = apply(&*self.pipeline, (&mut self.groups, batch), message, (&self.feed.topic, at));
+            let outcome = apply(pipeline, (&mut self.groups, &mut self.open), message, (topic, at));
             cursor.count(outcome);
-            batch.count(1);
-            self.open.since.get_or_insert(now);
+            self.open.count(1);
         }
         verdict
     }
 
-    /// Since when the open batch has had a record.
-    pub(crate) fn open_since(&self) -> Option<Instant> {
-        self.open.since
-    }
-
-    /// Whether the open batch is large enough to be sent.
-    pub(crate) fn is_full(&self, max_records: usize) -> bool {
-        self.open.batch.is_full(max_records)
-    }
-
-    /// Takes the open batch, unless it covers nothing; the next one begins.
-    pub(crate) fn take_batch(&mut self) -> Option<Batch> {
+    /// Takes its part of the open batch, unless it covers nothing; the next one begins.
+    pub(crate) fn take_part(&mut self, feed: &Feed) -> Option<Part> {
         let ranges = self.cursors.take_ranges();
         if ranges.is_empty() {
             return None;
         }
-        let next = OpenBatch { batch: Batch::new(&self.feed.changelog), since: None };
-        let mut batch = std::mem::replace(&mut self.open, next).batch;
-        batch.ranges = ranges;
-        batch.foreign_claims = batch.changes.foreign_owners().map(|owner| (owner, self.cursors.epoch(owner))).collect();
-        Some(batch)
+        let next = Part::new(self.open.shard, &feed.changelog);
+        let mut part = std::mem::replace(&mut self.open, next);
+        part.ranges = ranges;
+        part.claims = self.cursors.claims();
+        if mutation::is(Mutation::ClaimsOfSourcesOnly) {
+            part.claims.retain(|claim| part.ranges.iter().any(|range| range.partition == claim.0));
+        }
+        Some(part)
     }
 
+    /// Whether a refresh has anything to tell of it.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.groups.has_changed() || self.cursors.unrefreshed()
+    }
+
+    /// Whether a refresh would be of whole partitions: none whose topic was created again is still being read.
+    pub(crate) fn may_refresh(&self) -> bool {
+        !self.cursors.catching_up()
+    }
+}
+
+impl<P: Pipeline> Memory<P> {
     /// The partition keys whose newest record came from another partition than their owner, to be moved there.
-    pub(crate) fn moves(&mut self) -> Moves {
+    pub(crate) fn moves(&mut self, feed: &Feed) -> Moves {
         let misplaced = self.groups.misplaced();
-        let mut changes = Changes::new(&self.feed.changelog);
+        let mut changes = Changes::new(&feed.changelog);
         for (group, owner) in &misplaced {
             self.groups.change_owner(group, *owner, &mut changes);
         }
@@ -363,7 +458,7 @@ impl<P: Pipeline> Shard<P> {
 
 fn apply<P: Pipeline>(
     pipeline: &P,
-    (groups, batch): (&mut Groups<P>, &mut Batch),
+    (groups, part): (&mut Groups<P>, &mut Part),
     message: &Message<'_>,
     (topic, at): (&str, Position),
 ) -> Outcome {
@@ -372,10 +467,10 @@ fn apply<P: Pipeline>(
         Some(value) => pipeline.read(message.key, value),
     };
     match reading {
-        Reading::Record(record) => groups.apply(&record, at, &mut batch.changes),
+        Reading::Record(record) => groups.apply(&record, at, &mut part.changes),
         Reading::Filtered => Outcome::Filtered,
         Reading::Rejected(reason) => {
-            batch.reject(Reject {
+            part.reject(Reject {
                 topic,
                 partition: message.partition,
                 offset: at.offset,

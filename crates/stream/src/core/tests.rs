@@ -4,13 +4,12 @@ use service::settings::KafkaSettings;
 
 use super::*;
 use crate::{
-    core::{
-        groups::Groups,
-        jobs::{Load, Loaded},
-        offsets::Stored,
-    },
+    core::{groups::Groups, jobs::LoadedShard, offsets::Stored},
     tests::{consumer::feed, tiny::Tiny},
 };
+
+/// By then it is asked again where all partitions stand.
+const COMPARED: Duration = Duration::from_secs(6);
 
 /// A consumer, and what it has asked for.
 struct Case {
@@ -64,25 +63,55 @@ impl Case {
 
     /// A load brings nothing, and Kafka answers; what is fetched then.
     fn begin_reading(&mut self, load: &Load, end: i64, ends: BTreeMap<i32, i64>) -> Vec<Fetch> {
-        let partitions = load.claim.partitions.iter().copied();
-        let stored = partitions.clone().map(|partition| Stored { partition, epoch: 1, ..Stored::default() }).collect();
-        let loaded = Ok(Box::new(Loaded { stored, groups: Groups::default() }));
-        let asked = self.on(Input::Loaded { load: load.number, loaded });
-        let look = asked.iter().find_map(|command| match command {
-            Command::Look(look) => Some(look.number),
-            _ => None,
-        });
-        let offsets = partitions.map(|partition| (partition, (0, end))).collect();
+        let asked = self.on(Input::Loaded { load: load.number, loaded: Ok(Box::new(nothing(load))) });
+        let look = look(&asked);
+        let offsets = load.claim.partitions.iter().map(|partition| (*partition, (0, end))).collect();
         let answer = Ok(Some(Seen { offsets, ends }));
         let begun = self.on(Input::Topic { look: look.expect("Kafka is asked"), answer });
-        begun
-            .into_iter()
-            .find_map(|command| match command {
-                Command::Fetch(fetches) => Some(fetches),
-                _ => None,
-            })
-            .expect("they are fetched")
+        fetches(&begun).expect("they are fetched")
     }
+
+    /// The number of the shard of a partition.
+    fn shard(&mut self, partition: i32) -> u64 {
+        self.core.shards.of(partition).expect("it has one").number
+    }
+
+    fn refuse(&mut self, partition: i32, refusal: Refusal) -> Vec<Command<Tiny>> {
+        let shards = vec![(self.shard(partition), Outcome::Refused(refusal))];
+        self.on(Input::Answer(Answer::Batches { shards, count: 1 }))
+    }
+}
+
+/// A load of partitions of which nothing is stored.
+fn nothing(load: &Load) -> Loaded<Tiny> {
+    let shard = |partitions: &Vec<i32>| LoadedShard {
+        partitions: partitions.clone(),
+        stored: partitions.iter().map(|p| Stored { partition: *p, epoch: 1, ..Stored::default() }).collect(),
+        groups: Groups::default(),
+    };
+    Loaded::Shards(load.shards.iter().map(shard).collect())
+}
+
+fn fetches(commands: &[Command<Tiny>]) -> Option<Vec<Fetch>> {
+    commands.iter().find_map(|command| match command {
+        Command::Fetch(fetches) => Some(fetches.clone()),
+        _ => None,
+    })
+}
+
+fn look(commands: &[Command<Tiny>]) -> Option<u64> {
+    commands.iter().find_map(|command| match command {
+        Command::Look(look) => Some(look.number),
+        _ => None,
+    })
+}
+
+/// The number of a read of the progress, and the keys that it asks for.
+fn progress(commands: &[Command<Tiny>]) -> Option<(u64, Vec<String>)> {
+    commands.iter().find_map(|command| match command {
+        Command::Job(Job::ReadProgress { number, keys }) => Some((*number, keys.clone())),
+        _ => None,
+    })
 }
 
 fn load(commands: &[Command<Tiny>]) -> Option<Load> {
@@ -101,60 +130,158 @@ fn released(commands: &[Command<Tiny>]) -> Option<&BTreeSet<i32>> {
 
 /// The number of batches that are sent.
 fn batches(commands: &[Command<Tiny>]) -> usize {
-    commands.iter().filter(|command| matches!(command, Command::Job(Job { task: Task::Commit(_), .. }))).count()
+    commands.iter().filter(|command| matches!(command, Command::Job(Job::Commit(_)))).count()
+}
+
+fn set<const N: usize>(partitions: [i32; N]) -> BTreeSet<i32> {
+    BTreeSet::from(partitions)
 }
 
 #[test]
-fn what_is_revoked_in_mid_load_is_given_back_at_once_and_the_rest_is_loaded_anew() {
+fn an_assignment_is_answered_at_once_and_others_are_read_meanwhile() {
+    let mut case = Case::new(false, []);
+    case.read(&[0], 2);
+    let commands = case.on(Input::Assigned(vec![1, 2]));
+    assert!(matches!(commands[0], Command::Accept));
+    assert_eq!(load(&commands).unwrap().shards, [[1], [2]], "one load for all of them");
+    assert!(matches!(case.core.takes(), Takes::Records(_)) && case.core.takes_records());
+    assert_eq!(case.core.unready(Vec::new()), ["partitions 1, 2 are being claimed and loaded"]);
+}
+
+#[test]
+fn what_is_revoked_in_mid_load_is_given_back_at_once_and_the_rest_goes_on() {
     let mut case = Case::new(false, []);
     let first = load(&case.on(Input::Assigned(vec![0, 1]))).unwrap();
+    case.on(Input::Claimed(first.number));
     let commands = case.on(Input::Revoked(vec![1]));
-    assert!(commands.iter().any(|command| matches!(command, Command::CancelLoad)));
-    assert_eq!(released(&commands), Some(&BTreeSet::from([1])));
-    let second = load(&commands).unwrap();
-    assert_eq!((second.claim.partitions, second.number > first.number), (vec![0], true));
-    let stored = vec![Stored { partition: 1, epoch: 1, ..Stored::default() }];
-    let late = case
-        .on(Input::Loaded { load: first.number, loaded: Ok(Box::new(Loaded { stored, groups: Groups::default() })) });
-    assert!(late.is_empty(), "what the first load brings is ignored");
+    assert_eq!(released(&commands), Some(&set([1])));
+    assert!(load(&commands).is_none());
+    assert_eq!(case.begin_reading(&first, 2, BTreeMap::new()).len(), 1, "what the load brings of the other is ignored");
+    let second = load(&case.on(Input::Assigned(vec![1]))).unwrap();
+    let commands = case.on(Input::Revoked(vec![1]));
+    assert!(commands.iter().any(|command| matches!(command, Command::CancelLoad(load) if *load == second.number)));
 }
 
 #[test]
-fn what_is_revoked_while_it_is_read_is_given_back_once_its_batches_are_answered_or_after_a_while() {
-    for is_answered in [true, false] {
-        let mut case = Case::new(false, []);
-        case.read(&[0], 2);
-        let commands = case.on(Input::Revoked(vec![0]));
-        assert_eq!((batches(&commands), released(&commands)), (1, None));
-        let commands = match is_answered {
-            true => case.on(Input::Answer(Answer::Batches {
-                shard: case.core.shard(),
-                count: 1,
-                outcome: Outcome::Stored(vec![(0, 2)]),
-            })),
-            false => case.after(REVOKE),
-        };
-        assert_eq!(released(&commands), Some(&BTreeSet::from([0])));
-    }
-}
-
-#[test]
-fn a_fenced_consumer_forgets_all_and_claims_again_after_a_while() {
+fn what_is_revoked_while_it_is_read_is_sent_and_given_back_at_once() {
     let mut case = Case::new(false, []);
     case.read(&[0, 1], 2);
-    assert_eq!((batches(&case.on(Input::Idle)), case.core.facts()), (1, 1));
-    let before = case.core.shard();
-    let outcome = Outcome::Refused(Refusal::Fenced { partition: 0, epoch: 2 });
-    let commands = case.on(Input::Answer(Answer::Batches { shard: before, count: 1, outcome }));
-    assert!(case.core.facts() == 0 && load(&commands).is_none());
-    assert_eq!(case.core.unready(Vec::new()), ["partitions 0, 1 wait to be claimed"]);
-    assert!(load(&case.after(AFTER_A_FENCE / 2)).is_none());
-    assert_eq!(load(&case.after(AFTER_A_FENCE / 2)).unwrap().claim.partitions, [0, 1]);
+    let shard = case.shard(0);
+    let commands = case.on(Input::Revoked(vec![0]));
+    assert_eq!((batches(&commands), released(&commands)), (1, Some(&set([0]))));
+    assert!(commands.iter().any(|command| matches!(command, Command::Free(_))));
     // An answer to what was forgotten frees its place, and nothing else.
-    let outcome = Outcome::Refused(Refusal::Fenced { partition: 1, epoch: 2 });
-    case.core.unanswered.batches = 1;
-    case.on(Input::Answer(Answer::Batches { shard: before, count: 1, outcome }));
-    assert_eq!((case.core.unanswered.batches, case.core.shard.loading()), (0, &[0, 1][..]));
+    let refused = Outcome::Refused(Refusal::Fenced { partition: 0, epoch: 2 });
+    case.on(Input::Answer(Answer::Batches { shards: vec![(shard, refused)], count: 1 }));
+    assert_eq!((case.core.unanswered.batches, case.core.shards.partitions(Shard::is_reading)), (0, vec![1]));
+}
+
+#[test]
+fn a_fenced_shard_is_claimed_again_after_a_while_and_the_others_go_on() {
+    let mut case = Case::new(false, []);
+    case.read(&[0, 1], 2);
+    assert_eq!((batches(&case.on(Input::Idle)), case.core.facts()), (1, 2));
+    let commands = case.refuse(0, Refusal::Fenced { partition: 0, epoch: 2 });
+    assert!(commands.iter().any(|command| matches!(command, Command::StopFetching(gone) if *gone == set([0]))));
+    assert!(case.core.facts() == 1 && load(&commands).is_none() && case.core.takes_records());
+    assert_eq!(case.core.unready(Vec::new()), ["partitions 0 wait to be claimed"]);
+    assert!(load(&case.after(AFTER_A_FENCE / 2)).is_none());
+    assert_eq!(load(&case.after(AFTER_A_FENCE / 2)).unwrap().claim.partitions, [0]);
+}
+
+#[test]
+fn a_key_of_another_partition_of_ours_makes_one_shard_of_all() {
+    let mut case = Case::new(false, []);
+    case.read(&[0, 1], 2);
+    case.on(Input::Idle);
+    let by = KeyMoved { key: "r0".to_owned(), owner: 0, partition: 1 };
+    let commands = case.refuse(1, Refusal::KeyMoved(by));
+    let load = load(&commands).unwrap();
+    assert_eq!((load.shards.clone(), load.claim.spread), (vec![vec![1]], true), "what is known of the other is kept");
+    assert_eq!(case.begin_reading(&load, 2, BTreeMap::new()).len(), 2);
+    assert_eq!(case.core.shards.partitions(Shard::is_reading), [0, 1]);
+}
+
+#[test]
+fn a_key_of_a_partition_that_is_not_ours_blocks_its_shard_only() {
+    let mut case = Case::new(false, []);
+    case.read(&[0, 1], 2);
+    case.on(Input::Idle);
+    let by = KeyMoved { key: "r0".to_owned(), owner: 7, partition: 1 };
+    let first = load(&case.refuse(1, Refusal::KeyMoved(by.clone()))).expect("it tells what it owes first");
+    let asked = case.on(Input::Loaded { load: first.number, loaded: Ok(Box::new(nothing(&first))) });
+    let look = look(&asked);
+    let seen = Seen { offsets: [(1, (0, 2))].into(), ends: BTreeMap::new() };
+    let commands = case.on(Input::Topic { look: look.unwrap(), answer: Ok(Some(seen)) });
+    assert!(fetches(&commands).is_none() && case.core.facts() == 1, "it holds no memory");
+    assert_eq!(case.core.shards.partitions(Shard::is_reading), [0]);
+    assert!(case.core.unready(Vec::new())[0].starts_with("blocked: "));
+    // The owner comes to us: all is read as one.
+    let load = load(&case.on(Input::Assigned(vec![7]))).unwrap();
+    assert_eq!(load.shards, [[1, 7]]);
+}
+
+#[test]
+fn a_load_that_may_still_claim_what_was_given_back_is_given_up() {
+    let is_cancelled = |commands: &[Command<Tiny>]| commands.iter().any(|c| matches!(c, Command::CancelLoad(_)));
+    let mut case = Case::new(false, []);
+    case.on(Input::Assigned(vec![0, 1]));
+    let commands = case.on(Input::Revoked(vec![1]));
+    assert!(is_cancelled(&commands), "its claim would fence the new owner");
+    let anew = load(&commands).expect("the rest is claimed anew");
+    assert_eq!(anew.claim.partitions, [0]);
+    // One that has claimed fences nobody any more, and goes on for the rest.
+    let mut case = Case::new(false, []);
+    let first = load(&case.on(Input::Assigned(vec![0, 1]))).unwrap();
+    case.on(Input::Claimed(first.number));
+    let commands = case.on(Input::Revoked(vec![1]));
+    assert!(!is_cancelled(&commands) && load(&commands).is_none());
+    let again = load(&case.on(Input::Assigned(vec![1]))).expect("it is claimed anew");
+    assert_eq!(again.claim.partitions, [1]);
+}
+
+#[test]
+fn nothing_is_fetched_of_shards_that_are_about_to_become_one() {
+    let mut case = Case::new(false, []);
+    case.read(&[0], 1);
+    assert_eq!(batches(&case.on(Input::Idle)), 1);
+    case.read(&[1], 1);
+    assert_eq!(batches(&case.on(Input::Idle)), 1);
+    let third = load(&case.on(Input::Assigned(vec![2]))).unwrap();
+    let by = KeyMoved { key: "r0".to_owned(), owner: 1, partition: 0 };
+    case.refuse(0, Refusal::KeyMoved(by));
+    let asked = case.on(Input::Loaded { load: third.number, loaded: Ok(Box::new(nothing(&third))) });
+    let seen = Seen { offsets: (0..3).map(|partition| (partition, (0, 9))).collect(), ends: BTreeMap::new() };
+    let begun = case.on(Input::Topic { look: look(&asked).expect("Kafka is asked"), answer: Ok(Some(seen)) });
+    assert!(fetches(&begun).is_none(), "a batch is still unanswered");
+    let shard = case.shard(1);
+    let shards = vec![(shard, Outcome::Stored(vec![(1, 1)]))];
+    let all = load(&case.on(Input::Answer(Answer::Batches { shards, count: 1 }))).expect("they are one");
+    assert_eq!(all.shards, [[0]], "the others keep what they hold");
+}
+
+#[test]
+fn only_an_answer_to_its_own_key_unblocks_a_shard() {
+    let mut case = Case::new(false, []);
+    let commands = case.on(Input::Assigned(vec![0]));
+    let fetch = case.begin_reading(&load(&commands).unwrap(), 1, BTreeMap::new())[0].number;
+    let message = Message { partition: 0, offset: 0, timestamp_ms: 1, key: None, value: Some(b"0 0 1") };
+    case.on(Input::Record { fetch, message });
+    assert_eq!(batches(&case.on(Input::Idle)), 1);
+    // It was asked before the shard was blocked.
+    let number = progress(&commands).expect("it is asked where all stand").0;
+    let by = KeyMoved { key: "r0".to_owned(), owner: 7, partition: 0 };
+    let again = load(&case.refuse(0, Refusal::KeyMoved(by))).expect("it tells what it owes first");
+    let asked = case.on(Input::Loaded { load: again.number, loaded: Ok(Box::new(nothing(&again))) });
+    let seen = Seen { offsets: [(0, (0, 1))].into(), ends: BTreeMap::new() };
+    case.on(Input::Topic { look: look(&asked).expect("Kafka is asked"), answer: Ok(Some(seen)) });
+    let answer = |number, owners| Input::Answer(Answer::Progress { number, stored: Vec::new(), owners });
+    assert!(load(&case.on(answer(number, BTreeMap::new()))).is_none());
+    let (number, keys) = progress(&case.after(COMPARED)).expect("it is asked again");
+    assert_eq!(keys, ["r0"]);
+    assert!(load(&case.on(answer(number, [("r0".to_owned(), Some(7))].into()))).is_none());
+    let (number, _) = progress(&case.after(COMPARED)).expect("it is asked again");
+    assert!(load(&case.on(answer(number, [("r0".to_owned(), None)].into()))).is_some());
 }
 
 #[test]
@@ -172,14 +299,18 @@ fn a_stop_stores_and_tells_what_was_read_and_ends() {
     let mut case = Case::new(false, []);
     case.read(&[0], 2);
     assert_eq!(batches(&case.on(Input::Stop)), 1);
-    let shard = case.core.shard();
-    let stored = Outcome::Stored(vec![(0, 2)]);
-    let commands = case.on(Input::Answer(Answer::Batches { shard, count: 1, outcome: stored }));
-    let refreshes = commands.iter().find_map(|command| match command {
-        Command::Job(Job { task: Task::Refresh(refresh), .. }) => Some(refresh.to.clone()),
+    let shard = case.shard(0);
+    let shards = vec![(shard, Outcome::Stored(vec![(0, 2)]))];
+    let commands = case.on(Input::Answer(Answer::Batches { shards, count: 1 }));
+    let to = commands.iter().find_map(|command| match command {
+        Command::Job(Job::Refresh(refresh)) => Some(refresh.parts[0].to.clone()),
         _ => None,
     });
-    let outcome = Outcome::Stored((refreshes.expect("it is told"), true));
-    let commands = case.on(Input::Answer(Answer::Refresh { shard, outcome }));
+    // Another replica refreshes: it is tried again.
+    case.on(Input::Answer(Answer::Refresh { shards: vec![(shard, Outcome::Void)], complete: false }));
+    let commands = case.after(Duration::from_millis(200));
+    assert!(commands.iter().any(|command| matches!(command, Command::Job(Job::Refresh(_)))));
+    let shards = vec![(shard, Outcome::Stored(to.expect("it is told")))];
+    let commands = case.on(Input::Answer(Answer::Refresh { shards, complete: true }));
     assert!(matches!(commands.last(), Some(Command::End)));
 }

@@ -20,7 +20,8 @@ use crate::{
     Error, Pipeline,
     core::{
         Command, Consumer, Fetch, Input, Message, Takes,
-        jobs::{Answer, Job, Load, Loaded, Task},
+        groups::Groups,
+        jobs::{Answer, Job, Load, Loaded},
         kafka::{Failure, Look, Seen},
         offsets::Feed,
     },
@@ -37,6 +38,8 @@ use crate::{
 const LEAST_WAIT: Duration = Duration::from_millis(1);
 /// Records are read for so long at most before anything else is looked at.
 const BURST: Duration = Duration::from_millis(500);
+/// So many facts are freed in less than a millisecond.
+const SMALL: usize = 10_000;
 /// How many records are read before the time is looked at.
 const LOOKS: u32 = 256;
 
@@ -44,6 +47,8 @@ const LOOKS: u32 = 256;
 pub(crate) enum News<P: Pipeline> {
     /// The writer has answered.
     Answer(Answer),
+    /// The load of that number has claimed its partitions.
+    Claimed(u64),
     /// The load of that number is done.
     Loaded(u64, Result<Box<Loaded<P>>, Error>),
     /// Kafka has answered the look of that number.
@@ -82,6 +87,15 @@ enum Kept {
     Record(OwnedMessage),
     /// The end of a partition, which is not to overtake its records.
     End(i32),
+}
+
+impl Kept {
+    fn partition(&self) -> i32 {
+        match self {
+            Self::Record(message) => message.partition(),
+            Self::End(partition) => *partition,
+        }
+    }
 }
 
 /// What the driver is given.
@@ -123,8 +137,8 @@ pub(crate) struct Driver<P: Pipeline> {
     kept: VecDeque<(u64, Kept)>,
     /// Asks Kafka about the topic, or has done so.
     look: Option<JoinHandle<()>>,
-    /// Dropped, it ends the load under way.
-    load: Option<oneshot::Sender<()>>,
+    /// The loads under way, by number: dropped, one ends its load.
+    loads: BTreeMap<u64, oneshot::Sender<()>>,
     stop_told: bool,
     was_behind: bool,
     behind_since: Option<Instant>,
@@ -142,7 +156,7 @@ impl<P: Pipeline> Driver<P> {
             fetched: BTreeMap::new(),
             kept: VecDeque::new(),
             look: None,
-            load: None,
+            loads: BTreeMap::new(),
             stop_told: false,
             was_behind: false,
             behind_since: None,
@@ -168,8 +182,9 @@ impl<P: Pipeline> Driver<P> {
         while !self.ended {
             self.parts.health.turn();
             self.now = Instant::now();
-            self.take_news()?;
+            // First of all: whatever takes partitions out would answer a revocation that waits.
             self.take_notes()?;
+            self.take_news()?;
             if self.parts.stop.is_stopping() && !std::mem::replace(&mut self.stop_told, true) {
                 self.on(Input::Stop)?;
             }
@@ -228,7 +243,11 @@ impl<P: Pipeline> Driver<P> {
     fn news(&mut self, news: News<P>) -> Result<(), Error> {
         match news {
             News::Answer(answer) => self.on(Input::Answer(answer)),
-            News::Loaded(load, loaded) => self.on(Input::Loaded { load, loaded }),
+            News::Claimed(load) => self.on(Input::Claimed(load)),
+            News::Loaded(load, loaded) => {
+                self.loads.remove(&load);
+                self.on(Input::Loaded { load, loaded })
+            }
             News::Topic(look, answer) => {
                 let answer = self.answer(answer)?;
                 self.on(Input::Topic { look, answer })
@@ -368,6 +387,8 @@ impl<P: Pipeline> Driver<P> {
     }
 
     fn kafka_failed(&mut self, error: KafkaError) -> Result<(), Error> {
+        // What follows from it may take partitions out, which would answer a revocation that waits.
+        self.take_notes()?;
         let failure = self.failure(error)?;
         self.on(Input::KafkaFailed(failure))
     }
@@ -404,16 +425,22 @@ impl<P: Pipeline> Driver<P> {
     fn execute(&mut self, command: Command<P>) -> Result<KafkaResult<()>, Error> {
         match command {
             Command::Load(load) => self.begin_load(load)?,
-            Command::CancelLoad => self.load = None,
+            Command::CancelLoad(load) => drop(self.loads.remove(&load)),
             Command::Job(job) => {
-                if matches!(job.task, Task::Commit(_)) {
+                if matches!(job, Job::Commit(_)) {
                     memory::check(self.parts.memory_limit_mib)?;
                     self.report_facts();
                 }
                 self.parts.jobs.try_send(job).map_err(|_| Error::WriterGone)?;
             }
+            // None of them is fetched yet: each is added when it is ready.
+            Command::Accept => return Ok(self.parts.consumer.incremental_assign(&TopicPartitionList::new())),
             Command::Fetch(fetches) => return Ok(self.fetch(&fetches)),
-            Command::Release(partitions) => return Ok(self.release(&partitions)),
+            Command::StopFetching(partitions) => return Ok(self.stop_fetching(&partitions)),
+            // Those that were never added are not to be taken out: librdkafka refuses that, and the group would wait for ever.
+            Command::Release(partitions) => return Ok(self.stop_fetching(&partitions)),
+            Command::Free(groups) => return free(groups).map(Ok),
+            Command::MeasureLag(lags) => self.parts.consumer.client().context().measure(&self.parts.feed.topic, &lags),
             Command::Pause => return Ok(self.parts.consumer.pause(&self.list(self.fetched.keys()))),
             Command::Resume => return Ok(self.parts.consumer.resume(&self.list(self.fetched.keys()))),
             Command::Look(look) => self.look = Some(self.begin_look(look)?),
@@ -425,14 +452,15 @@ impl<P: Pipeline> Driver<P> {
 
     fn begin_load(&mut self, load: Load) -> Result<(), Error> {
         let (cancel, cancelled) = oneshot::channel::<()>();
-        self.load = Some(cancel);
+        self.loads.insert(load.number, cancel);
         let (loader, news) = (self.parts.loader.clone(), self.parts.news.0.clone());
         let runtime = self.parts.runtime.clone();
         let work = move || {
             let mut guard = Guard::new(&news);
             runtime.block_on(async {
+                let claimed = || drop(news.send(News::Claimed(load.number)));
                 tokio::select! {
-                    loaded = loader.run(&load) => {
+                    loaded = loader.run(&load, claimed) => {
                         // When nobody listens any more the consumer has ended.
                         guard.say(News::Loaded(load.number, loaded.map(Box::new)));
                     }
@@ -475,17 +503,16 @@ impl<P: Pipeline> Driver<P> {
         Ok(())
     }
 
-    /// Gives partitions back. librdkafka refuses to take back what was never given, and then the group would wait for ever.
-    fn release(&mut self, partitions: &BTreeSet<i32>) -> KafkaResult<()> {
-        let (fetched, never_fetched): (Vec<i32>, Vec<i32>) =
-            partitions.iter().copied().partition(|partition| self.fetched.contains_key(partition));
-        if !never_fetched.is_empty() {
-            self.parts.consumer.incremental_assign(&self.list(&never_fetched))?;
+    /// Has librdkafka fetch partitions no more, those of them that it fetches: it answers a revocation by that, where one waits.
+    fn stop_fetching(&mut self, partitions: &BTreeSet<i32>) -> KafkaResult<()> {
+        let fetched: Vec<i32> =
+            partitions.iter().copied().filter(|partition| self.fetched.remove(partition).is_some()).collect();
+        self.kept.retain(|(_, kept)| !partitions.contains(&kept.partition()));
+        if !fetched.is_empty() {
+            // One would stay paused where it is given to us again.
+            self.parts.consumer.resume(&self.list(&fetched))?;
         }
-        // It would stay paused where it is given to us again.
-        self.parts.consumer.resume(&self.list(&fetched))?;
-        self.fetched.retain(|partition, _| !partitions.contains(partition));
-        self.parts.consumer.incremental_unassign(&self.list(partitions))
+        self.parts.consumer.incremental_unassign(&self.list(&fetched))
     }
 
     /// Tells Kafka how far we are; nothing of ours reads it.
@@ -517,4 +544,10 @@ impl<P: Pipeline> Driver<P> {
 fn spawn(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
     let started = thread::Builder::new().name(name.to_owned()).spawn(work);
     started.map_err(|source| Error::Thread { name, source })
+}
+
+/// Frees memory on a thread of its own: millions of facts take longer than a poll may.
+fn free<P: Pipeline>(groups: Vec<Groups<P>>) -> Result<(), Error> {
+    let is_small = groups.iter().map(Groups::facts).sum::<usize>() < SMALL;
+    if is_small { Ok(()) } else { spawn("free", move || drop(groups)).map(drop) }
 }

@@ -25,7 +25,7 @@ use service::settings::KafkaSettings;
 use crate::{
     Error,
     client::{self, Connections, KnownBrokers},
-    core::watch::Behind,
+    core::{kafka::given_back, watch::Behind},
     kafka_errors::{Decision, Resource, decide},
     measures,
     membership::{Member, Membership},
@@ -46,10 +46,9 @@ pub(crate) enum Rebalance {
 
 /// Hears what librdkafka has to say.
 ///
-/// `rebalance` only takes notes: the group stays in its waiting state, heartbeats and all, until
-/// the reading thread has claimed, loaded and then assigned the partitions at the offsets stored
-/// in Postgres (or committed and then unassigned them). So nothing blocks inside a callback, and
-/// no record arrives before its partition is ready for it.
+/// `rebalance` only takes notes, which the reading thread answers before anything else: librdkafka pauses all partitions until
+/// then. Those that are assigned are added later, each when it is loaded, at the offset stored in PostgreSQL. So nothing blocks
+/// inside a callback, and no record arrives before its partition is ready for it.
 #[derive(Debug, Default)]
 pub(crate) struct GroupContext {
     asked: Mutex<Vec<Rebalance>>,
@@ -69,6 +68,8 @@ pub(crate) struct GroupContext {
     behind: Mutex<Behind>,
     /// The partitions whose lag was told.
     measured: Mutex<BTreeSet<(String, i32)>>,
+    /// The lag of partitions of ours that are not fetched.
+    waiting: Mutex<Vec<(String, i32, u32)>>,
 }
 
 impl GroupContext {
@@ -107,6 +108,13 @@ impl GroupContext {
         self.tell_lags(Vec::new());
     }
 
+    /// Takes the lag of the partitions that are not fetched.
+    pub(crate) fn measure(&self, topic: &str, lags: &BTreeMap<i32, i64>) {
+        let lag =
+            |(partition, lag): (&i32, &i64)| (topic.to_owned(), *partition, u32::try_from(*lag).unwrap_or(u32::MAX));
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = lags.iter().map(lag).collect();
+    }
+
     fn tell_lags(&self, lags: Vec<(String, i32, u32)>) {
         measures::set_lags(&mut self.measured.lock().unwrap_or_else(PoisonError::into_inner), lags);
     }
@@ -132,7 +140,10 @@ impl ClientContext for GroupContext {
         self.known_brokers.hear(&statistics);
         *self.behind.lock().unwrap_or_else(PoisonError::into_inner) = behind(&statistics);
         if !self.closing.load(Ordering::SeqCst) {
-            self.tell_lags(lags(&statistics));
+            let mut lags = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            // What is fetched by now is known better.
+            lags.extend(fetched_lags(&statistics));
+            self.tell_lags(lags);
         }
     }
 
@@ -180,7 +191,7 @@ fn behind(statistics: &Statistics) -> Behind {
 }
 
 /// Lag in messages of each partition that is being fetched: from the next record we read to the end, that of open transactions.
-fn lags(statistics: &Statistics) -> Vec<(String, i32, u32)> {
+fn fetched_lags(statistics: &Statistics) -> Vec<(String, i32, u32)> {
     let topics = statistics.topics.iter();
     let partitions = topics.flat_map(|(topic, seen)| seen.partitions.values().map(move |p| (topic.clone(), p)));
     let lag = |p: &Partition| {
@@ -203,8 +214,11 @@ impl ConsumerContext for GroupContext {
         let partitions: Vec<i32> = list.elements().iter().map(|element| element.partition()).collect();
         let assigned = error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         if self.closing.load(Ordering::SeqCst) {
-            let answered =
-                if assigned { consumer.incremental_assign(list) } else { consumer.incremental_unassign(list) };
+            let answered = if assigned {
+                consumer.incremental_assign(&TopicPartitionList::new())
+            } else {
+                consumer.assignment().and_then(|added| consumer.incremental_unassign(&added_of(list, &added)))
+            };
             // The consumer is going away; the broker's session timeout does the rest.
             if let Err(error) = answered {
                 tracing::debug!(%error, "could not answer a rebalance while closing");
@@ -215,6 +229,18 @@ impl ConsumerContext for GroupContext {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
         self.noted.store(true, Ordering::Relaxed);
     }
+}
+
+/// What of `list` was added: see [`given_back`].
+fn added_of(list: &TopicPartitionList, added: &TopicPartitionList) -> TopicPartitionList {
+    let added = added.elements().iter().map(|element| element.partition()).collect();
+    let asked: Vec<i32> = list.elements().iter().map(|element| element.partition()).collect();
+    let back = given_back(&asked, &added);
+    let mut both = TopicPartitionList::new();
+    for element in list.elements().iter().filter(|element| back.contains(&element.partition())) {
+        both.add_partition(element.topic(), element.partition());
+    }
+    both
 }
 
 /// How long one question to Kafka may take: longer than any healthy answer, shorter than a person's patience.

@@ -10,7 +10,7 @@ use crate::{
     postgres::statements::{Answer, Statements},
 };
 
-/// Claims partitions for `owner` and tells where each stands, in order.
+/// Claims partitions for `owner` and tells where each stands, in order, and whether partition keys are spread over partitions.
 ///
 /// Waits for a commit under way (its row lock); afterwards every older epoch is refused. Doing it again after an error is
 /// safe: offsets that are forgotten are not forgotten twice.
@@ -21,7 +21,7 @@ pub(crate) async fn claim<P: Pipeline>(
     session: &mut impl Statements<P>,
     claim: &Claim,
     owner: &str,
-) -> Answer<Vec<Stored>> {
+) -> Answer<(Vec<Stored>, bool)> {
     session.begin().await?;
     session.add_partitions(&claim.partitions).await?;
     // In order, so that two consumers that claim at once wait for one another and never deadlock.
@@ -29,9 +29,13 @@ pub(crate) async fn claim<P: Pipeline>(
     if !claim.forget.is_empty() {
         session.forget_offsets(&claim.forget).await?;
     }
+    if claim.spread {
+        session.set_spread(true).await?;
+    }
+    let spread = session.is_spread().await?;
     let stored = session.raise_epochs(&claim.partitions, owner).await?;
     if !mutation::is(Mutation::ClaimWithLoad) {
         session.commit().await?;
     }
-    Ok(stored)
+    Ok((stored, spread))
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::{
     core::{
-        batch::{Batch, KeyOwner, OffsetRange, joined_ranges},
-        check::{CommitCheck, Refusal, check_commit, check_owners},
+        batch::{Batch, KeyOwner, OffsetRange, Part, ShardParts},
+        check::{CommitCheck, KeyMoved, Refusal, check_commit},
+        jobs::{Outcome, ShardOutcome},
         mutation::{self, Mutation},
         offsets::Stored,
     },
@@ -13,31 +14,61 @@ use crate::{
     postgres::statements::{Answer, Statements},
 };
 
-/// What became of batches.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Commit {
-    /// They are stored, by this try or by an earlier one whose outcome was not known.
-    Stored,
-    /// They are not stored, and must not be.
-    Refused(Refusal),
-}
+/// What became of batches: of what each shard had in them, by its number, `(partition, next offset)` where it is stored, by this try or
+/// by an earlier one whose outcome was not known.
+pub(crate) type Committed = Vec<ShardOutcome<(i32, i64)>>;
 
-/// Stores batches that follow one another in one transaction, or says why they must not be stored.
+/// Stores batches that follow one another in one transaction, without what must not be stored: that of a shard of which another has
+/// claimed a partition, or which brings a key that belongs elsewhere.
 ///
 /// Doing it again after an error is safe: where an earlier try took effect, the offsets are there already. A batch draws its
 /// number before its first try only, so that every try sends the same bytes.
 ///
 /// # Errors
 /// When PostgreSQL does not answer or refuses; then the outcome may be unknown, and the next call finds out.
-pub(crate) async fn commit<P: Pipeline>(session: &mut impl Statements<P>, batches: &mut [Batch]) -> Answer<Commit> {
+pub(crate) async fn commit<P: Pipeline>(session: &mut impl Statements<P>, batches: &mut [Batch]) -> Answer<Committed> {
     give_numbers(session, batches).await?;
-    session.begin().await?;
-    let commit = store(session, batches).await?;
-    match commit {
-        Commit::Stored => session.commit().await?,
-        Commit::Refused(_) => session.rollback().await?,
+    let mut shards = ShardParts::of(batches);
+    let mut verdicts: BTreeMap<u64, Verdict> = BTreeMap::new();
+    loop {
+        session.begin().await?;
+        if !judge(session, &mut shards, &mut verdicts).await? {
+            // Keys were registered that go with what is refused.
+            session.rollback().await?;
+            continue;
+        }
+        let accepted: Vec<&ShardParts<'_>> =
+            shards.iter().filter(|shard| verdicts[&shard.shard] == Verdict::Store).collect();
+        if accepted.is_empty() {
+            session.rollback().await?;
+        } else {
+            store(session, &accepted).await?;
+            session.commit().await?;
+        }
+        return Ok(shards.iter().map(|shard| (shard.shard, verdicts[&shard.shard].outcome(shard))).collect());
     }
-    Ok(commit)
+}
+
+/// What is to become of what a shard has in a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// It is to be stored.
+    Store,
+    /// An earlier try has stored it.
+    Done,
+    /// It must not be stored.
+    Refused(Refusal),
+}
+
+impl Verdict {
+    fn outcome(&self, shard: &ShardParts<'_>) -> Outcome<Vec<(i32, i64)>> {
+        match self {
+            Self::Store | Self::Done => {
+                Outcome::Stored(shard.ranges.iter().map(|range| (range.partition, range.end)).collect())
+            }
+            Self::Refused(refusal) => Outcome::Refused(refusal.clone()),
+        }
+    }
 }
 
 async fn give_numbers<P: Pipeline>(session: &mut impl Statements<P>, batches: &mut [Batch]) -> Answer<()> {
@@ -54,36 +85,77 @@ async fn give_numbers<P: Pipeline>(session: &mut impl Statements<P>, batches: &m
     Ok(())
 }
 
-async fn store<P: Pipeline>(session: &mut impl Statements<P>, batches: &[Batch]) -> Answer<Commit> {
-    let mut ranges = joined_ranges(batches);
-    let foreign: Vec<(i32, i64)> = batches.iter().flat_map(|batch| batch.foreign_claims.iter().copied()).collect();
-    let claimed: Vec<i32> =
-        ranges.iter().map(|range| range.partition).chain(foreign.iter().map(|claim| claim.0)).collect();
+/// Judges what each shard has, and registers the new partition keys of what is to be stored; whether exactly those were. A shard that
+/// was refused for a key before stays refused.
+async fn judge<P: Pipeline>(
+    session: &mut impl Statements<P>,
+    shards: &mut [ShardParts<'_>],
+    verdicts: &mut BTreeMap<u64, Verdict>,
+) -> Answer<bool> {
+    let claimed: Vec<i32> = shards.iter().flat_map(|shard| &shard.claims).map(|(partition, _)| *partition).collect();
     let stored = session.lock_partitions(&claimed).await?;
-    mutate(&mut ranges, &stored);
-    match check_commit(&ranges, &stored) {
-        CommitCheck::Expected => {}
-        CommitCheck::Done if mutation::is(Mutation::DoubtStoredAgain) => {}
-        CommitCheck::Done => return Ok(Commit::Stored),
-        CommitCheck::Refused(refusal) => return Ok(Commit::Refused(refusal)),
+    mutate(session, shards, &stored);
+    let mut keys: BTreeMap<&str, i32> = BTreeMap::new();
+    for shard in &*shards {
+        if let Some(Verdict::Refused(Refusal::KeyMoved(_))) = verdicts.get(&shard.shard) {
+            continue;
+        }
+        let verdict = match check_commit(&shard.claims, &shard.ranges, &stored) {
+            CommitCheck::Done if !mutation::is(Mutation::DoubtStoredAgain) => Verdict::Done,
+            CommitCheck::Refused(refusal) => Verdict::Refused(refusal),
+            CommitCheck::Expected | CommitCheck::Done => {
+                // Two shards may bring the same new key: it is the first one's.
+                let other = |(key, owner): &&KeyOwner| {
+                    keys.get(&**key).is_some_and(|first| first != owner) && !mutation::is(Mutation::KeyGivenTwice)
+                };
+                match shard.keys().find(other) {
+                    Some((key, partition)) => Verdict::Refused(Refusal::KeyMoved(KeyMoved {
+                        key: key.clone(),
+                        owner: keys[&**key],
+                        partition: *partition,
+                    })),
+                    None => {
+                        keys.extend(shard.keys().map(|(key, owner)| (&**key, *owner)));
+                        Verdict::Store
+                    }
+                }
+            }
+        };
+        verdicts.insert(shard.shard, verdict);
     }
-    if let Some(refusal) = check_owners(&foreign, &stored) {
-        return Ok(Commit::Refused(refusal));
+    let keys: Vec<KeyOwner> = keys.into_iter().map(|(key, owner)| (key.to_owned(), owner)).collect();
+    if keys.is_empty() || session.register_keys(&keys).await? == keys.len() as u64 {
+        return Ok(true);
     }
-    let keys: Vec<KeyOwner> = batches.iter().flat_map(Batch::keys).cloned().collect();
-    if let Some(refusal) = register(session, &keys).await? {
-        return Ok(Commit::Refused(refusal));
+    let names: Vec<&str> = keys.iter().map(|(key, _)| &**key).collect();
+    let owners: BTreeMap<String, i32> = session.owners(&names).await?.into_iter().collect();
+    let mut is_any_refused = false;
+    for shard in shards.iter().filter(|shard| verdicts[&shard.shard] == Verdict::Store).collect::<Vec<_>>() {
+        let moved = shard.keys().find(|(key, owner)| owners.get(key).is_some_and(|stored| stored != owner));
+        if let Some((key, partition)) = moved {
+            let by = KeyMoved { key: key.clone(), owner: owners[key], partition: *partition };
+            verdicts.insert(shard.shard, Verdict::Refused(Refusal::KeyMoved(by)));
+            is_any_refused = true;
+        }
     }
-    session.append_facts(&batches.iter().map(Batch::rows).collect::<Vec<_>>()).await?;
-    session.append_rejects(&batches.iter().map(Batch::rejects).collect::<Vec<_>>()).await?;
-    let counted: Vec<(i64, &OffsetRange)> = batches
+    Ok(!is_any_refused)
+}
+
+async fn store<P: Pipeline>(session: &mut impl Statements<P>, shards: &[&ShardParts<'_>]) -> Answer<()> {
+    let ranges: Vec<OffsetRange> = shards.iter().flat_map(|shard| shard.ranges.iter().cloned()).collect();
+    // By batch, so that ids grow as they come.
+    let mut parts: Vec<(i64, &Part)> = shards.iter().flat_map(|shard| shard.parts.iter().copied()).collect();
+    parts.sort_by_key(|(number, _)| *number);
+    session.append_facts(&parts.iter().map(|(_, part)| part.rows()).collect::<Vec<_>>()).await?;
+    session.append_rejects(&parts.iter().map(|(_, part)| part.rejects()).collect::<Vec<_>>()).await?;
+    let counted: Vec<(i64, &OffsetRange)> = parts
         .iter()
-        .flat_map(|batch| batch.ranges.iter().map(|range| (batch.number.unwrap_or_default(), range)))
+        .flat_map(|(number, part)| part.ranges.iter().map(|range| (*number, range)))
         .filter(|(_, range)| range.counts.read() > 0)
         .collect();
     session.account(&counted).await?;
     // Batches follow one another, and so do their ids: the last one is the greatest.
-    let last_ids: BTreeMap<i32, i64> = batches.iter().flat_map(Batch::last_ids).collect();
+    let last_ids: BTreeMap<i32, i64> = shards.iter().flat_map(|shard| shard.last_ids()).collect();
     if !last_ids.is_empty() {
         session.raise_last_ids(&last_ids).await?;
     }
@@ -95,26 +167,25 @@ async fn store<P: Pipeline>(session: &mut impl Statements<P>, batches: &[Batch])
     let moved = session.advance(&ranges).await?;
     if moved != ranges.len() as u64 && !mutation::is(Mutation::DoubtStoredAgain) {
         // Cannot happen under the row locks; the compare-and-swap decides, the locks are a courtesy.
-        return Ok(Commit::Refused(Refusal::Lost { partition: ranges[0].partition, stored: None }));
+        return Err(sqlx::Error::Protocol(format!("{moved} offsets of {} moved", ranges.len())));
     }
-    Ok(Commit::Stored)
+    Ok(())
 }
 
-/// Makes the faults that ignore claims.
-fn mutate(ranges: &mut [OffsetRange], stored: &[Stored]) {
-    let epoch =
-        |range: &OffsetRange| stored.iter().find(|row| row.partition == range.partition).map_or(0, |row| row.epoch);
-    let any_held = ranges.iter().any(|range| range.epoch == epoch(range));
-    if mutation::is(Mutation::OldOwnerCommits) || (any_held && mutation::is(Mutation::FenceIgnoredInPart)) {
-        ranges.iter_mut().for_each(|range| range.epoch = epoch(range));
+/// Makes the faults that believe other claims than those under which a shard was loaded.
+fn mutate<P: Pipeline>(session: &impl Statements<P>, shards: &mut [ShardParts<'_>], stored: &[Stored]) {
+    let epoch = |partition: i32| stored.iter().find(|row| row.partition == partition).map_or(0, |row| row.epoch);
+    let is_any_held = shards.iter().flat_map(|shard| &shard.claims).any(|claim| claim.1 == epoch(claim.0));
+    let is_believed = |partition: i32| {
+        mutation::is(Mutation::OldOwnerCommits)
+            || (mutation::is(Mutation::ClaimsOfNow) && session.has_claimed(partition))
+            || (mutation::is(Mutation::FenceIgnoredInPart) && is_any_held)
+    };
+    for shard in shards {
+        let claims = shard.claims.iter_mut().map(|(partition, epoch)| (*partition, epoch));
+        let ranges = shard.ranges.iter_mut().map(|range| (range.partition, &mut range.epoch));
+        claims.chain(ranges).filter(|(partition, _)| is_believed(*partition)).for_each(|(partition, held)| {
+            *held = epoch(partition);
+        });
     }
-}
-
-/// Gives new partition keys their owner partition, or tells which one belongs elsewhere.
-async fn register<P: Pipeline>(session: &mut impl Statements<P>, keys: &[KeyOwner]) -> Answer<Option<Refusal>> {
-    if keys.is_empty() || session.register_keys(keys).await? == keys.len() as u64 {
-        return Ok(None);
-    }
-    let misplaced = session.misplaced_key(keys).await?;
-    Ok(misplaced.map(|(key, owner, partition)| Refusal::KeyMoved { key, owner, partition }))
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::{
     Error, Pipeline,
     core::{
-        jobs::{Load, Loaded},
-        offsets::Feed,
+        jobs::{Load, Loaded, LoadedShard},
+        offsets::{Feed, Stored},
     },
     memory,
     postgres::{
@@ -40,11 +40,11 @@ impl<D> Loader<D> {
         Self { postgres, owner, topic: feed.topic.clone(), memory_limit_mib }
     }
 
-    /// Claims partitions and, once that is committed, loads what belongs to them.
+    /// Claims partitions and, once that is committed and `claimed` was called, loads what belongs to them.
     ///
     /// # Errors
     /// See [`Postgres::retrying`].
-    pub(crate) async fn run<P: Pipeline>(&self, load: &Load) -> Result<Loaded<P>, Error>
+    pub(crate) async fn run<P: Pipeline>(&self, load: &Load, claimed: impl FnOnce()) -> Result<Loaded<P>, Error>
     where
         D: Server<P>,
     {
@@ -55,10 +55,23 @@ impl<D> Loader<D> {
             }
             Ok(claims::claim(session, &load.claim, &self.owner).await?)
         });
-        let stored = claiming.await?;
+        let (stored, spread) = claiming.await?;
+        claimed();
+        if spread && !load.claim.as_one {
+            return Ok(Loaded::Spread);
+        }
         let check = || memory::check(self.memory_limit_mib);
-        let loading =
-            self.postgres.retrying(LOADING, &mut session, async |session| load::load(session, &stored, check).await);
-        Ok(Loaded { groups: loading.await?, stored })
+        let loading = self
+            .postgres
+            .retrying(LOADING, &mut session, async |session| load::load(session, &load.shards, &stored, check).await);
+        let shards = load.shards.iter().zip(loading.await?).map(|(partitions, groups)| {
+            let is_of = |stored: &&Stored| partitions.contains(&stored.partition);
+            LoadedShard {
+                partitions: partitions.clone(),
+                stored: stored.iter().filter(is_of).cloned().collect(),
+                groups,
+            }
+        });
+        Ok(Loaded::Shards(shards.collect()))
     }
 }

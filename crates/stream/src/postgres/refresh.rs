@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::{
     core::{
-        check::{Refusal, check_refresh},
-        refresh::{Refresh, coverage, missing},
+        check::check_refresh,
+        jobs::Outcome,
+        refresh::{Refresh, RefreshedTo, coverage, missing},
     },
     pipeline::{Coverage, Pipeline, Published},
     postgres::statements::Statements,
@@ -13,23 +14,28 @@ use crate::{
 
 /// What became of a refresh.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Refreshed {
-    /// It is there, all at once.
-    Done {
-        /// What the pipeline says of it.
-        report: Published,
-        /// Whether the topic is told to the end seen at start, whether or not anything is missing before.
-        at_end: bool,
-        /// How far all partitions go.
-        coverage: Coverage,
-        /// How long the changed groups took; the rest is what needs all groups, and the commit.
-        groups_took: Duration,
-    },
-    /// It is not there, and must not be.
-    Refused(Refusal),
+pub(crate) struct Refreshed {
+    /// What became of each shard's part, by its number: those that are not refused are there, all at once.
+    pub shards: Vec<(u64, Outcome<Vec<RefreshedTo>>)>,
+    /// What is told of it; `None` where all is refused.
+    pub done: Option<Done>,
 }
 
-/// Refreshes in one transaction. Doing it again after an error is safe: what is there already is not written again.
+/// A refresh that is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Done {
+    /// What the pipeline says of it.
+    pub report: Published,
+    /// Whether the topic is told to the end seen at start, whether or not anything is missing before.
+    pub at_end: bool,
+    /// How far all partitions go.
+    pub coverage: Coverage,
+    /// How long the changed groups took; the rest is what needs all groups, and the commit.
+    pub groups_took: Duration,
+}
+
+/// Refreshes in one transaction, without the parts of shards that are not ours any more; not at all while another replica does. Doing it again after an error is safe: what
+/// is there already is not written again.
 ///
 /// # Errors
 /// When PostgreSQL does not answer or refuses, or when the pipeline cannot conclude.
@@ -37,19 +43,43 @@ pub(crate) async fn refresh<P: Pipeline>(
     session: &mut impl Statements<P>,
     refresh: &Refresh<P>,
 ) -> anyhow::Result<Refreshed> {
-    // READ COMMITTED: what follows the lock sees all that its last holder wrote.
+    // READ COMMITTED: what follows the lock sees all that its last holder wrote. It is not waited for: batches wait for this session.
     session.begin().await?;
-    session.lock_refreshes().await?;
-    let partitions: Vec<i32> = refresh.to.iter().map(|to| to.partition).collect();
-    let stored = session.lock_partitions(&partitions).await?;
-    if let Some(refusal) = check_refresh(&refresh.to, &stored) {
+    if !session.try_lock_refreshes().await? {
         session.rollback().await?;
-        return Ok(Refreshed::Refused(refusal));
+        return Ok(Refreshed {
+            shards: refresh.parts.iter().map(|part| (part.shard, Outcome::Void)).collect(),
+            done: None,
+        });
+    }
+    let partitions: Vec<i32> = refresh.parts.iter().flat_map(|part| &part.to).map(|to| to.partition).collect();
+    let stored = session.lock_partitions(&partitions).await?;
+    let (mut shards, mut told) = (Vec::with_capacity(refresh.parts.len()), Vec::new());
+    for part in &refresh.parts {
+        shards.push(match check_refresh(&part.to, &stored) {
+            Some(refusal) => (part.shard, Outcome::Refused(refusal)),
+            None => {
+                told.push(part);
+                (part.shard, Outcome::Stored(part.to.clone()))
+            }
+        });
+    }
+    if told.is_empty() && !shards.is_empty() {
+        session.rollback().await?;
+        return Ok(Refreshed { shards, done: None });
     }
     let began = Instant::now();
-    let rows_written = session.upsert(&refresh.rows).await?;
+    let mut rows_written = 0;
+    if told.iter().map(|part| part.rows.len()).sum::<usize>() == refresh.rows.len() {
+        rows_written += session.upsert(&refresh.rows).await?;
+    } else {
+        for part in &told {
+            rows_written += session.upsert(&refresh.rows[part.rows.clone()]).await?;
+        }
+    }
     let groups_took = began.elapsed();
-    session.mark_refreshed(&refresh.to).await?;
+    let to: Vec<RefreshedTo> = told.iter().flat_map(|part| &part.to).copied().collect();
+    session.mark_refreshed(&to).await?;
     let stored = session.partitions().await?;
     let at_end = refresh.target.is_reached_now(&stored);
     let missing = missing(&session.gaps().await?, refresh.target.compacted);
@@ -57,6 +87,6 @@ pub(crate) async fn refresh<P: Pipeline>(
     session.note_coverage(&coverage).await?;
     let report = session.conclude(&coverage).await?;
     session.commit().await?;
-    let rows_written = rows_written + report.rows_written;
-    Ok(Refreshed::Done { report: Published { rows_written, ..report }, at_end, coverage, groups_took })
+    let report = Published { rows_written: rows_written + report.rows_written, ..report };
+    Ok(Refreshed { shards, done: Some(Done { report, at_end, coverage, groups_took }) })
 }

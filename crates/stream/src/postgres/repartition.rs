@@ -37,6 +37,8 @@ pub(crate) async fn repartition<P: Pipeline>(
         session.raise_refreshed_ids(&ids).await?;
         session.raise_last_ids(&ids).await?;
     }
+    // Every key's records come from its owner now.
+    session.set_spread(false).await?;
     session.commit().await?;
     Ok(moved)
 }

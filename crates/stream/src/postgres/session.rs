@@ -149,6 +149,22 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
         self.simple("ROLLBACK").await
     }
 
+    async fn is_spread(&mut self) -> Answer<bool> {
+        let spread = sqlx::query_scalar("SELECT spread FROM feeds WHERE feed = $1")
+            .bind(self.feed.pipeline)
+            .fetch_optional(&mut self.connection);
+        Ok(spread.await?.unwrap_or(false))
+    }
+
+    async fn set_spread(&mut self, spread: bool) -> Answer<()> {
+        sqlx::query("UPDATE feeds SET spread = $2 WHERE feed = $1 AND spread <> $2")
+            .bind(self.feed.pipeline)
+            .bind(spread)
+            .execute(&mut self.connection)
+            .await
+            .map(drop)
+    }
+
     async fn other_topic(&mut self) -> Answer<Option<String>> {
         sqlx::query_scalar(
             "SELECT topic FROM stream_offsets WHERE pipeline = $1 AND topic <> $2 AND next_offset IS NOT NULL LIMIT 1",
@@ -357,17 +373,12 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
         Ok(registered.rows_affected())
     }
 
-    async fn misplaced_key(&mut self, keys: &[KeyOwner]) -> Answer<Option<(String, i32, i32)>> {
-        let (names, owners) = unzip(keys);
-        sqlx::query_as(
-            "SELECT route, g.home, new.home FROM unnest($2::text[], $3::integer[]) AS new (route, home)
-             JOIN group_homes g USING (route) WHERE g.topic = $1 AND g.home <> new.home ORDER BY route LIMIT 1",
-        )
-        .bind(&self.feed.topic)
-        .bind(names)
-        .bind(owners)
-        .fetch_optional(&mut self.connection)
-        .await
+    async fn owners(&mut self, keys: &[&str]) -> Answer<Vec<KeyOwner>> {
+        sqlx::query_as("SELECT route, home FROM group_homes WHERE topic = $1 AND route = ANY ($2) ORDER BY route")
+            .bind(&self.feed.topic)
+            .bind(keys)
+            .fetch_all(&mut self.connection)
+            .await
     }
 
     async fn move_keys(&mut self, keys: &[KeyOwner]) -> Answer<u64> {
@@ -437,6 +448,9 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
     }
 
     async fn facts(&mut self, owners: &[i32], take: &mut impl FnMut(&[u8]) -> Result<(), Error>) -> anyhow::Result<()> {
+        if owners.is_empty() {
+            return Ok(());
+        }
         let owners: Vec<String> = owners.iter().map(i32::to_string).collect();
         let query = format!(
             "COPY (SELECT id, home, timestamp_ms, partition, {} FROM {} WHERE home IN ({})) TO STDOUT (FORMAT binary)",
@@ -454,12 +468,11 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
         }
     }
 
-    async fn lock_refreshes(&mut self) -> Answer<()> {
-        sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('publish ' || $1, 0))")
+    async fn try_lock_refreshes(&mut self) -> Answer<bool> {
+        sqlx::query_scalar("SELECT pg_try_advisory_xact_lock(hashtextextended('publish ' || $1, 0))")
             .bind(self.feed.pipeline)
-            .execute(&mut self.connection)
+            .fetch_one(&mut self.connection)
             .await
-            .map(drop)
     }
 
     async fn upsert(&mut self, rows: &[P::Row]) -> Answer<u64> {

@@ -41,12 +41,20 @@ pub(crate) trait Statements<P: Pipeline> {
     /// Rolls back, which releases the locks.
     async fn rollback(&mut self) -> Answer<()>;
 
+    /// Whether partition keys are spread over the topic's partitions, as was noted.
+    async fn is_spread(&mut self) -> Answer<bool>;
+    /// Notes whether they are.
+    async fn set_spread(&mut self, spread: bool) -> Answer<()>;
     /// Finds another topic that the pipeline's facts came from.
     async fn other_topic(&mut self) -> Answer<Option<String>>;
     /// Adds rows for partitions that have none.
     async fn add_partitions(&mut self, partitions: &[i32]) -> Answer<()>;
     /// Locks the rows of partitions until the transaction ends, and gives them in order.
     async fn lock_partitions(&mut self, partitions: &[i32]) -> Answer<Vec<Stored>>;
+    /// Whether the last claim of a partition is by the consumer of this session; what a fault made on purpose asks.
+    fn has_claimed(&self, _partition: i32) -> bool {
+        false
+    }
     /// Forgets the offsets of partitions that have any: the facts stay.
     async fn forget_offsets(&mut self, partitions: &BTreeMap<i32, Forget>) -> Answer<()>;
     /// Raises the epoch of partitions, and gives their rows in order.
@@ -71,8 +79,8 @@ pub(crate) trait Statements<P: Pipeline> {
 
     /// Gives partition keys that have no owner partition one; gives how many had none. Waits for whoever gives one of them one.
     async fn register_keys(&mut self, keys: &[KeyOwner]) -> Answer<u64>;
-    /// The first partition key that belongs elsewhere, with the partition that owns it and the one given.
-    async fn misplaced_key(&mut self, keys: &[KeyOwner]) -> Answer<Option<(String, i32, i32)>>;
+    /// The owner partitions of these partition keys, where they have any, in order.
+    async fn owners(&mut self, keys: &[&str]) -> Answer<Vec<KeyOwner>>;
     /// Gives partition keys another owner partition; gives how many had another.
     async fn move_keys(&mut self, keys: &[KeyOwner]) -> Answer<u64>;
     /// The partition keys of owner partitions.
@@ -89,8 +97,8 @@ pub(crate) trait Statements<P: Pipeline> {
     /// Reads the changelog rows of owner partitions, as pieces of a binary COPY: see [`crate::core::groups::Loading::push`].
     async fn facts(&mut self, owners: &[i32], take: &mut impl FnMut(&[u8]) -> Result<(), Error>) -> anyhow::Result<()>;
 
-    /// Waits until no other replica refreshes, and keeps it so until the transaction ends.
-    async fn lock_refreshes(&mut self) -> Answer<()>;
+    /// Keeps other replicas from refreshing until the transaction ends; whether none does already.
+    async fn try_lock_refreshes(&mut self) -> Answer<bool>;
     /// Writes changed groups: see [`Pipeline::upsert`].
     async fn upsert(&mut self, rows: &[P::Row]) -> Answer<u64>;
     /// Writes what needs all groups: see [`Pipeline::conclude`].

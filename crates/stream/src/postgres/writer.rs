@@ -1,6 +1,7 @@
 //! The thread that talks to PostgreSQL: batches and refreshes, one after another, in order; each is answered exactly once.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     sync::Once,
     time::{Duration, Instant},
 };
@@ -11,16 +12,15 @@ use service::telemetry::millis;
 use crate::{
     Error, Pipeline,
     core::{
-        batch::{Batch, Counts, joined_ranges},
-        jobs::{Answer, Job, Outcome, Task},
+        batch::{Batch, Counts, Part},
+        jobs::{Answer, Job, Outcome},
         refresh::Refresh,
         repartition::Moves,
     },
     measures,
     postgres::{
-        commit::{self, Commit},
-        refresh::{self, Refreshed},
-        repartition,
+        commit::{self, Committed},
+        refresh, repartition,
         retry::{Postgres, Work},
         statements::{Server, Statements},
     },
@@ -56,32 +56,31 @@ impl<D, F: Fn(Answer) -> bool> Writer<D, F> {
         D: Server<P>,
     {
         let mut session = None;
-        // The shard of which batches were refused last: what was sent of it afterwards builds on what is not stored.
-        let mut refused = None;
+        // What was sent of a shard after something of it was refused builds on what is not stored.
+        let mut refused = BTreeSet::new();
         let mut next = None;
         loop {
-            let Some(Job { shard, task }) = (match next.take() {
+            let Some(job) = (match next.take() {
                 Some(job) => Some(job),
                 None => jobs.recv().await,
             }) else {
                 return;
             };
-            let is_void = refused == Some(shard);
-            let answer = match task {
-                Task::Commit(_) if is_void => Ok(Answer::Batches { shard, count: 1, outcome: Outcome::Void }),
-                Task::Refresh(_) if is_void => Ok(Answer::Refresh { shard, outcome: Outcome::Void }),
-                Task::Repartition(_) if is_void => Ok(Answer::Repartition { shard, outcome: Outcome::Void }),
-                Task::Commit(batch) => {
+            let answer = match job {
+                Job::Commit(batch) => {
                     let mut batches = vec![*batch];
-                    next = join(&mut batches, shard, &mut jobs);
-                    self.commit(&mut session, shard, batches).await
+                    next = join(&mut batches, &mut jobs);
+                    self.commit(&mut session, &refused, batches).await
                 }
-                Task::Refresh(refresh) => self.refresh(&mut session, shard, &refresh).await,
-                Task::ReadPartitions { number } => self.read_partitions(&mut session, number).await,
-                Task::Repartition(mut moves) => self.repartition(&mut session, shard, &mut moves).await,
+                Job::Refresh(refresh) => self.refresh(&mut session, &refused, *refresh).await,
+                Job::ReadProgress { number, keys } => self.read_progress(&mut session, number, keys).await,
+                Job::Repartition { shard, .. } if refused.contains(&shard) => Ok(Answer::Repartition(Outcome::Void)),
+                Job::Repartition { mut moves, .. } => self.repartition(&mut session, &mut moves).await,
             };
-            if let Ok(Answer::Batches { outcome: Outcome::Refused(_), .. }) = &answer {
-                refused = Some(shard);
+            match &answer {
+                Ok(Answer::Batches { shards, .. }) => refused.extend(refused_of(shards)),
+                Ok(Answer::Refresh { shards, .. }) => refused.extend(refused_of(shards)),
+                _ => {}
             }
             let ends = answer.is_err();
             if !(self.answer)(answer.unwrap_or_else(Answer::Failed)) || ends {
@@ -93,65 +92,99 @@ impl<D, F: Fn(Answer) -> bool> Writer<D, F> {
     async fn commit<P: Pipeline>(
         &self,
         session: &mut Option<D::Session>,
-        shard: u64,
+        refused: &BTreeSet<u64>,
         mut batches: Vec<Batch>,
     ) -> Result<Answer, Error>
     where
         D: Server<P>,
     {
-        let began = Instant::now();
-        let committing =
-            self.postgres.retrying(SAVING, session, async |session| Ok(commit::commit(session, &mut batches).await?));
-        let outcome = match committing.await? {
-            Commit::Stored => {
-                batches.iter().for_each(|batch| report_batch(batch, began));
-                if let Some(batch) = batches.iter().find(|batch| batch.counts().rejected > 0) {
-                    self.rejects_named.call_once(|| name_rejects(batch));
-                }
-                Outcome::Stored(joined_ranges(&batches).iter().map(|range| (range.partition, range.end)).collect())
-            }
-            Commit::Refused(refusal) => Outcome::Refused(refusal),
+        let (began, count) = (Instant::now(), batches.len());
+        let is_void = |part: &mut Part| refused.contains(&part.shard);
+        let void = batches.iter_mut().flat_map(|batch| batch.parts.extract_if(.., is_void)).map(|part| part.shard);
+        let void: BTreeSet<u64> = void.collect();
+        let mut shards: Vec<_> = void.into_iter().map(|shard| (shard, Outcome::Void)).collect();
+        batches.retain(|batch| !batch.parts.is_empty());
+        if !batches.is_empty() {
+            let committing = self
+                .postgres
+                .retrying(SAVING, session, async |session| Ok(commit::commit(session, &mut batches).await?));
+            let committed = committing.await?;
+            self.report(&batches, &committed, began);
+            shards.extend(committed);
+        }
+        Ok(Answer::Batches { count, shards })
+    }
+
+    /// Says what is stored of batches.
+    fn report(&self, batches: &[Batch], committed: &Committed, began: Instant) {
+        let is_stored = |part: &&Part| {
+            committed.iter().any(|(shard, outcome)| *shard == part.shard && matches!(outcome, Outcome::Stored(_)))
         };
-        Ok(Answer::Batches { shard, count: batches.len(), outcome })
+        for batch in batches {
+            let stored: Vec<&Part> = batch.parts.iter().filter(is_stored).collect();
+            let counts = stored.iter().fold(Counts::default(), |sum, part| sum.plus(part.counts()));
+            let number = batch.number.unwrap_or_default();
+            if !stored.is_empty() {
+                report_batch(number, (stored.iter().map(|part| part.records()).sum(), counts), began);
+            }
+            if counts.rejected > 0 {
+                self.rejects_named.call_once(|| name_rejects(number, counts.rejected));
+            }
+        }
     }
 
     async fn refresh<P: Pipeline>(
         &self,
         session: &mut Option<D::Session>,
-        shard: u64,
-        refresh: &Refresh<P>,
+        refused: &BTreeSet<u64>,
+        mut refresh: Refresh<P>,
     ) -> Result<Answer, Error>
     where
         D: Server<P>,
     {
         let began = Instant::now();
+        let void = refresh.parts.extract_if(.., |part| refused.contains(&part.shard));
+        let mut shards: Vec<_> = void.map(|part| (part.shard, Outcome::Void)).collect();
+        if refresh.parts.is_empty() {
+            return Ok(Answer::Refresh { shards, complete: false });
+        }
         let refreshing =
-            self.postgres.retrying(REFRESHING, session, async |session| refresh::refresh(session, refresh).await);
-        let outcome = match refreshing.await? {
-            Refreshed::Done { report, at_end, coverage, groups_took } => {
-                report_refresh(&report, groups_took, began);
-                if let Some(missing) = coverage.missing {
-                    self.gaps_named.call_once(|| tracing::warn!("no run is complete: {missing}"));
-                }
-                Outcome::Stored((refresh.to.clone(), at_end))
+            self.postgres.retrying(REFRESHING, session, async |session| refresh::refresh(session, &refresh).await);
+        let refreshed = refreshing.await?;
+        shards.extend(refreshed.shards);
+        let complete = refreshed.done.as_ref().is_some_and(|done| done.at_end);
+        if let Some(done) = refreshed.done {
+            report_refresh(&done.report, done.groups_took, began);
+            if let Some(missing) = done.coverage.missing {
+                self.gaps_named.call_once(|| tracing::warn!("no run is complete: {missing}"));
             }
-            Refreshed::Refused(refusal) => Outcome::Refused(refusal),
-        };
-        Ok(Answer::Refresh { shard, outcome })
+        }
+        Ok(Answer::Refresh { shards, complete })
     }
 
-    async fn read_partitions<P: Pipeline>(&self, session: &mut Option<D::Session>, number: u64) -> Result<Answer, Error>
+    async fn read_progress<P: Pipeline>(
+        &self,
+        session: &mut Option<D::Session>,
+        number: u64,
+        keys: Vec<String>,
+    ) -> Result<Answer, Error>
     where
         D: Server<P>,
     {
-        let reading = self.postgres.retrying(READING, session, async |session| Ok(session.partitions().await?));
-        Ok(Answer::Partitions { number, stored: reading.await? })
+        let names: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let reading = self.postgres.retrying(READING, session, async |session| {
+            let owners = if names.is_empty() { Vec::new() } else { session.owners(&names).await? };
+            Ok((session.partitions().await?, owners))
+        });
+        let (stored, owned) = reading.await?;
+        let mut owners: BTreeMap<String, Option<i32>> = keys.into_iter().map(|key| (key, None)).collect();
+        owners.extend(owned.into_iter().map(|(key, owner)| (key, Some(owner))));
+        Ok(Answer::Progress { number, stored, owners })
     }
 
     async fn repartition<P: Pipeline>(
         &self,
         session: &mut Option<D::Session>,
-        shard: u64,
         moves: &mut Moves,
     ) -> Result<Answer, Error>
     where
@@ -162,40 +195,39 @@ impl<D, F: Fn(Answer) -> bool> Writer<D, F> {
         // Not within the line: what is not logged is not done.
         let groups = moving.await?;
         tracing::info!(groups, "moved to the partitions their records come from");
-        Ok(Answer::Repartition { shard, outcome: Outcome::Stored(()) })
+        Ok(Answer::Repartition(Outcome::Stored(())))
     }
+}
+
+/// The shards of which something was refused.
+fn refused_of<T>(shards: &[(u64, Outcome<T>)]) -> impl Iterator<Item = u64> {
+    shards.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Refused(_))).map(|(shard, _)| *shard)
 }
 
 /// Takes batches that wait already, to be stored in the same transaction: while one is made durable, others are ready.
 /// Gives back a job that is no such batch.
-fn join<P: Pipeline>(
-    batches: &mut Vec<Batch>,
-    shard: u64,
-    jobs: &mut tokio::sync::mpsc::Receiver<Job<P>>,
-) -> Option<Job<P>> {
+fn join<P: Pipeline>(batches: &mut Vec<Batch>, jobs: &mut tokio::sync::mpsc::Receiver<Job<P>>) -> Option<Job<P>> {
     while let Ok(job) = jobs.try_recv() {
-        match job.task {
-            Task::Commit(batch) if job.shard == shard && batch.joins(batches) => batches.push(*batch),
-            task => return Some(Job { shard: job.shard, task }),
+        match job {
+            Job::Commit(batch) if batch.joins(batches) => batches.push(*batch),
+            job => return Some(job),
         }
     }
     None
 }
 
-fn report_batch(batch: &Batch, began: Instant) {
-    let Counts { new, unchanged, corrected, filtered, rejected } = batch.counts();
+fn report_batch(number: i64, (records, counts): (usize, Counts), began: Instant) {
+    let Counts { new, unchanged, corrected, filtered, rejected } = counts;
     histogram!(measures::BATCH).record(began.elapsed().as_secs_f64());
-    let counts = [new, unchanged, corrected, filtered, rejected];
-    for (outcome, records) in measures::OUTCOMES.into_iter().zip(counts) {
+    let by_outcome = [new, unchanged, corrected, filtered, rejected];
+    for (outcome, records) in measures::OUTCOMES.into_iter().zip(by_outcome) {
         counter!(measures::RECORDS, "outcome" => outcome).increment(records.unsigned_abs());
     }
     counter!(measures::REJECTS).increment(rejected.unsigned_abs());
-    if batch.records() == 0 {
+    if records == 0 {
         return;
     }
-    let number = batch.number.unwrap_or_default();
     let commit_ms = millis(began.elapsed());
-    let records = batch.records();
     tracing::info!(
         batch = number,
         records,
@@ -210,9 +242,7 @@ fn report_batch(batch: &Batch, began: Instant) {
 }
 
 /// Says where the records are that the counts call rejected.
-fn name_rejects(batch: &Batch) {
-    let number = batch.number.unwrap_or_default();
-    let rejected = batch.counts().rejected;
+fn name_rejects(number: i64, rejected: i64) {
     tracing::warn!(
         batch = number,
         rejected,

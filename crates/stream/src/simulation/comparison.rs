@@ -17,7 +17,7 @@ use tokio::{
 
 use crate::{
     core::{
-        batch::{Batch, Changes, Counts, KeyOwner, OffsetRange, Reject},
+        batch::{Batch, Changes, Counts, KeyOwner, OffsetRange, Part, Reject},
         groups::{Groups, Loading, Position},
         offsets::{Forget, LastRecord, Version},
         refresh::RefreshedTo,
@@ -59,7 +59,9 @@ enum Statement {
     Gaps,
     NoteCoverage(bool),
     RegisterKeys(Vec<KeyOwner>),
-    MisplacedKey(Vec<KeyOwner>),
+    Owners(Vec<KeyOwner>),
+    IsSpread,
+    SetSpread(bool),
     MoveKeys(Vec<KeyOwner>),
     Keys(Vec<i32>),
     DrawNumbers(usize),
@@ -67,7 +69,7 @@ enum Statement {
     AppendReject(i64),
     Account(i64, OffsetRange),
     Facts(Vec<i32>),
-    LockRefreshes,
+    TryLockRefreshes,
     Upsert(Vec<Row>),
     Conclude(bool),
 }
@@ -76,8 +78,8 @@ impl Statement {
     /// Whether it may wait for a lock.
     fn may_wait(&self) -> bool {
         use Statement::{
-            AddPartitions, Advance, ForgetOffsets, LockPartitions, LockRefreshes, MarkRefreshed, MoveKeys, RaiseEpochs,
-            RaiseLastIds, RaiseRefreshedIds, RegisterKeys,
+            AddPartitions, Advance, ForgetOffsets, LockPartitions, MarkRefreshed, MoveKeys, RaiseEpochs, RaiseLastIds,
+            RaiseRefreshedIds, RegisterKeys, SetSpread,
         };
         matches!(
             self,
@@ -85,13 +87,13 @@ impl Statement {
                 | Advance(_)
                 | ForgetOffsets(_)
                 | LockPartitions(_)
-                | LockRefreshes
                 | MarkRefreshed(_)
                 | MoveKeys(_)
                 | RaiseEpochs(_)
                 | RaiseLastIds(_)
                 | RaiseRefreshedIds(_)
                 | RegisterKeys(_)
+                | SetSpread(_)
         )
     }
 }
@@ -123,7 +125,9 @@ async fn execute<S: Statements<Tiny>>(session: &mut S, statement: &Statement) ->
         Statement::Gaps => said(session.gaps().await),
         Statement::NoteCoverage(complete) => said(session.note_coverage(&coverage(*complete)).await),
         Statement::RegisterKeys(keys) => said(session.register_keys(keys).await),
-        Statement::MisplacedKey(keys) => said(session.misplaced_key(keys).await),
+        Statement::Owners(keys) => said(session.owners(&keys.iter().map(|(key, _)| &**key).collect::<Vec<_>>()).await),
+        Statement::IsSpread => said(session.is_spread().await),
+        Statement::SetSpread(spread) => said(session.set_spread(*spread).await),
         Statement::MoveKeys(keys) => said(session.move_keys(keys).await),
         Statement::Keys(owners) => said(session.keys(owners).await.map(|mut keys| {
             keys.sort_unstable();
@@ -135,15 +139,16 @@ async fn execute<S: Statements<Tiny>>(session: &mut S, statement: &Statement) ->
             said(session.append_facts(&[changes.numbered(*number)]).await)
         }
         Statement::AppendReject(number) => {
-            let mut batch = Batch::new(&Tiny.changelog());
+            let mut part = Part::new(1, &Tiny.changelog());
             let (key, value) = (None, Some(&b"poison"[..]));
-            batch.reject(Reject { topic: "t", partition: 0, offset: 1, timestamp_ms: 1, key, value, reason: "poison" });
+            part.reject(Reject { topic: "t", partition: 0, offset: 1, timestamp_ms: 1, key, value, reason: "poison" });
+            let mut batch = Batch { number: None, parts: vec![part] };
             batch.give_number(*number);
-            said(session.append_rejects(&[batch.rejects()]).await)
+            said(session.append_rejects(&[batch.parts[0].rejects()]).await)
         }
         Statement::Account(number, range) => said(session.account(&[(*number, range)]).await),
         Statement::Facts(owners) => said(facts(session, owners).await),
-        Statement::LockRefreshes => said(session.lock_refreshes().await),
+        Statement::TryLockRefreshes => said(session.try_lock_refreshes().await),
         Statement::Upsert(rows) => said(session.upsert(rows).await.map(drop)),
         Statement::Conclude(complete) => session
             .conclude(&coverage(*complete))
@@ -165,10 +170,10 @@ fn changes(facts: &[(i16, i16, i64, u16)]) -> Changes {
 /// What a load makes of the changelog: every group that belongs to those partitions.
 async fn facts<S: Statements<Tiny>>(session: &mut S, owners: &[i32]) -> Result<Vec<Row>, sqlx::Error> {
     let keys = (0..4).flat_map(|key| owners.iter().map(move |owner| (format!("r{key}"), *owner))).collect();
-    let mut loading = Loading::<Tiny>::new(&[], keys).unwrap();
+    let mut loading = Loading::<Tiny>::new(&[owners.to_vec()], &[], keys).unwrap();
     let mut take = |piece: &[u8]| Ok(loading.push(piece)?);
     session.facts(owners, &mut take).await.map_err(|error| error.downcast::<sqlx::Error>().unwrap())?;
-    Ok(loading.finish().rows(&Tiny))
+    Ok(loading.finish()[0].rows(&Tiny))
 }
 
 /// Draws commands that a session in or out of a transaction may be given.
@@ -186,7 +191,7 @@ impl Script {
     fn partitions(&self) -> Vec<i32> {
         (0..3)
             .filter(|_| self.chance.once_in(2))
-            .chain([self.partition()])
+            .chain((!self.chance.once_in(8)).then(|| self.partition()))
             .collect::<std::collections::BTreeSet<_>>()
             .into_iter()
             .collect()
@@ -234,7 +239,7 @@ impl Script {
                 _ => Statement::Upsert(vec![(format!("g{}", self.chance.below(3)), facts)]),
             };
         }
-        match self.chance.below(36) {
+        match self.chance.below(40) {
             0..=3 => Statement::Commit,
             4 => Statement::Rollback,
             5 | 6 => Statement::AddPartitions(self.partitions()),
@@ -259,7 +264,7 @@ impl Script {
             }
             20 | 21 => Statement::Gaps,
             22..=24 => Statement::RegisterKeys(self.keys()),
-            25 => Statement::MisplacedKey(self.keys()),
+            25 => Statement::Owners(self.keys()),
             26 => Statement::MoveKeys(self.keys()),
             27 => Statement::Keys(self.partitions()),
             28 => {
@@ -272,7 +277,9 @@ impl Script {
             29 => Statement::AppendReject(self.number),
             30 => Statement::Account(self.number, self.range(self.partition())),
             31 => Statement::Facts(self.partitions()),
-            _ => Statement::LockRefreshes,
+            32 => Statement::IsSpread,
+            33 => Statement::SetSpread(self.chance.once_in(2)),
+            _ => Statement::TryLockRefreshes,
         }
     }
 }
@@ -338,15 +345,15 @@ impl Real {
         Self { statements, answers }
     }
 
-    /// The answer, unless it waits for a lock.
-    async fn answer(&mut self, tables: &Tables) -> Option<String> {
+    /// The answer, unless it waits for a lock, as so many others do.
+    async fn answer(&mut self, tables: &Tables, others: usize) -> Option<String> {
         loop {
             if let Ok(answer) = tokio::time::timeout(Duration::from_millis(20), self.answers.recv()).await {
                 return answer;
             }
             let waits =
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-            if tables.query::<(i64,)>(waits).await == [(1,)] {
+            if tables.query::<(i64,)>(waits).await == [(i64::try_from(others + 1).unwrap(),)] {
                 return None;
             }
         }
@@ -401,8 +408,10 @@ async fn compare(seed: u64) {
         }
         let statement = script.next(in_transaction[at], refreshes[at]);
         let ends = matches!(statement, Statement::Commit | Statement::Rollback);
-        let reads =
-            matches!(statement, Statement::Partitions | Statement::Gaps | Statement::Keys(_) | Statement::Facts(_));
+        let reads = matches!(
+            statement,
+            Statement::Partitions | Statement::Gaps | Statement::Keys(_) | Statement::Facts(_) | Statement::IsSpread
+        );
         // One session waits at a time, so that none wait for each other; one that sees one state only reads.
         if (waits.is_some() && statement.may_wait()) || (is_snapshot[at] && !ends && !reads) {
             continue;
@@ -410,18 +419,19 @@ async fn compare(seed: u64) {
         said.push_back(format!("{at}: {statement:?}"));
         real[at].statements.send(statement.clone()).unwrap();
         simulation[at].begin(&statement);
-        let answers = (real[at].answer(&tables).await, simulation[at].answer());
+        let answers = (real[at].answer(&tables, usize::from(waits.is_some())).await, simulation[at].answer());
         assert_eq!(answers.0, answers.1, "seed {seed}, {said:#?}");
         let begins = matches!(statement, Statement::Begin | Statement::BeginSnapshot);
         in_transaction[at] = (in_transaction[at] || begins) && !ends;
-        refreshes[at] = (refreshes[at] || matches!(statement, Statement::LockRefreshes)) && !ends;
+        let has_locked = matches!(statement, Statement::TryLockRefreshes) && answers.0.as_deref() == Some("true");
+        refreshes[at] = (refreshes[at] || has_locked) && !ends;
         is_snapshot[at] = (is_snapshot[at] || matches!(statement, Statement::BeginSnapshot)) && !ends;
         if answers.0.is_none() {
             waits = Some(at);
         }
         // Whoever waited goes on when the other has ended.
         if ends && let Some(waiting) = waits {
-            let answers = (real[waiting].answer(&tables).await, simulation[waiting].answer());
+            let answers = (real[waiting].answer(&tables, 0).await, simulation[waiting].answer());
             assert_eq!(answers.0, answers.1, "seed {seed}, {waiting} had waited: {said:#?}");
             if answers.0.is_some() {
                 waits = None;
@@ -431,13 +441,17 @@ async fn compare(seed: u64) {
     for at in (0..SESSIONS).filter(|at| in_transaction[*at] && waits != Some(*at)).collect::<Vec<_>>() {
         real[at].statements.send(Statement::Commit).unwrap();
         simulation[at].begin(&Statement::Commit);
-        assert_eq!(real[at].answer(&tables).await, simulation[at].answer(), "seed {seed}, {said:#?}");
+        assert_eq!(
+            real[at].answer(&tables, usize::from(waits.is_some())).await,
+            simulation[at].answer(),
+            "seed {seed}, {said:#?}"
+        );
     }
     if let Some(at) = waits {
-        assert_eq!(real[at].answer(&tables).await, simulation[at].answer(), "seed {seed}, {said:#?}");
+        assert_eq!(real[at].answer(&tables, 0).await, simulation[at].answer(), "seed {seed}, {said:#?}");
         real[at].statements.send(Statement::Commit).unwrap();
         simulation[at].begin(&Statement::Commit);
-        assert_eq!(real[at].answer(&tables).await, simulation[at].answer(), "seed {seed}, {said:#?}");
+        assert_eq!(real[at].answer(&tables, 0).await, simulation[at].answer(), "seed {seed}, {said:#?}");
     }
     assert_eq!(stored(&tables).await, simulated(&server), "seed {seed}, {said:#?}");
 }

@@ -1,24 +1,24 @@
 //! Schedules that chance seldom finds.
 
-use std::time::Duration;
+use std::{rc::Rc, time::Duration};
 
 use crate::{
     core::Input,
     simulation::{
-        kafka::{Asked, Log},
+        kafka::Log,
         replica::Replica,
-        world::{Slot, World},
+        turns::Work,
+        world::{HEARTBEAT, Slot, World},
     },
 };
 
 /// Longer than it is until the next refresh.
 const REFRESHED: Duration = Duration::from_millis(60);
-/// Longer than a fenced consumer waits until it claims again.
-const CLAIMED_AGAIN: Duration = Duration::from_secs(5);
 
 /// A consumer owes a refresh to a partition that is then given to another one, and refreshes what it keeps.
 pub(super) fn owed() -> World {
     let mut world = prepared(2);
+    world.server.database.borrow_mut().tables.spread = true;
     world.logs[0].append(1_001, "0 0 1".to_owned());
     world.logs[1].append(1_000, "0 1 2".to_owned());
     world.server.database.borrow_mut().ends = vec![1, 1];
@@ -58,38 +58,38 @@ pub(super) fn restored() -> World {
     world
 }
 
-/// The group asks a partition back while another is loaded once more, and a batch of before is not answered yet: what Kafka says of
-/// the topic comes in between.
-pub(super) fn revoked_in_mid_load() -> World {
-    let mut world = prepared(2);
+/// A partition is lost, given back and loaded while a batch of it is on its way.
+pub(super) fn claimed_again() -> World {
+    let mut world = lost_and_given_back().0;
+    world.come_to_rest();
+    world
+}
+
+/// The same, and the fetch of before brings its end.
+pub(super) fn old_end() -> World {
+    let (mut world, fetch) = lost_and_given_back();
+    world.with(0, |replica, around| replica.on(Input::EndOfPartition { fetch, partition: 0 }, around));
+    world.come_to_rest();
+    world
+}
+
+/// A partition was lost and given back, with the number of its fetch of before.
+fn lost_and_given_back() -> (World, u64) {
+    let mut world = prepared(1);
     world.logs[0].append(1_000, "0 0 1".to_owned());
-    world.logs[1].append(1_001, "2 0 2".to_owned());
+    world.logs[0].append(1_001, "1 0 2".to_owned());
+    world.server.database.borrow_mut().ends = vec![2];
     world.start(0);
     world.settle(0);
-    // Two batches are sent; the first is refused, because partition 0 was claimed by hand.
     world.read_of(0);
-    world.step_writer(1);
-    world.read_of(1);
-    world.server.database.borrow_mut().by_hand(|tables| {
-        tables.partitions.values_mut().filter(|row| row.stored.partition == 0).for_each(|row| row.stored.epoch += 1);
-    });
-    while world.with(0, Replica::hear_answer) != Some(true) {
-        world.step_writer(1);
-    }
-    world.clock.advance(CLAIMED_AGAIN);
-    world.with(0, |replica, around| replica.on(Input::Tick, around));
-    // The answer to the second batch is not heard yet.
-    while world.with(0, Replica::hear_load) != Some(true) {
-        let works = world.slots[0].replica.as_ref().map(Replica::works).unwrap_or_default();
-        works.last().map(|load| load.step());
-    }
-    world.with(0, |replica, around| {
-        replica.client.asks(Asked::Revoke(vec![1]));
-        replica.hear_asked(around);
-        replica.hear_look(around);
-    });
-    world.holds();
-    world
+    let fetch = world.with(0, |replica, _| replica.client.fetch_of(0)).flatten().expect("it is fetched");
+    world.fall_asleep(0);
+    world.wake(0);
+    world.clock.advance(HEARTBEAT);
+    world.go_on_with(0, Replica::loading);
+    // What is on its way is answered before any record is read again.
+    world.settle(0);
+    (world, fetch)
 }
 
 /// Two consumers that refresh often, of which none has started; nothing goes wrong by itself.
@@ -112,17 +112,15 @@ impl World {
         });
     }
 
-    fn step_writer(&mut self, statements: usize) {
-        let works = self.slots[0].replica.as_ref().map(Replica::works).unwrap_or_default();
-        for _ in 0..statements {
-            works[0].step();
-        }
-    }
-
     /// One of them does all that it can, but for reading.
     fn settle(&mut self, at: usize) {
+        self.go_on_with(at, Replica::works);
+    }
+
+    /// One of them does all that it can, but for reading, and has some of its sessions go on.
+    fn go_on_with(&mut self, at: usize, works: fn(&Replica) -> Vec<Rc<Work>>) {
         for _ in 0..200 {
-            let works = self.slots[at].replica.as_ref().map(Replica::works).unwrap_or_default();
+            let works = self.slots[at].replica.as_ref().map(works).unwrap_or_default();
             for work in works {
                 work.step();
             }

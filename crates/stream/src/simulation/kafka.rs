@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use crate::core::{Fetch, Message};
+use crate::core::{Fetch, Message, kafka::given_back};
 
 /// A record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,7 +141,25 @@ impl Client {
 
     /// Whether partitions that were given wait to be fetched.
     pub(crate) fn waits(&self) -> bool {
-        matches!(&self.pending, Some(Asked::Assign(partitions)) if !partitions.is_empty())
+        self.given.iter().any(|partition| !self.fetched.contains_key(partition))
+    }
+
+    /// Answers an assignment; says which rule of the client library that breaks.
+    pub(crate) fn accept(&mut self) -> Result<(), String> {
+        match self.pending.take() {
+            Some(Asked::Assign(_)) => Ok(()),
+            other => Err(format!("an assignment is answered, and the group had asked {other:?}")),
+        }
+    }
+
+    /// Gives all back at its end.
+    pub(crate) fn close(&mut self) -> Result<(), String> {
+        let given: Vec<i32> = self.given.iter().copied().collect();
+        let back = given_back(&given, &self.fetched());
+        match back.iter().find(|partition| !self.fetched.contains_key(partition)) {
+            Some(partition) => Err(format!("partition {partition} is given back at the end and was never added")),
+            None => Ok(()),
+        }
     }
 
     /// Whether the group waits for an answer, or is about to ask.
@@ -162,16 +180,18 @@ impl Client {
         self.paused.clear();
     }
 
+    /// The number of the fetch of a partition.
+    pub(crate) fn fetch_of(&self, partition: i32) -> Option<u64> {
+        self.fetched.get(&partition).map(|fetched| fetched.number)
+    }
+
     pub(crate) fn fetched(&self) -> BTreeSet<i32> {
         self.fetched.keys().copied().collect()
     }
 
     /// Adds partitions, or takes them out and adds them anew; says which rule of the client library that breaks.
     pub(crate) fn fetch(&mut self, fetches: &[Fetch], logs: &[Log], keeps: impl Fn() -> bool) -> Result<(), String> {
-        let again = fetches.iter().any(|fetch| self.fetched.contains_key(&fetch.partition));
-        if again && matches!(self.pending, Some(Asked::Revoke(_) | Asked::Lost(_))) {
-            return Err("partitions are taken out while a revocation waits for its answer".to_owned());
-        }
+        self.is_answered()?;
         if let Some(fetch) = fetches.iter().find(|fetch| !self.given.contains(&fetch.partition)) {
             return Err(format!("partition {} is fetched and was not given", fetch.partition));
         }
@@ -185,8 +205,35 @@ impl Client {
             let fetched = Fetched { number: fetch.number, position: fetch.offset, end_told: false };
             self.fetched.insert(fetch.partition, fetched);
         }
-        self.pending.take_if(|pending| matches!(pending, Asked::Assign(_)));
         Ok(())
+    }
+
+    /// Partitions are taken out and added only while nothing waits for an answer: that would be taken for it.
+    fn is_answered(&self) -> Result<(), String> {
+        let waits = |asked| Err(format!("partitions are taken out or added while {asked:?} waits for its answer"));
+        self.pending.as_ref().map_or(Ok(()), waits)
+    }
+
+    /// Takes partitions out that stay ours; says which rule of the client library that breaks.
+    pub(crate) fn stop_fetching(
+        &mut self,
+        partitions: &BTreeSet<i32>,
+        logs: &[Log],
+        keeps: impl Fn() -> bool,
+    ) -> Result<(), String> {
+        self.is_answered()?;
+        self.take_out(partitions, logs, keeps);
+        Ok(())
+    }
+
+    fn take_out(&mut self, partitions: &BTreeSet<i32>, logs: &[Log], keeps: impl Fn() -> bool) {
+        for partition in partitions {
+            while let Some(arrived) = keeps().then(|| self.fetched_next(*partition, logs)).flatten() {
+                self.late.push_back(arrived);
+            }
+            self.fetched.remove(partition);
+            self.paused.remove(partition);
+        }
     }
 
     /// Gives partitions back, and answers the revocation; whether the group waits for that.
@@ -196,14 +243,8 @@ impl Client {
         logs: &[Log],
         keeps: impl Fn() -> bool,
     ) -> Result<bool, String> {
-        for partition in partitions {
-            while let Some(arrived) = keeps().then(|| self.fetched_next(*partition, logs)).flatten() {
-                self.late.push_back(arrived);
-            }
-            self.fetched.remove(partition);
-            self.given.remove(partition);
-            self.paused.remove(partition);
-        }
+        self.take_out(partitions, logs, keeps);
+        self.given.retain(|partition| !partitions.contains(partition));
         match self.pending.take() {
             Some(Asked::Revoke(_)) => Ok(true),
             Some(Asked::Lost(_)) => Ok(false),

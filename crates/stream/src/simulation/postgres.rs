@@ -72,6 +72,7 @@ pub(crate) struct Tables {
     /// By partition, which topic of that name it was, and first offset.
     pub(crate) gaps: BTreeMap<(i32, i32, i64), Gap>,
     pub(crate) complete: Option<bool>,
+    pub(crate) spread: bool,
     pub(crate) groups: BTreeMap<String, String>,
     pub(crate) runs: usize,
 }
@@ -116,6 +117,7 @@ impl Tables {
 enum Lock {
     Partition(i32),
     Key(String),
+    Feed,
     Refreshes,
 }
 
@@ -145,6 +147,7 @@ enum Change {
     Accounted(Vec<Accounted>),
     Gap(i32, Gap),
     Complete(bool),
+    Spread(bool),
     Group(String, Option<String>),
     Run,
 }
@@ -212,13 +215,19 @@ impl Database {
 
     fn commit(&mut self, transaction: u64) {
         let Some(ended) = self.transactions.remove(&transaction) else { return };
-        for change in ended.changes {
+        for change in ended.changes.clone() {
             apply(&mut self.tables, change, &mut self.violations);
         }
         let owner = |partition: &i32| self.tables.partitions.get(partition).map_or("", |row| &*row.owner);
         let is_other = |partition: &&i32| owner(partition) != ended.by && !self.is_restored;
         if let Some(partition) = ended.advanced.iter().find(is_other) {
             self.violations.push(format!("a batch of partition {partition} was stored by an old owner of it"));
+        }
+        let facts =
+            ended.changes.iter().filter_map(|change| if let Change::Facts(rows) = change { Some(rows) } else { None });
+        let owners: BTreeSet<i32> = facts.flatten().map(|(_, row)| row.owner).collect();
+        if let Some(partition) = owners.iter().find(is_other) {
+            self.violations.push(format!("facts were stored for an owner partition of another, {partition}"));
         }
         if let Some((to, rows)) = ended.told {
             self.check_refresh(&to, &rows);
@@ -311,6 +320,7 @@ fn apply(tables: &mut Tables, change: Change, violations: &mut Vec<String>) {
             tables.gaps.entry((gap.partition, generation, gap.from_offset)).or_insert(gap);
         }
         Change::Complete(complete) => tables.complete = Some(complete),
+        Change::Spread(spread) => tables.spread = spread,
         Change::Group(group, Some(facts)) => drop(tables.groups.insert(group, facts)),
         Change::Group(group, None) => drop(tables.groups.remove(&group)),
         Change::Run => tables.runs += 1,
@@ -587,6 +597,11 @@ impl Statements<Tiny> for SimSession {
         .await
     }
 
+    fn has_claimed(&self, partition: i32) -> bool {
+        let database = self.server.database.borrow();
+        database.tables.partitions.get(&partition).is_some_and(|row| row.owner == *self.server.name)
+    }
+
     async fn forget_offsets(&mut self, partitions: &BTreeMap<i32, Forget>) -> Answer<()> {
         let change = |row: &mut PartitionRow| {
             let Some(next) = row.stored.next_offset else { return false };
@@ -710,15 +725,22 @@ impl Statements<Tiny> for SimSession {
         Ok(registered)
     }
 
-    async fn misplaced_key(&mut self, keys: &[KeyOwner]) -> Answer<Option<(String, i32, i32)>> {
-        self.read(|view| {
-            let misplaced = keys.iter().filter_map(|(key, owner)| {
-                let stored = view.keys.get(key).filter(|stored| *stored != owner)?;
-                Some((key.clone(), *stored, *owner))
-            });
-            misplaced.min()
-        })
-        .await
+    async fn owners(&mut self, keys: &[&str]) -> Answer<Vec<KeyOwner>> {
+        let of = |(key, owner): (&String, &i32)| keys.contains(&&**key).then(|| (key.clone(), *owner));
+        self.read(|view| view.keys.iter().filter_map(of).collect()).await
+    }
+
+    async fn is_spread(&mut self) -> Answer<bool> {
+        self.read(|view| view.spread).await
+    }
+
+    async fn set_spread(&mut self, spread: bool) -> Answer<()> {
+        if self.read(|view| view.spread != spread).await? {
+            self.lock(vec![Lock::Feed]).await?;
+            let changed = |view: &Tables| (view.spread != spread).then_some(Change::Spread(spread));
+            self.write(|view| ((), changed(view).into_iter().collect())).await?;
+        }
+        Ok(())
     }
 
     async fn move_keys(&mut self, keys: &[KeyOwner]) -> Answer<u64> {
@@ -798,8 +820,9 @@ impl Statements<Tiny> for SimSession {
         Ok(())
     }
 
-    async fn lock_refreshes(&mut self) -> Answer<()> {
-        self.lock(vec![Lock::Refreshes]).await
+    async fn try_lock_refreshes(&mut self) -> Answer<bool> {
+        self.statement(|database, id| database.lock(id.expect("a lock is taken in a transaction"), Lock::Refreshes))
+            .await
     }
 
     async fn upsert(&mut self, rows: &[Row]) -> Answer<u64> {
@@ -810,7 +833,7 @@ impl Statements<Tiny> for SimSession {
         self.write(|_| ((), changes)).await?;
         let id = self.transaction.expect("a refresh is a transaction");
         if let Some(own) = self.server.database.borrow_mut().transactions.get_mut(&id) {
-            own.told.get_or_insert_default().1 = rows.to_vec();
+            own.told.get_or_insert_default().1.extend_from_slice(rows);
         }
         Ok(rows.len() as u64)
     }

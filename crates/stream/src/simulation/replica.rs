@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     rc::Rc,
     sync::Arc,
 };
@@ -11,7 +11,7 @@ use crate::{
     Error,
     core::{
         Command, Consumer, Input, Settings, Takes,
-        jobs::{Answer, Job, Load, Loaded, Outcome, Task},
+        jobs::{Answer, Job, Load, Loaded, Outcome, ShardOutcome},
         kafka::{Failure, Look, Offsets, Seen},
         watch::Client as Name,
     },
@@ -27,8 +27,11 @@ use crate::{
 
 type Queue<T> = Rc<RefCell<VecDeque<T>>>;
 
-/// What a load of that number brings.
-type LoadAnswer = (u64, Result<Box<Loaded<Tiny>>, Error>);
+/// What a load of that number says.
+enum LoadNews {
+    Claimed(u64),
+    Loaded(u64, Result<Box<Loaded<Tiny>>, Error>),
+}
 
 /// How a consumer has ended.
 #[derive(Debug)]
@@ -44,12 +47,12 @@ pub(crate) struct Replica {
     commands: Vec<Command<Tiny>>,
     jobs: tokio::sync::mpsc::Sender<Job<Tiny>>,
     answers: Queue<Answer>,
-    loads: Queue<LoadAnswer>,
+    loads: Queue<LoadNews>,
     /// What Kafka says of the topic, as it was when it was asked.
     looks: VecDeque<(u64, Result<Option<Seen>, Failure>)>,
     told: usize,
     writer: Rc<Work>,
-    load: Option<(u64, Rc<Work>)>,
+    load_works: BTreeMap<u64, Rc<Work>>,
     /// What came while no records were taken.
     kept: VecDeque<Arrived>,
     postgres: Postgres<SimServer>,
@@ -57,20 +60,20 @@ pub(crate) struct Replica {
     pub(crate) sent: usize,
     server: SimServer,
     name: String,
-    /// The claims under which partitions are read.
-    epochs: BTreeMap<i32, i64>,
-    /// The number of what is in memory.
-    shard: u64,
-    /// Whether the answer that is being heard refuses batches: what they hold is in memory and not stored.
-    refused: bool,
-    /// Whether Kafka has given cause to drop memory since it was loaded.
-    kafka_failed: bool,
+    /// The shards that are loaded, with the claims under which they were.
+    claims: BTreeMap<u64, Vec<(i32, i64)>>,
+    /// The partitions that are blocked.
+    blocked: BTreeSet<i32>,
     /// The ends that it saw at start.
     pub(crate) ends: Vec<i64>,
     pub(crate) ended: Option<Ended>,
     pub(crate) stop_told: bool,
-    /// Whether what it has stored was undone by hand since it was loaded.
-    pub(crate) undone: bool,
+    /// The shards whose stored facts were undone by hand since they were loaded.
+    undone: BTreeSet<u64>,
+    /// Whether something was undone while it was being loaded.
+    undone_in_load: bool,
+    /// Whether anything was ever undone.
+    was_undone: bool,
     /// Whether the topic was created again, and its client is about to tell.
     pub(crate) created_again: bool,
     /// Whether the topic was created again before it started.
@@ -115,28 +118,45 @@ impl Replica {
             looks: VecDeque::new(),
             told: 0,
             writer: Work::new(writer.run(queue)),
-            load: None,
+            load_works: BTreeMap::new(),
             kept: VecDeque::new(),
             postgres,
             sent: 0,
             name,
             server,
-            epochs: BTreeMap::new(),
-            shard: 1,
-            refused: false,
-            kafka_failed: false,
+            claims: BTreeMap::new(),
+            blocked: BTreeSet::new(),
             ends,
             ended: None,
             stop_told: false,
-            undone: false,
+            undone: BTreeSet::new(),
+            undone_in_load: false,
+            was_undone: false,
             created_again: false,
             is_after_another: false,
         }
     }
 
+    /// What it has stored was undone by hand.
+    pub(crate) fn undo(&mut self) {
+        self.undone = self.core.claims().into_keys().collect();
+        self.undone_in_load |= self.core.is_loading();
+        self.was_undone = true;
+    }
+
+    /// Whether what it holds may have been undone.
+    pub(crate) fn is_undone(&self) -> bool {
+        self.undone_in_load || !self.undone.is_empty()
+    }
+
     /// Sessions that may go on.
     pub(crate) fn works(&self) -> Vec<Rc<Work>> {
-        [Some(&self.writer), self.load.as_ref().map(|(_, work)| work)].into_iter().flatten().map(Rc::clone).collect()
+        [Rc::clone(&self.writer)].into_iter().chain(self.loading()).collect()
+    }
+
+    /// Those of them that load.
+    pub(crate) fn loading(&self) -> Vec<Rc<Work>> {
+        self.load_works.values().map(Rc::clone).collect()
     }
 
     /// Tells the core, and does what it says.
@@ -144,6 +164,7 @@ impl Replica {
         if self.ended.is_some() {
             return;
         }
+        let (cause, was_spread) = (Cause::of(&input), self.core.is_spread());
         if let Err(error) = self.core.on(around.clock.now(), input, &mut self.commands) {
             self.ended = Some(Ended::With(error));
             return;
@@ -151,40 +172,76 @@ impl Replica {
         for command in std::mem::take(&mut self.commands) {
             self.execute(command, around);
         }
-        if std::mem::replace(&mut self.shard, self.core.shard()) != self.core.shard() {
-            if !self.may_drop() {
-                around.violations.push("memory was dropped for nothing".to_owned());
-            }
-            self.epochs.clear();
-            self.undone = false;
-        }
+        self.check_dropped(&cause, was_spread, around);
+        self.check_blocked(around);
         let is_ready = self.core.unready(Vec::new()).is_empty();
         if is_ready && (self.client.waits() || !self.core.is_reading()) {
             around.violations.push("ready while partitions wait".to_owned());
         }
     }
 
-    /// What is read was loaded under the last claim of ours.
-    fn check_claim(&self, partition: i32, epoch: i64, around: &mut Around<'_>) {
-        let database = self.server.database.borrow();
-        let row = database.tables.partitions.get(&partition);
-        if row.is_some_and(|row| row.owner == self.name && row.stored.epoch > epoch) {
-            around.violations.push("what is read was loaded under a claim before the last".to_owned());
+    /// A shard's memory is dropped for a cause of its own.
+    fn check_dropped(&mut self, cause: &Cause, was_spread: bool, around: &mut Around<'_>) {
+        let before = std::mem::replace(&mut self.claims, self.core.claims());
+        let kept: BTreeSet<(i32, i64)> = self.claims.values().flatten().copied().collect();
+        let regrouped = self.core.is_spread() && (!was_spread || cause.of_group);
+        let is_kept = |claims: &[(i32, i64)]| claims.iter().all(|claim| kept.contains(claim));
+        for (shard, claims) in before.into_iter().filter(|(_, claims)| !is_kept(claims)) {
+            let is_undone = self.undone.remove(&shard) || self.undone_in_load;
+            let is_ours = cause.shards.contains(&shard)
+                || claims.iter().any(|(partition, _)| cause.partitions.contains(partition))
+                || self.core.blocked().contains(&shard);
+            if !(is_undone || is_ours || regrouped || cause.is_of_all || self.is_void(&claims)) {
+                around.violations.push(format!("memory of {claims:?} was dropped for nothing"));
+            }
         }
     }
 
-    /// Whether there is a cause to drop what was loaded.
-    fn may_drop(&self) -> bool {
+    /// What is stored of a shard that was dropped since was stored before its partitions were claimed again, and loaded with them.
+    fn check_stored(&mut self, shards: &[ShardOutcome<(i32, i64)>], around: &mut Around<'_>) {
+        let dropped = shards.iter().filter(|(shard, _)| !self.claims.contains_key(shard));
+        let stored =
+            dropped.flat_map(|(_, outcome)| if let Outcome::Stored(offsets) = outcome { &**offsets } else { &[] });
+        for (partition, end) in stored.filter(|_| !self.was_undone) {
+            if self.core.committed(*partition).is_some_and(|loaded| loaded < *end) {
+                around.violations.push(format!("what was stored of partition {partition} is not in its new memory"));
+            }
+        }
+    }
+
+    /// A shard that has just been blocked owes nothing: nobody else would tell it for as long.
+    fn check_blocked(&mut self, around: &mut Around<'_>) {
+        let before = std::mem::replace(&mut self.blocked, self.core.standing());
+        let database = self.server.database.borrow();
+        for partition in self.blocked.difference(&before) {
+            let row = database.tables.partitions.get(partition).filter(|row| row.owner == self.name);
+            if row.is_some_and(|row| row.stored.refreshed_id < row.stored.last_id) {
+                around.violations.push(format!("partition {partition} is blocked and owes a refresh"));
+            }
+        }
+    }
+
+    /// Whether what is stored shows that a shard's memory is void.
+    fn is_void(&self, claims: &[(i32, i64)]) -> bool {
         let database = self.server.database.borrow();
         let rows = &database.tables.partitions;
         let epoch = |partition: &i32| rows.get(partition).map_or(0, |row| row.stored.epoch);
         let is_of_another = |row: &PartitionRow| row.topic == 0 && row.stored.next_offset.is_some();
-        self.undone
-            || (self.is_after_another && rows.values().any(is_of_another))
-            || self.kafka_failed
-            || self.refused
-            || self.epochs.is_empty()
-            || self.epochs.iter().any(|(partition, held)| epoch(partition) != *held)
+        (self.is_after_another && rows.values().any(is_of_another))
+            || claims.iter().any(|(partition, held)| epoch(partition) != *held)
+    }
+
+    /// What is read was loaded under the last claim of ours.
+    fn check_claim(&self, partition: i32, around: &mut Around<'_>) {
+        let claims = self.core.claims();
+        let epoch = claims.values().flatten().find(|claim| claim.0 == partition).map_or(0, |claim| claim.1);
+        // What was given up may have been claimed all the same; that is noticed with the next batch.
+        let is_new = !self.claims.values().flatten().any(|claim| *claim == (partition, epoch));
+        let database = self.server.database.borrow();
+        let row = database.tables.partitions.get(&partition);
+        if is_new && row.is_some_and(|row| row.owner == self.name && row.stored.epoch > epoch) {
+            around.violations.push("what is read was loaded under a claim before the last".to_owned());
+        }
     }
 
     fn execute(&mut self, command: Command<Tiny>, around: &mut Around<'_>) {
@@ -195,14 +252,16 @@ impl Replica {
                 let loader = Loader::new(self.postgres.clone(), self.name.clone(), &feed, None);
                 let loads = Rc::clone(&self.loads);
                 let work = async move |load: Load| {
-                    let loaded = loader.run(&load).await.map(Box::new);
-                    loads.borrow_mut().push_back((load.number, loaded));
+                    let claimed = || loads.borrow_mut().push_back(LoadNews::Claimed(load.number));
+                    let loaded = loader.run(&load, claimed).await.map(Box::new);
+                    loads.borrow_mut().push_back(LoadNews::Loaded(load.number, loaded));
                 };
-                self.load = Some((load.number, Work::new(async move { work(load).await })));
+                self.load_works.insert(load.number, Work::new(async move { work(load).await }));
             }
-            Command::CancelLoad => self.load = None,
+            Command::CancelLoad(load) => drop(self.load_works.remove(&load)),
+            Command::Accept => around.violations.extend(self.client.accept().err()),
             Command::Job(job) => {
-                self.sent += usize::from(matches!(job.task, Task::Commit(_)));
+                self.sent += usize::from(matches!(job, Job::Commit(_)));
                 if self.jobs.try_send(job).is_err() {
                     around.violations.push("there is no room for another job".to_owned());
                 }
@@ -210,21 +269,18 @@ impl Replica {
             Command::Fetch(fetches) => {
                 let broken = self.client.fetch(&fetches, around.logs, || chance.once_in(2));
                 around.violations.extend(broken.err());
-                for fetch in &fetches {
-                    let epoch = self.core.epoch(fetch.partition);
-                    self.kafka_failed &= self.epochs.insert(fetch.partition, epoch) == Some(epoch);
-                    self.check_claim(fetch.partition, epoch, around);
-                }
+                fetches.iter().for_each(|fetch| self.check_claim(fetch.partition, around));
             }
-            Command::Release(partitions) => {
-                let waited_for = self.client.release(&partitions, around.logs, || chance.once_in(2));
-                self.epochs.retain(|partition, _| !partitions.contains(partition));
-                match waited_for {
-                    Ok(true) => around.released.extend(partitions),
-                    Ok(false) => {}
-                    Err(broken) => around.violations.push(broken),
-                }
+            Command::StopFetching(partitions) => {
+                let broken = self.client.stop_fetching(&partitions, around.logs, || chance.once_in(2));
+                around.violations.extend(broken.err());
             }
+            Command::Release(partitions) => match self.client.release(&partitions, around.logs, || chance.once_in(2)) {
+                Ok(true) => around.released.extend(partitions),
+                Ok(false) => {}
+                Err(broken) => around.violations.push(broken),
+            },
+            Command::Free(_) | Command::MeasureLag(_) => {}
             Command::Pause => self.client.pause(),
             Command::Resume => self.client.resume(),
             Command::Look(look) => self.looks.push_back((look.number, seen(&look, around))),
@@ -250,19 +306,24 @@ impl Replica {
 
     pub(crate) fn hear_answer(&mut self, around: &mut Around<'_>) -> bool {
         let Some(answer) = self.answers.borrow_mut().pop_front() else { return false };
-        if let Answer::Batches { shard, count, outcome } = &answer {
-            self.refused = *shard == self.core.shard() && matches!(outcome, Outcome::Refused(_));
-            self.sent -= if *outcome == Outcome::Void { *count } else { 0 };
+        if let Answer::Batches { shards, count } = &answer {
+            let is_void = shards.iter().all(|(_, outcome)| *outcome == Outcome::Void);
+            self.sent -= if is_void { *count } else { 0 };
+            self.check_stored(shards, around);
         }
         self.on(Input::Answer(answer), around);
-        self.refused = false;
         true
     }
 
     pub(crate) fn hear_load(&mut self, around: &mut Around<'_>) -> bool {
-        let Some((load, loaded)) = self.loads.borrow_mut().pop_front() else { return false };
-        self.load.take_if(|(number, _)| *number == load);
-        self.on(Input::Loaded { load, loaded }, around);
+        let Some(news) = self.loads.borrow_mut().pop_front() else { return false };
+        match news {
+            LoadNews::Claimed(load) => self.on(Input::Claimed(load), around),
+            LoadNews::Loaded(load, loaded) => {
+                self.load_works.remove(&load);
+                self.on(Input::Loaded { load, loaded }, around);
+            }
+        }
         true
     }
 
@@ -355,7 +416,6 @@ impl Replica {
 
     /// Kafka gives cause to drop memory.
     pub(crate) fn kafka_fails(&mut self, decision: Decision, around: &mut Around<'_>) {
-        self.kafka_failed = true;
         self.on(Input::KafkaFailed(failure(decision)), around);
     }
 
@@ -381,4 +441,36 @@ fn seen(look: &Look, around: &Around<'_>) -> Result<Option<Seen>, Failure> {
 
 pub(crate) fn failure(decision: Decision) -> Failure {
     Failure { decision, error: "simulated".to_owned(), reason: "simulated".to_owned(), refused: false }
+}
+
+/// Why memory may be dropped when something happens.
+struct Cause {
+    /// Because something of these shards is refused.
+    shards: BTreeSet<u64>,
+    /// Because these partitions are given back.
+    partitions: BTreeSet<i32>,
+    /// Because other partitions come or go.
+    of_group: bool,
+    /// Because Kafka has failed, or the topic is another one.
+    is_of_all: bool,
+}
+
+impl Cause {
+    fn of(input: &Input<'_, Tiny>) -> Self {
+        fn refused<T>(shards: &[(u64, Outcome<T>)]) -> BTreeSet<u64> {
+            let is_refused = |of: &&(u64, Outcome<T>)| matches!(of.1, Outcome::Refused(_));
+            shards.iter().filter(is_refused).map(|of| of.0).collect()
+        }
+        let shards = match input {
+            Input::Answer(Answer::Batches { shards, .. }) => refused(shards),
+            Input::Answer(Answer::Refresh { shards, .. }) => refused(shards),
+            _ => BTreeSet::new(),
+        };
+        let partitions = match input {
+            Input::Revoked(partitions) => partitions.iter().copied().collect(),
+            _ => BTreeSet::new(),
+        };
+        let of_group = matches!(input, Input::Revoked(_) | Input::Assigned(_));
+        Self { shards, partitions, of_group, is_of_all: matches!(input, Input::KafkaFailed(_)) }
+    }
 }

@@ -19,7 +19,7 @@ const STEPS: usize = 260;
 /// How long all may take to come to rest once faults have ended, of the simulation's time.
 const REST: Duration = Duration::from_secs(180);
 /// How long it takes until a member hears that it was taken for gone.
-const HEARTBEAT: Duration = Duration::from_secs(2);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(2);
 /// How many steps that may take: more is a loop.
 const MOST_STEPS: usize = 60_000;
 
@@ -30,6 +30,8 @@ pub(crate) struct Plan {
     pub(crate) keyed: bool,
     /// Whether nothing is sent once consumers run.
     pub(crate) quiet: bool,
+    /// Whether all but the first come once that one has read for a while.
+    pub(crate) late: bool,
     /// Whether the topic is created again, which is accepted as well.
     pub(crate) recreates: bool,
     pub(crate) settings: Settings,
@@ -46,6 +48,8 @@ pub(super) struct Slot {
 /// Everything there is.
 pub(crate) struct World {
     pub(crate) plan: Plan,
+    /// Whether those that come late may come.
+    is_late: bool,
     chance: Rc<Rng>,
     pub(super) clock: Rc<Clock>,
     pub(crate) server: SimServer,
@@ -94,9 +98,11 @@ impl World {
                 partitions,
                 keyed,
                 quiet,
+                late: chance.once_in(3),
                 recreates: settings.reset_offsets && !quiet && chance.once_in(2),
                 settings,
             },
+            is_late: false,
             chance,
             clock,
             server,
@@ -116,7 +122,8 @@ impl World {
         if !self.chance.once_in(4) {
             self.server.faults.lost.set(20 + self.chance.below(200));
         }
-        for _ in 0..STEPS {
+        for step in 0..STEPS {
+            self.is_late = step > STEPS / 2;
             self.happen();
             if !self.holds() {
                 return self;
@@ -186,7 +193,7 @@ impl World {
                 self.with(at, |replica, around| replica.kafka_fails(decision, around));
             }
             13 if self.plan.settings.reset_offsets && !self.plan.recreates => self.remove_old_records(),
-            0..=4 if self.slots[at].replica.is_none() => self.start(at),
+            0..=4 if self.slots[at].replica.is_none() && (at == 0 || !self.plan.late || self.is_late) => self.start(at),
             5 => self.kill(at),
             6 => self.stop(at),
             7 => self.fall_asleep(at),
@@ -247,7 +254,7 @@ impl World {
     /// What was stored is not any more: a run that had ended well may have to be made again.
     pub(super) fn loses_commits(&mut self) {
         self.logs.iter_mut().for_each(Log::read_again);
-        self.slots.iter_mut().flat_map(|place| &mut place.replica).for_each(|replica| replica.undone = true);
+        self.slots.iter_mut().flat_map(|place| &mut place.replica).for_each(Replica::undo);
     }
 
     /// Kafka removes the oldest records of a partition, read or not.
@@ -319,7 +326,7 @@ impl World {
     }
 
     /// The process does not run for longer than the group waits for it.
-    fn fall_asleep(&mut self, at: usize) {
+    pub(super) fn fall_asleep(&mut self, at: usize) {
         if self.slots[at].replica.is_some() && !self.slots[at].asleep {
             self.slots[at].asleep = true;
             self.note(format!("asleep {at}"));
@@ -328,7 +335,7 @@ impl World {
     }
 
     /// It runs again, and hears only now that its partitions were given to others.
-    fn wake(&mut self, at: usize) {
+    pub(super) fn wake(&mut self, at: usize) {
         if !std::mem::take(&mut self.slots[at].asleep) {
             return;
         }
@@ -356,12 +363,13 @@ impl World {
             let Some(ended) = self.slots[at].replica.as_mut().and_then(|replica| replica.ended.take()) else {
                 continue;
             };
-            let replica = self.slots[at].replica.take().expect("it has just ended");
+            let mut replica = self.slots[at].replica.take().expect("it has just ended");
             self.sent += replica.sent;
+            self.violations.extend(replica.client.close().err());
             self.slots[at].asleep = false;
             self.note(format!("{at} ended: {ended:?}"));
             match ended {
-                Ended::Well if !replica.stop_told && !replica.undone => self.check_run(&replica),
+                Ended::Well if !replica.stop_told && !replica.is_undone() => self.check_run(&replica),
                 Ended::Well => {}
                 Ended::With(Error::Homeless { .. }) if !self.plan.keyed => {}
                 Ended::With(Error::ClientLost { .. }) => {}

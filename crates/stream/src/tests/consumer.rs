@@ -9,19 +9,17 @@ use crate::{
     Pipeline,
     core::{
         Message,
-        batch::Batch,
-        cursor::{Cursor, Start, Verdict},
-        jobs::Claim,
-        offsets::{Feed, short},
-        refresh::{Refresh, Target},
-        shard::Shard,
+        batch::{Batch, Part},
+        check::Refusal,
+        cursor::{Cursor, Cursors, Start, Verdict},
+        jobs::{Claim, Outcome},
+        offsets::Feed,
+        refresh::{Refresh, RefreshedTo, Target},
+        shard::Memory,
     },
     database::Database,
     postgres::{
-        claims,
-        commit::{self, Commit},
-        load,
-        refresh::{self, Refreshed},
+        claims, commit, load, refresh,
         session::{PgServer, PgSession},
         statements::Server,
     },
@@ -41,9 +39,12 @@ impl Tables {
         let mut connection = tables.connect().await;
         for migration in [
             include_str!("../../../../postgres/migrations/stream/0001_ledger.sql"),
+            include_str!("../../../../postgres/migrations/stream/0002_feeds.sql"),
             include_str!("../../../../postgres/migrations/stream/0003_refreshed.sql"),
             include_str!("../../../../postgres/migrations/stream/0004_gaps.sql"),
             include_str!("../../../../postgres/migrations/stream/0005_completeness.sql"),
+            include_str!("../../../../postgres/migrations/stream/0006_spread.sql"),
+            "INSERT INTO feeds (feed, identity, database_oid) VALUES ('tiny', gen_random_uuid(), 0)",
         ] {
             sqlx::raw_sql(migration).execute(&mut connection).await.unwrap();
         }
@@ -105,40 +106,39 @@ pub(crate) fn message(partition: i32, offset: i64, value: Option<&[u8]>) -> Mess
     Message { partition, offset, timestamp_ms: 1_000 + offset, key: Some(b"key"), value }
 }
 
-/// One replica.
+/// One replica, which reads all of its partitions as one shard.
 pub(crate) struct Consumer {
     pub(crate) session: PgSession<Tiny>,
-    pub(crate) shard: Shard<Tiny>,
+    pub(crate) memory: Memory<Tiny>,
 }
+
+/// The number of its shard.
+pub(crate) const SHARD: u64 = 1;
 
 impl Consumer {
     /// Claims partitions and loads what belongs to them.
     pub(crate) async fn start(tables: &Tables, partitions: &[i32]) -> Self {
-        let session = tables.server().connect().await.unwrap();
-        let mut consumer = Self { session, shard: Shard::new(1, Arc::new(Tiny), Arc::new(feed())) };
-        consumer.claim(partitions).await;
-        consumer
-    }
-
-    pub(crate) async fn claim(&mut self, partitions: &[i32]) {
+        let mut session = tables.server().connect().await.unwrap();
         let claim = Claim { partitions: partitions.to_vec(), ..Claim::default() };
-        let stored = claims::claim(&mut self.session, &claim, "a test").await.unwrap();
-        partitions.iter().for_each(|partition| self.shard.groups.forget(short(*partition).unwrap()));
-        self.shard.groups.absorb(load::load(&mut self.session, &stored, || Ok(())).await.unwrap());
+        let (stored, _) = claims::claim(&mut session, &claim, "a test").await.unwrap();
+        let mut loaded = load::load(&mut session, &[partitions.to_vec()], &stored, || Ok(())).await.unwrap();
+        let mut cursors = Cursors::default();
         for stored in stored {
             let start = Start { offset: stored.next_offset.unwrap_or(0), checked: false, stable: 0 };
-            self.shard.cursors.insert(stored.partition, Cursor::new(&stored, start, FETCH).unwrap());
+            cursors.insert(stored.partition, Cursor::new(&stored, start, FETCH).unwrap());
         }
-    }
-
-    /// Gives a partition back, as on a revocation.
-    pub(crate) fn give_back(&mut self, partition: i32) {
-        self.shard.remove(&[partition].into()).unwrap();
+        let memory = Memory { cursors, groups: loaded.remove(0), open: Part::new(SHARD, &Tiny.changelog()) };
+        Self { session, memory }
     }
 
     /// Takes a message in.
     pub(crate) fn take(&mut self, message: &Message<'_>) -> Verdict {
-        self.shard.take(std::time::Instant::now(), FETCH, message)
+        self.memory.take(&Tiny, TOPIC, (FETCH, message))
+    }
+
+    /// What was read since the last one.
+    pub(crate) fn take_batch(&mut self) -> Batch {
+        Batch { number: None, parts: vec![self.memory.take_part(&feed()).unwrap()] }
     }
 
     /// Reads values from a partition, the first of them at `offset`, into a batch.
@@ -147,27 +147,45 @@ impl Consumer {
             let verdict = self.take(&message(partition, offset, Some(value.as_bytes())));
             assert!(matches!(verdict, Verdict::Apply(_)), "{verdict:?}");
         }
-        self.shard.take_batch().unwrap()
+        self.take_batch()
     }
 
-    pub(crate) async fn commit(&mut self, batch: &mut Batch) -> Commit {
-        commit::commit(&mut self.session, slice::from_mut(batch)).await.unwrap()
+    /// Stores a batch; else why it must not be.
+    pub(crate) async fn commit(&mut self, batch: &mut Batch) -> Result<(), Refusal> {
+        let committed = commit::commit(&mut self.session, slice::from_mut(batch)).await.unwrap();
+        only(committed).map(drop)
     }
 
     /// Reads and stores.
-    pub(crate) async fn carry(&mut self, partition: i32, offset: i64, values: &[&str]) -> Commit {
+    pub(crate) async fn carry(&mut self, partition: i32, offset: i64, values: &[&str]) -> Result<(), Refusal> {
         let mut batch = self.batch(partition, offset, values);
         self.commit(&mut batch).await
     }
 
     /// What would be told of all that was sent.
     pub(crate) fn next_refresh(&mut self) -> Refresh<Tiny> {
-        let rows = self.shard.groups.begin_refresh(&Tiny);
-        Refresh { rows, to: self.shard.cursors.refreshed_to(), target: Target::default() }
+        let mut refresh = Refresh::new(Target::default());
+        refresh.add(SHARD, self.memory.groups.begin_refresh(&Tiny), self.memory.cursors.refreshed_to());
+        refresh
     }
 
-    pub(crate) async fn refresh(&mut self) -> Refreshed {
+    /// Makes a refresh; what becomes of each shard's part.
+    pub(crate) async fn make(&mut self, refresh: &Refresh<Tiny>) -> Vec<(u64, Outcome<Vec<RefreshedTo>>)> {
+        refresh::refresh(&mut self.session, refresh).await.unwrap().shards
+    }
+
+    /// Refreshes; else says why that must not be.
+    pub(crate) async fn refresh(&mut self) -> Result<(), Refusal> {
         let refresh = self.next_refresh();
-        refresh::refresh(&mut self.session, &refresh).await.unwrap()
+        only(self.make(&refresh).await).map(drop)
+    }
+}
+
+/// What became of the only shard's.
+fn only<T>(shards: Vec<(u64, Outcome<T>)>) -> Result<T, Refusal> {
+    match <[_; 1]>::try_from(shards) {
+        Ok([(SHARD, Outcome::Stored(stored))]) => Ok(stored),
+        Ok([(SHARD, Outcome::Refused(refusal))]) => Err(refusal),
+        _ => panic!("of one shard something is stored or refused"),
     }
 }

@@ -20,11 +20,11 @@ use tokio::{
 
 use crate::{
     ConsumeSettings,
-    core::jobs::{Answer, Job, Outcome, Task},
+    core::jobs::{Answer, Job, Outcome},
     database::Database,
     postgres::{retry::Postgres, session::PgServer, writer::Writer},
     tests::{
-        consumer::{Consumer, Tables},
+        consumer::{Consumer, SHARD, Tables},
         tiny::Tiny,
     },
 };
@@ -142,6 +142,10 @@ async fn hear(events: &Arc<Mutex<mpsc::Receiver<Answer>>>) -> Option<Answer> {
     tokio::task::spawn_blocking(move || events.lock().unwrap().recv_timeout(PATIENCE).ok()).await.unwrap()
 }
 
+fn are_stored<T>(shards: &[(u64, Outcome<T>)]) -> bool {
+    matches!(shards, [(SHARD, Outcome::Stored(_))])
+}
+
 async fn check(hand: Hand, cuts: Vec<Cut>) {
     let tables = Tables::create().await;
     let made = cuts.iter().filter(|cut| **cut != Cut::Never).count();
@@ -157,22 +161,20 @@ async fn check(hand: Hand, cuts: Vec<Cut>) {
         let values: Vec<&str> = values.iter().map(String::as_str).collect();
         sent.extend((offset..).zip(&values).map(|(at, value)| (partition, partition, at, (*value).to_owned())));
         let batch = consumer.batch(partition, offset, &values);
-        jobs.send(Job { shard: 1, task: Task::Commit(Box::new(batch)) }).await.unwrap();
+        jobs.send(Job::Commit(Box::new(batch))).await.unwrap();
         if hand == Hand::OneByOne {
             let event = hear(&events).await;
-            assert!(
-                matches!(event, Some(Answer::Batches { count: 1, outcome: Outcome::Stored(_), .. })),
-                "{cuts:?}: {event:?}"
-            );
+            let is_stored = matches!(&event, Some(Answer::Batches { count: 1, shards }) if are_stored(shards));
+            assert!(is_stored, "{cuts:?}: {event:?}");
             stored += 1;
         }
     }
     let refresh = consumer.next_refresh();
-    jobs.send(Job { shard: 1, task: Task::Refresh(Box::new(refresh)) }).await.unwrap();
+    jobs.send(Job::Refresh(Box::new(refresh))).await.unwrap();
     loop {
         match hear(&events).await {
-            Some(Answer::Batches { count, outcome: Outcome::Stored(_), .. }) => stored += count,
-            Some(Answer::Refresh { outcome: Outcome::Stored(_), .. }) => break,
+            Some(Answer::Batches { count, shards }) if are_stored(&shards) => stored += count,
+            Some(Answer::Refresh { shards, .. }) if are_stored(&shards) => break,
             other => panic!("{cuts:?}: {other:?}"),
         }
     }

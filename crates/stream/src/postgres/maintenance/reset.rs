@@ -43,6 +43,7 @@ pub async fn reset(connection: &mut PgConnection, (pipeline, tables): (&str, &Ta
     .bind(pipeline)
     .execute(&mut *tx)
     .await?;
+    sqlx::query("UPDATE feeds SET spread = false WHERE feed = $1").bind(pipeline).execute(&mut *tx).await?;
     for table in names(tables) {
         sqlx::query(sql(format!("DELETE FROM {table}"))).execute(&mut *tx).await?;
     }
