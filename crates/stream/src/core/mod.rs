@@ -50,7 +50,7 @@ use crate::{
         check::{KeyMoved, Refusal},
         cursor::{Cursor, Verdict},
         groups::Groups,
-        jobs::{Answer, Claim, Job, Load, Loaded, Outcome, ShardOutcome},
+        jobs::{Answer, Claim, Job, Load, Loaded, LoadedShard, Outcome, ShardOutcome},
         kafka::{Failure, Limits, Look, Right, Seen},
         mutation::Mutation,
         numbers::Numbers,
@@ -697,6 +697,8 @@ impl<P: Pipeline> Consumer<P> {
     ) -> Result<(), Error> {
         let (mut fetches, mut to_free) = (Vec::new(), Vec::new());
         let known = Known { offsets: &seen.offsets, feed: &self.feed, reset_offsets: self.settings.reset_offsets };
+        let awaits = |shard: &&Shard<P>| shard.awaits_look(look);
+        tell_loaded(now, self.shards.iter().filter(awaits).filter_map(Shard::just_loaded));
         for shard in self.shards.iter_mut().filter(|shard| shard.awaits_look(look)) {
             match shard.begin_reading(now, &known, &mut self.numbers)? {
                 Begun::Reading(begun) => fetches.extend(begun),
@@ -845,7 +847,17 @@ impl<P: Pipeline> Consumer<P> {
             Some(shard) if mutation::is(Mutation::OldAnswerBelieved) => shard.number,
             _ => number,
         };
-        if self.shards.numbered(number).is_none() || mutation::is(Mutation::RefusedMemoryKept) {
+        if self.shards.numbered(number).is_none() {
+            if let Refusal::Fenced { partition, epoch } = refusal {
+                tracing::info!(
+                    partition,
+                    epoch,
+                    "fenced: the partition was claimed again since it was given back or dropped; what was in hand is read again by its owner"
+                );
+            }
+            return Ok(());
+        }
+        if mutation::is(Mutation::RefusedMemoryKept) {
             return Ok(());
         }
         if mutation::is(Mutation::RefusalDropsOthers) {
@@ -1285,6 +1297,23 @@ impl<P: Pipeline> Consumer<P> {
         let rows = self.shards.memories().flat_map(|memory| memory.groups.rows(&self.pipeline)).collect();
         (rows, self.shards.partitions(|shard| shard.memory().is_some()))
     }
+}
+
+/// Says what was claimed and loaded.
+fn tell_loaded<'a, P: Pipeline>(now: Instant, all: impl Iterator<Item = (Instant, &'a LoadedShard<P>)>) {
+    let (mut partitions, mut facts, mut groups, mut first) = (Vec::<i32>::new(), 0, 0, now);
+    for (began, loaded) in all {
+        partitions.extend(&loaded.partitions);
+        facts += loaded.groups.facts();
+        groups += loaded.groups.len();
+        first = first.min(began);
+    }
+    if partitions.is_empty() {
+        return;
+    }
+    partitions.sort_unstable();
+    let load_ms = millis(now.duration_since(first));
+    tracing::info!(?partitions, facts, groups, load_ms, "claimed and loaded");
 }
 
 /// Frees these elsewhere, where there are any.

@@ -33,6 +33,8 @@ pub(crate) enum Mutation {
     PlacesKept,
     /// What a refresh was to tell that was not made is forgotten.
     RefreshForgets,
+    /// Where a part of a refresh is refused, the others count as told, and are not.
+    OthersNotTold,
     /// A run is called complete while facts are owed.
     CompleteWhileOwed,
     /// A claim and its load are one transaction.

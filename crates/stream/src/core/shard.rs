@@ -279,6 +279,15 @@ impl<P: Pipeline> Shard<P> {
         matches!(self.state, State::Loading(Loading { look: Some(awaited), .. }) if awaited == look)
     }
 
+    /// What was loaded and is not taken in yet: when that began, and what it is.
+    pub(crate) fn just_loaded(&self) -> Option<(Instant, &LoadedShard<P>)> {
+        if let State::Loading(Loading { began, loaded: Some(loaded), .. }) = &self.state {
+            Some((*began, loaded))
+        } else {
+            None
+        }
+    }
+
     /// Gives up a load under way, and gives back what it brought; it is claimed and loaded again, at `until` at the earliest.
     pub(crate) fn give_up_load(&mut self, until: Instant) -> Option<Groups<P>> {
         let State::Loading(Loading { kept, loaded, .. }) = &mut self.state else { return None };
@@ -305,7 +314,7 @@ impl<P: Pipeline> Shard<P> {
         numbers: &mut Numbers,
     ) -> Result<Begun<P>, Error> {
         let State::Loading(loading) = &mut self.state else { return Ok(Begun::NotRead(Vec::new())) };
-        let (began, loaded) = (loading.began, loading.loaded.take());
+        let loaded = loading.loaded.take();
         self.give_up_load(now);
         let Some(loaded) = loaded else { return Ok(Begun::NotRead(Vec::new())) };
         // A row that was removed between a claim's statements is claimed again.
@@ -328,9 +337,6 @@ impl<P: Pipeline> Shard<P> {
             cursors.insert(stored.partition, Cursor::new(stored, start, number)?);
             fetches.push(Fetch { partition: stored.partition, offset: start.offset, number });
         }
-        let (facts, groups) = (loaded.groups.facts(), loaded.groups.len());
-        let load_ms = service::telemetry::millis(now.duration_since(began));
-        tracing::info!(partitions = ?loaded.partitions, facts, groups, load_ms, "claimed and loaded");
         let mut memory = Memory { cursors, groups: loaded.groups, open: Part::new(self.number, &known.feed.changelog) };
         let has_changed = memory.groups.has_changed();
         if let Some(mut kept) = self.take_kept() {

@@ -6,6 +6,7 @@ use crate::{
     core::{
         check::check_refresh,
         jobs::Outcome,
+        mutation::{self, Mutation},
         refresh::{Refresh, RefreshedTo, coverage, missing},
     },
     pipeline::{Coverage, Pipeline, Published},
@@ -72,7 +73,7 @@ pub(crate) async fn refresh<P: Pipeline>(
     let mut rows_written = 0;
     if told.iter().map(|part| part.rows.len()).sum::<usize>() == refresh.rows.len() {
         rows_written += session.upsert(&refresh.rows).await?;
-    } else {
+    } else if !mutation::is(Mutation::OthersNotTold) {
         for part in &told {
             rows_written += session.upsert(&refresh.rows[part.rows.clone()]).await?;
         }

@@ -12,7 +12,7 @@ use crate::{
 
 /// A seed for each, and what is said of it; `cargo test -p stream --lib -- --ignored --nocapture seeds` looks for the seeds anew, as is
 /// needed when the schedules change.
-const CAUGHT: [(Mutation, u64, &str); 29] = [
+const CAUGHT: [(Mutation, u64, &str); 30] = [
     (Mutation::RefusedMemoryKept, 3, "time is up"),
     (Mutation::LoadingForgotten, 2, "time is up"),
     (Mutation::FenceIgnoredInPart, 707, "facts were stored for an owner"),
@@ -27,6 +27,7 @@ const CAUGHT: [(Mutation, u64, &str); 29] = [
     (Mutation::ComparedTooLate, 1, "dropped for nothing"),
     (Mutation::PlacesKept, 3, "time is up"),
     (Mutation::RefreshForgets, 106, "while facts are owed"),
+    (Mutation::OthersNotTold, 5, "after a refresh of"),
     (Mutation::ClaimWithLoad, 1, "for as long as facts are loaded"),
     (Mutation::NumberDrawnAnew, 1, "numbers were drawn"),
     (Mutation::DoubtStoredAgain, 151, "accounted for twice"),
