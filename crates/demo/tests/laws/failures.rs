@@ -201,7 +201,8 @@ pub(crate) fn a_thread_that_cannot_start_is_69<D: Dataset>() {
     std::fs::write(&full, "").unwrap();
     road.consumer(&["reset", "--yes"]).run(LIMIT).unwrap().expect_code(0).unwrap();
     let ended = consumer.wait(LIMIT).unwrap();
-    ended.expect_failure(69, &["the thread loader cannot be started", "check the limit of processes"]).unwrap();
+    // Either the one that claims and loads again, or the one that asks Kafka how far behind the partitions are meanwhile.
+    ended.expect_failure(69, &["the thread ", " cannot be started", "check the limit of processes"]).unwrap();
     std::fs::remove_file(full).unwrap();
     road.consume(1);
     road.check_changelog();
