@@ -29,9 +29,11 @@ impl Tables {
         let mut connection = PgConnection::connect(&database.url()).await.unwrap();
         for migration in [
             include_str!("../../../../postgres/migrations/stream/0001_ledger.sql"),
+            include_str!("../../../../postgres/migrations/stream/0002_feeds.sql"),
             include_str!("../../../../postgres/migrations/stream/0003_refreshed.sql"),
             include_str!("../../../../postgres/migrations/stream/0004_gaps.sql"),
             include_str!("../../../../postgres/migrations/stream/0005_completeness.sql"),
+            include_str!("../../../../postgres/migrations/stream/0006_spread.sql"),
             include_str!("../../../../postgres/migrations/emissions/0001_facts.sql"),
             include_str!("../../../../postgres/migrations/emissions/0002_clusters.sql"),
             include_str!("../../../../postgres/migrations/emissions/0005_missing.sql"),

@@ -28,9 +28,11 @@ impl Tables {
         let mut connection = PgConnection::connect(&database.url()).await.unwrap();
         for migration in [
             include_str!("../../../../postgres/migrations/stream/0001_ledger.sql"),
+            include_str!("../../../../postgres/migrations/stream/0002_feeds.sql"),
             include_str!("../../../../postgres/migrations/stream/0003_refreshed.sql"),
             include_str!("../../../../postgres/migrations/stream/0004_gaps.sql"),
             include_str!("../../../../postgres/migrations/stream/0005_completeness.sql"),
+            include_str!("../../../../postgres/migrations/stream/0006_spread.sql"),
             include_str!("../../../../postgres/migrations/energy/0001_facts.sql"),
             include_str!("../../../../postgres/migrations/energy/0002_quarters.sql"),
         ] {
@@ -249,7 +251,8 @@ async fn a_reset_leaves_nothing_but_the_counters() {
     let all: Vec<(String,)> = tables
         .query("SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'")
         .await;
-    let emptied: Vec<&str> = counts.iter().map(|(table, _)| *table).chain(["stream_offsets", "counters"]).collect();
+    let emptied: Vec<&str> =
+        counts.iter().map(|(table, _)| *table).chain(["stream_offsets", "counters", "feeds"]).collect();
     assert!(all.iter().all(|(table,)| emptied.contains(&table.as_str())), "{all:?} {emptied:?}");
     assert_eq!(tables.publish(&winter()).await.batch_id, Some(2), "a batch_id is never used twice");
 }
