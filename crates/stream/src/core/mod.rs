@@ -568,11 +568,6 @@ impl<P: Pipeline> Consumer<P> {
         shard.load_at().filter(|_| may_load && !shard.missing().iter().any(is_claimed))
     }
 
-    /// A claim of nothing yet.
-    fn claim(&self) -> Claim {
-        Claim { as_one: self.spread, spread: self.notes_spread, ..Claim::default() }
-    }
-
     /// Begins to claim and load all that wait for it, together.
     fn load_if_due(&mut self, now: Instant, out: &mut Vec<Command<P>>) {
         let is_due = |shard: &&Shard<P>| self.load_at(shard).is_some_and(|until| until <= now);
@@ -581,7 +576,8 @@ impl<P: Pipeline> Consumer<P> {
             return;
         }
         let number = self.numbers.draw();
-        let (mut claim, mut shards) = (self.claim(), Vec::new());
+        let mut claim = Claim { as_one: self.spread, spread: self.notes_spread, ..Claim::default() };
+        let mut shards = Vec::new();
         for shard in self.shards.iter_mut().filter(|shard| due.contains(&shard.number)) {
             claim.forget.extend(shard.begin_load(now, number));
             let missing = shard.missing();
@@ -752,8 +748,8 @@ impl<P: Pipeline> Consumer<P> {
     fn answer(&mut self, now: Instant, answer: Answer, out: &mut Vec<Command<P>>) -> Result<(), Error> {
         match answer {
             Answer::Batches { count, shards } => {
-                let is_any_known = shards.iter().any(|(shard, _)| self.shards.numbered(*shard).is_some());
-                if is_any_known || !mutation::is(Mutation::PlacesKept) {
+                let mut is_known = |of: &ShardOutcome<_>| self.shards.numbered(of.0).is_some();
+                if !mutation::is(Mutation::PlacesKept) || shards.iter().any(&mut is_known) {
                     self.unanswered.batches -= count;
                 }
                 for (shard, outcome) in shards {
@@ -897,24 +893,21 @@ impl<P: Pipeline> Consumer<P> {
     }
 
     fn drop_memory(&mut self, number: u64, until: Instant, out: &mut Vec<Command<P>>) {
-        let next = self.numbers.draw();
-        let Some(shard) = self.shards.numbered(number) else { return };
-        let held = shard.drop_memory(next, until);
-        let partitions = shard.partitions.iter().copied().collect();
-        self.dropped(&partitions, held, out);
+        self.drop_by(number, |shard, next| shard.drop_memory(next, until), out);
     }
 
     fn block(&mut self, now: Instant, (number, by): (u64, KeyMoved), out: &mut Vec<Command<P>>) {
-        let next = self.numbers.draw();
-        let Some(shard) = self.shards.numbered(number) else { return };
         tracing::error!("standing still: {}", by.error());
-        let held = shard.block(now, next, by);
-        let partitions = shard.partitions.iter().copied().collect();
-        self.dropped(&partitions, held, out);
+        self.drop_by(number, |shard, next| shard.block(now, next, by), out);
     }
 
-    fn dropped(&mut self, partitions: &BTreeSet<i32>, held: Held<P>, out: &mut Vec<Command<P>>) {
-        self.stop_fetching(partitions, out);
+    /// Has a shard drop what it holds, under another number from now on; it is not fetched any more.
+    fn drop_by(&mut self, number: u64, drop: impl FnOnce(&mut Shard<P>, u64) -> Held<P>, out: &mut Vec<Command<P>>) {
+        let next = self.numbers.draw();
+        let Some(shard) = self.shards.numbered(number) else { return };
+        let held = drop(shard, next);
+        let partitions = shard.partitions.iter().copied().collect();
+        self.stop_fetching(&partitions, out);
         self.free([held], out);
         self.cancel_loads(out);
         self.schedule.begin();

@@ -10,7 +10,8 @@ use crate::{
     postgres::statements::Statements,
 };
 
-/// Loads what belongs to shards of partitions that were claimed and stand like this: one COPY for all of them. `check` is asked after each piece.
+/// Loads what belongs to shards of partitions that were claimed and stand like this: one COPY for all of them. `check` is asked after
+/// each piece.
 ///
 /// In a transaction of its own, after the claim's: in one with it, the rows would be locked for as long as a load takes.
 ///

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::{
     core::{
         check::check_refresh,
-        jobs::Outcome,
+        jobs::{Outcome, ShardOutcome},
         mutation::{self, Mutation},
         refresh::{Refresh, RefreshedTo, coverage, missing},
     },
@@ -17,7 +17,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refreshed {
     /// What became of each shard's part, by its number: those that are not refused are there, all at once.
-    pub shards: Vec<(u64, Outcome<Vec<RefreshedTo>>)>,
+    pub shards: Vec<ShardOutcome<RefreshedTo>>,
     /// What is told of it; `None` where all is refused.
     pub done: Option<Done>,
 }
@@ -35,8 +35,8 @@ pub(crate) struct Done {
     pub groups_took: Duration,
 }
 
-/// Refreshes in one transaction, without the parts of shards that are not ours any more; not at all while another replica does. Doing it again after an error is safe: what
-/// is there already is not written again.
+/// Refreshes in one transaction, without the parts of shards that are not ours any more; not at all while another replica does.
+/// Doing it again after an error is safe: what is there already is not written again.
 ///
 /// # Errors
 /// When PostgreSQL does not answer or refuses, or when the pipeline cannot conclude.
