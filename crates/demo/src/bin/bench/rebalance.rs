@@ -132,7 +132,7 @@ async fn takeover(place: Place<'_>, (file, records): (&File, u32)) -> anyhow::Re
 async fn restart(place: Place<'_>, (file, records): (&File, u32)) -> anyhow::Result<Restart> {
     let mut connection = PgConnection::connect(&place.servers.database(NAME)).await?;
     let mut running = replicas::gather(place, 3).await?;
-    let mut sending = place.producer(file)?.args(["--rate", &RATE.to_string()]).start()?;
+    let sending = place.producer(file)?.args(["--rate", &RATE.to_string()]).start()?;
     let mut looks = Vec::new();
     // The consumers that are well, from when to when.
     let mut well: BTreeMap<String, (Instant, Option<Instant>)> = BTreeMap::new();
@@ -168,13 +168,8 @@ async fn restart(place: Place<'_>, (file, records): (&File, u32)) -> anyhow::Res
         watch(&mut connection, &mut looks, CALM).await?;
     }
     let took = began.elapsed();
-    sending.signal("TERM")?;
-    let sent = loop {
-        match sending.poll()? {
-            Some(ended) => break child::field(&ended.stderr, "records/s", "acknowledged"),
-            None => tokio::time::sleep(LOOK_EVERY).await,
-        }
-    };
+    let ended = replicas::stop(sending).await?;
+    let sent = child::field(&ended.stderr, "records/s", "acknowledged");
     let sent = place::whole(sent.context("the producer gave no summary")?)?;
     finish(&mut connection, u64::from(records) * u64::from(1 + COPIES) + u64::from(sent)).await?;
     for (consumer, number) in running.into_iter().zip(1..) {

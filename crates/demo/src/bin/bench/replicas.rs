@@ -10,7 +10,7 @@ mod section;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use demo::process::Running;
+use demo::process::{Ended, Running};
 use sqlx::{Connection, PgConnection};
 
 pub(crate) use self::section::section;
@@ -137,15 +137,20 @@ pub(crate) async fn stored(connection: &mut PgConnection) -> anyhow::Result<i64>
     Ok(sqlx::query_scalar("SELECT coalesce(sum(read), 0)::bigint FROM ingest_accounting").fetch_one(connection).await?)
 }
 
-/// Has a consumer stop, keeps its log, and tells how many records it says to have stored.
-pub(crate) async fn end(mut consumer: Running, name: &str) -> anyhow::Result<f64> {
-    consumer.signal("TERM")?;
-    let ended = loop {
-        match consumer.poll()? {
-            Some(ended) => break ended.expect_code(0)?,
+/// Has a program stop, and waits until it has.
+pub(crate) async fn stop(mut running: Running) -> anyhow::Result<Ended> {
+    running.signal("TERM")?;
+    loop {
+        match running.poll()? {
+            Some(ended) => return Ok(ended),
             None => tokio::time::sleep(LOOK_EVERY).await,
         }
-    };
+    }
+}
+
+/// Has a consumer stop, keeps its log, and tells how many records it says to have stored.
+pub(crate) async fn end(consumer: Running, name: &str) -> anyhow::Result<f64> {
+    let ended = stop(consumer).await?.expect_code(0)?;
     child::keep_log(&folder().join(format!("logs/{NAME}-consumer-{name}.log")), &ended)?;
     Ok(child::numbers_before(&ended.stderr, ("saved to PostgreSQL", "records")).fold(0.0, |sum, records| sum + records))
 }
