@@ -17,6 +17,9 @@ use crate::{
     road::{LIMIT, PUBLISHED, READ, Road, lock},
 };
 
+/// What is said where the group has told that a partition is gone, before PostgreSQL does.
+const FENCED_SINCE: &str = "fenced: the partition was claimed again since it was given back";
+
 /// What a sleeper does when it is put to sleep.
 #[derive(Clone, Copy)]
 enum Asleep {
@@ -71,8 +74,8 @@ fn records<L>(sendings: &[Vec<L>]) -> i64 {
 /// Whoever has a batch in hand is fenced, and says so; to whoever has none, the group says that its partitions are gone.
 fn wait_until_it_knows(sleeper: &Running, asleep: Asleep) {
     let knows: &[&str] = match asleep {
-        Asleep::Idle => &["fenced: ", "revoked"],
-        Asleep::Busy => &["fenced: "],
+        Asleep::Idle => &["fenced: another consumer", FENCED_SINCE, "revoked"],
+        Asleep::Busy => &["fenced: another consumer", FENCED_SINCE],
     };
     let deadline = Instant::now() + LIMIT;
     loop {
