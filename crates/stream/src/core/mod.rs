@@ -294,7 +294,10 @@ impl<P: Pipeline> Consumer<P> {
             return Takes::Answers(POLL);
         }
         // With nothing to read, answers are heard at once.
-        let is_answer_near = self.unanswered.batches > 0 || self.unanswered.refresh || !self.loads.is_empty();
+        let is_answer_near = self.unanswered.batches > 0
+            || self.unanswered.refresh
+            || !self.loads.is_empty()
+            || self.look.is_some();
         Takes::Records(if is_answer_near && self.shards.read_are_at_end() { AWAITED } else { POLL })
     }
 

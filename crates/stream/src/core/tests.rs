@@ -314,3 +314,12 @@ fn a_stop_stores_and_tells_what_was_read_and_ends() {
     let commands = case.on(Input::Answer(Answer::Refresh { shards, complete: true }));
     assert!(matches!(commands.last(), Some(Command::End)));
 }
+
+#[test]
+fn an_answer_about_the_topic_is_taken_at_once() {
+    let mut case = Case::new(false, [(0, 1)]);
+    let load = load(&case.on(Input::Assigned(vec![0]))).expect("it is to be loaded");
+    assert_eq!(case.core.takes(), Takes::Records(AWAITED));
+    case.on(Input::Loaded { load: load.number, loaded: Ok(Box::new(nothing(&load))) });
+    assert_eq!(case.core.takes(), Takes::Records(AWAITED), "Kafka is asked about the topic");
+}
