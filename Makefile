@@ -1,18 +1,18 @@
-# `make` alone lists what can be done.
+# `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults soak fuzz bench bench-road build fmt sample hash clean
+.PHONY: help demo test faults soak fuzz bench bench-e2e build fmt sample hash clean
 .PHONY: superset images secrets data up dashboards status down purge e2e
 
-help: ## lists what can be done
+help: ## lists the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-17s %s\n", $$1, $$2 }'
 
-demo: ## takes the sample (or DATA=file) from file to tables on this machine; PIPELINE=energy; DEMO_KEEP=1 leaves PostgreSQL running
+demo: ## runs the sample (or DATA=file) from file to tables on this machine; PIPELINE=energy; DEMO_KEEP=1 leaves PostgreSQL running
 	@scripts/setup run
 	@echo "building the release binaries (some minutes the first time)" >&2
 	@cargo build --release --bins
 	@cargo run --quiet --release --package demo --bin demo -- $(if $(PIPELINE),--pipeline '$(PIPELINE)') $(if $(DATA),--data '$(DATA)')
 
-superset: ## the dashboards at http://localhost:8088 without a cluster, over what DEMO_KEEP=1 make demo left running
+superset: ## the dashboards at http://localhost:8088 without a cluster, over the databases that DEMO_KEEP=1 make demo left running
 	@scripts/setup build
 	@cargo build --quiet --release --bin migrate
 	@scripts/superset
@@ -20,50 +20,50 @@ superset: ## the dashboards at http://localhost:8088 without a cluster, over wha
 up: ## brings everything up on the cluster: images, secrets, DATA (a path, https://… or sample), ENERGY (a path) with the second pipeline
 	@scripts/up
 
-dashboards: ## lets http://localhost:8088 lead to the dashboards in the cluster, until Ctrl-C
+dashboards: ## serves the dashboards of the cluster at http://localhost:8088, until Ctrl-C
 	@scripts/dashboards
 
-status: ## shows what runs in the cluster, the books, how far behind the consumer is
+status: ## shows what runs in the cluster, the accounting, the lag of the consumer
 	@scripts/status
 
-down: ## removes the workloads from the cluster; keeps data and secrets, and `make up` goes on
+down: ## removes the workloads from the cluster; keeps data and secrets, so that `make up` can continue
 	@scripts/down
 
-purge: ## removes everything from the cluster, data included, after asking (YES=1: without)
+purge: ## removes everything from the cluster, data included, after a question (YES=1: without)
 	@scripts/purge
 
-images: ## builds the four images into the cluster (IMAGES=minikube, docker, or any builder's command) and names them to the manifests
+images: ## builds the four images into the cluster (IMAGES=minikube, docker, or any builder's command) and writes their tag into the manifests
 	@scripts/images
 
 secrets: ## makes random passwords for the cluster, once, in kubernetes/secrets/made-by-make-secrets.env
 	@scripts/secrets
 
-data: ## puts FILE (a path or https://…) where the cluster's producer reads it; NAME=energy for the second pipeline's
+data: ## copies FILE (a path or https://…) to the volume that the producer reads; NAME=energy for the second pipeline
 	@scripts/data '$(FILE)' $(NAME)
 
-e2e: ## brings everything up on an empty cluster with DATA=file, checks it, breaks it, removes it; KEEP=1, ONLY='names'
+e2e: ## brings everything up on an empty cluster with DATA=file (and ENERGY=file), checks it, breaks it, removes it; KEEP=1, ONLY='names'
 	@scripts/e2e
 
-test: ## formatting, lints, docs and all tests, on a PostgreSQL and a Kafka of its own
+test: ## formatting, lints, docs and all tests, on a private PostgreSQL and Kafka
 	@scripts/test
 
-faults: ## kills, cuts and fills what the road stands on, and checks every record after; ONLY='part of a name'
+faults: ## runs the end-to-end tests, the slow ones too: killed programs and servers, cut networks, full disks; ONLY='part of a name'
 	@scripts/faults
 
-soak: ## the same at random while records flow, for MINUTES (30); SEED=n draws the same faults again
+soak: ## random faults while records flow, for MINUTES (30); SEED=n repeats the same faults
 	@scripts/faults soak
 
-fuzz: ## tries a million mutated inputs (CASES=number) on each law of what reads bytes, and a million schedules of the simulation
+fuzz: ## tests each property of the parsers on a million mutated inputs (CASES=number), and a million schedules of the simulation
 	@scripts/setup build
 	@scripts/fuzz
 
-bench: ## measures the parts with criterion, and the whole road on real Kafka and PostgreSQL
+bench: ## measures the parts with criterion, and the pipeline end to end on real Kafka and PostgreSQL
 	@scripts/setup run
 	@scripts/bench
 
-bench-road: ## measures the whole road alone (docs/BENCHMARKS.md): ROWS=1000000, DATA=file, PIPELINE=energy, REPEAT=5, PEERS=1, REPLICAS=3, REBALANCE=1
+bench-e2e: ## measures only the pipeline end to end (docs/BENCHMARKS.md): ROWS=1000000, DATA=file, PIPELINE=energy, REPEAT=5, PEERS=1, REPLICAS=3, REBALANCE=1
 	@scripts/setup run
-	@scripts/bench road
+	@scripts/bench e2e
 
 build: ## builds the release binaries
 	@scripts/setup build
@@ -72,7 +72,7 @@ build: ## builds the release binaries
 fmt: ## formats the code
 	@cargo fmt --all
 
-sample: ## writes the made samples in data/ anew
+sample: ## rewrites the made samples in data/
 	@cargo run --quiet --package demo --bin make-sample
 
 hash: ## prints the hash of the derived tables at DATABASE_URL

@@ -1,9 +1,9 @@
-# Apache Superset with the PostgreSQL driver, which the public image leaves out, and this project's dashboards.
+# Apache Superset with the PostgreSQL driver, which the public image lacks, and this project's dashboards.
 FROM apache/superset:6.1.0
 USER root
-# The version is the one that `make superset` installs. Alone, so that a change of a dashboard does not fetch it again.
+# `make superset` installs the same version. A separate layer, so that a change of a dashboard does not fetch it again.
 COPY superset/requirements.txt /app/tributary/requirements.txt
-# Into the image's own virtual environment with its own uv: there is no pip in it.
+# Into the image's own virtual environment with its own uv: the image has no pip.
 RUN . /app/.venv/bin/activate && uv pip install --no-cache "$(grep ^psycopg2-binary== /app/tributary/requirements.txt)"
 COPY superset/ /app/tributary/
 ENV SUPERSET_CONFIG_PATH=/app/tributary/superset_config.py

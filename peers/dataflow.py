@@ -25,7 +25,7 @@ from common.sums import Observation, Sums, Years
 
 # By default the client pauses for a second when its queue is full, and then the dataflow waits for the client.
 FETCHING = {"fetch.queue.backoff.ms": "5"}
-# Snapshots are taken, and offsets kept, this often; where none are kept, copying the state for one would be in vain.
+# Snapshots and offsets are stored this often; without recovery, copying the state for one would be wasted.
 EPOCH = timedelta(seconds=10)
 NO_EPOCH = timedelta(days=1)
 # Of one worker, snapshots need one database.
@@ -35,7 +35,7 @@ Known = Tuple[Observation, ...]
 
 
 class Source(KafkaSource):
-    """Bytewax's own source, which also tells when the first partition is about to be read."""
+    """Bytewax's own source, which also reports when the first partition is about to be read."""
 
     def __init__(self, options: Namespace, meter: Meter) -> None:
         brokers = options.brokers.split(",")
@@ -43,12 +43,12 @@ class Source(KafkaSource):
         self.meter = meter
 
     def build_part(self, step_id: str, for_part: str, resume_state: Optional[int]) -> Any:
-        self.meter.asks()
+        self.meter.requests()
         return super().build_part(step_id, for_part, resume_state)
 
 
 def decode(messages: List[KafkaSourceMessage], meter: Meter) -> Iterable[Tuple[str, List[Observation]]]:
-    """Decodes a poll, and hands a country's observations on together: a step costs as much for one as for many."""
+    """Decodes a poll, and passes a country's observations on together: a step costs as much for one as for many."""
     countries, unusable = by_country([message.value for message in messages])
     meter.records += len(messages)
     meter.unusable += unusable
@@ -65,7 +65,7 @@ class Country(StatefulBatchLogic):
 
     def on_batch(self, values: List[List[Observation]]) -> Tuple[Iterable[Sums], bool]:
         for observations in values:
-            self.years.tell(observations)
+            self.years.take(observations)
         if not self.save_every:
             return self.row()
         if self.due is None:
@@ -82,7 +82,7 @@ class Country(StatefulBatchLogic):
         return self.due
 
     def row(self) -> Tuple[Iterable[Sums], bool]:
-        """Sends the row on."""
+        """Passes the row on."""
         self.due = None
         return (self.years.sums(),), self.RETAIN
 
@@ -91,7 +91,7 @@ class Country(StatefulBatchLogic):
 
 
 def next_save(every: timedelta) -> datetime:
-    """Gives the next whole multiple of that time, so that countries that wait are saved together."""
+    """Returns the next whole multiple of that time, so that countries that wait are saved together."""
     at = datetime.now(timezone.utc).timestamp()
     return datetime.fromtimestamp((at // every.total_seconds() + 1) * every.total_seconds(), timezone.utc)
 
@@ -108,14 +108,14 @@ class Table(DynamicSink):
 
 
 class Saver(StatelessSinkPartition):
-    """Saves rows in transactions of its own: nothing ties them to a snapshot."""
+    """Saves rows in separate transactions, independent of the snapshots."""
 
     def __init__(self, url: str, meter: Meter) -> None:
         self.connection = table.connect(url)
         self.meter = meter
 
     def write_batch(self, items: List[Tuple[str, Sums]]) -> None:
-        # Of a country that is there twice the last row stands.
+        # If a country has two rows, the last one counts.
         table.save(self.connection, dict(items).items(), table.REPLACE)
         self.meter.commits()
 
@@ -135,19 +135,19 @@ def flow(options: Namespace, meter: Meter) -> Dataflow:
 
 
 def recovery(folder: Optional[str]) -> Optional[RecoveryConfig]:
-    """Gives Bytewax's snapshots in that folder, made when missing; none without one."""
+    """Returns Bytewax's snapshots in that folder, created if missing; none without a folder."""
     if not folder:
         return None
-    place = Path(folder)
-    if not place.is_dir():
-        place.mkdir(parents=True)
-        init_db_dir(place, SNAPSHOT_PARTITIONS)
-    return RecoveryConfig(place)
+    path = Path(folder)
+    if not path.is_dir():
+        path.mkdir(parents=True)
+        init_db_dir(path, SNAPSHOT_PARTITIONS)
+    return RecoveryConfig(path)
 
 
 def main() -> None:
     """Runs the dataflow once."""
-    # No cycles are made here, and looking for some among millions of records takes a fifth of the time.
+    # No cycles are made here, and a search among millions of records takes a fifth of the time.
     gc.disable()
     meter = Meter()
     parser = Parser("Adds a topic's emissions up by country with Bytewax.")

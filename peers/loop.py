@@ -16,9 +16,9 @@ from common.settings import Parser, seconds
 from common.sums import Sums, add, empty
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-# The longest that a poll waits for a batch to fill, and that the broker may take to tell a partition's end.
+# The longest that a poll waits for a batch to fill, and that the broker may take to return a partition's end.
 POLL_S = 0.1
-ANSWER_S = 10.0
+REQUEST_TIMEOUT_S = 10.0
 # By default the client pauses for a second when its queue is full, and then the loop waits for the client.
 FETCHING = {"fetch.queue.backoff.ms": 5}
 
@@ -56,10 +56,10 @@ class Loop:
         self.connection.close()
 
     def assigned(self, consumer: Consumer, partitions: List[TopicPartition]) -> None:
-        """Notes where the partitions end."""
+        """Notes the end offsets of the partitions."""
         for partition in partitions:
-            self.ends[partition.partition] = consumer.get_watermark_offsets(partition, timeout=ANSWER_S)[1]
-        self.meter.asks()
+            self.ends[partition.partition] = consumer.get_watermark_offsets(partition, timeout=REQUEST_TIMEOUT_S)[1]
+        self.meter.requests()
 
     def revoked(self, _consumer: Consumer, _partitions: List[TopicPartition]) -> None:
         """Saves what was read of partitions that another member gets."""
@@ -67,9 +67,9 @@ class Loop:
         self.ends.clear()
 
     def left(self) -> int:
-        """Gives how many offsets are still before us."""
-        places = self.consumer.position([TopicPartition(self.options.topic, number) for number in self.ends])
-        return sum(max(0, self.ends[place.partition] - max(0, place.offset)) for place in places)
+        """Returns how many offsets are still to be read."""
+        positions = self.consumer.position([TopicPartition(self.options.topic, number) for number in self.ends])
+        return sum(max(0, self.ends[position.partition] - max(0, position.offset)) for position in positions)
 
     def take(self, messages: List[Message]) -> None:
         """Decodes messages, and adds them up."""
@@ -83,7 +83,7 @@ class Loop:
         self.meter.unusable += unusable
 
     def save(self) -> None:
-        """Saves, then commits the offsets: whoever dies between the two counts these records twice."""
+        """Saves, then commits the offsets: a crash between the two counts these records twice."""
         self.saved_at = now()
         if not self.sums:
             return
@@ -95,7 +95,7 @@ class Loop:
 
 def main() -> None:
     """Runs the loop once."""
-    # No cycles are made here, and looking for some among millions of records takes a fifth of the time.
+    # No cycles are made here, and a search among millions of records takes a fifth of the time.
     gc.disable()
     meter = Meter()
     options = Parser("Adds a topic's emissions up by country, at least once.")

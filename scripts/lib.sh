@@ -1,4 +1,4 @@
-# Sourced by the scripts beside it: what several of them need.
+# Sourced by the other scripts: functions that several of them need.
 set -euo pipefail
 scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(dirname "$scripts")
@@ -12,15 +12,15 @@ fail() { say "$2"; exit "$1"; }
 # whole NAME VALUE: ends unless the setting is a whole number above 0.
 whole() { [[ $2 =~ ^[1-9][0-9]{0,8}$ ]] || fail 64 "$1 is a whole number from 1 to 999999999, not \`$2\`"; }
 
-# run_tests ARGUMENT… -- FILTER…: `cargo test`, which by itself is content where the filter matches no test.
+# run_tests ARGUMENT… -- FILTER…: `cargo test`, but fails if the filter matches no test.
 run_tests() {
-  cargo test --quiet "$@" --list 2>/dev/null | grep ': test$' >/dev/null || { say "no test is named so: $*"; return 1; }
+  cargo test --quiet "$@" --list 2>/dev/null | grep ': test$' >/dev/null || { say "no test has such a name: $*"; return 1; }
   cargo test --quiet "$@"
 }
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# may_install: true where packages can be installed without asking anyone.
+# may_install: true where packages can be installed without a question.
 may_install() { [ "$(id -u)" = 0 ] && have apt-get; }
 
 # apt_install PACKAGE…: installs Debian packages without questions; package lists are fetched when they are missing or old.
@@ -35,8 +35,8 @@ apt_install() {
   return 1
 }
 
-# free_port COUNT: prints a loopback port such that it and the COUNT-1 above it are free. It lies below the ports that
-# the kernel gives to outgoing connections, so that none of those can take it meanwhile.
+# free_port COUNT: prints a loopback port such that it and the COUNT-1 above it are free. It is below the ports that
+# the kernel gives to outgoing connections, so that none of those can take it.
 free_port() {
   local port i
   for _ in $(seq 50); do
@@ -50,8 +50,8 @@ free_port() {
   fail 69 "no free port was found on 127.0.0.1 between 10240 and 30240"
 }
 
-# runs PID TEXT: true while process PID lives and its command line holds TEXT. A zombie, or another program that was
-# given an old pid, is not it.
+# runs PID TEXT: true while process PID lives and its command line contains TEXT. A zombie, or another program with
+# a reused pid, does not count.
 runs() { tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline" | grep -qF -- "$2"; }
 
 # wait_gone PID TEXT SECONDS: true as soon as the process has ended, false after SECONDS.
@@ -63,7 +63,7 @@ wait_gone() {
 # absolute DIR: makes the folder, and prints its path from the root.
 absolute() { mkdir -p "$1" && (cd "$1" && pwd -P); }
 
-# alone DIR: waits until no other call works on DIR, for at most two minutes. What is started must close descriptor 9.
+# alone DIR: waits until no other call works on DIR, for at most two minutes. Started programs must close descriptor 9.
 alone() {
   exec 9>"$1/lock"
   flock -w 120 9 || fail 69 "another call has been working on $1 for two minutes"

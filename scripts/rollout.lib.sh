@@ -1,21 +1,21 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# Sourced after cluster.lib.sh: waiting for everything to run, and saying meanwhile what is not there yet, and why.
+# Sourced after cluster.lib.sh: waits for everything to run, and meanwhile reports what is missing, and why.
 
-# How long everything may take. Most of it is fetching the public images the first time, 1 GB over a home connection;
-# with the images there it is two minutes.
+# How long everything may take. The first time, most of it is the download of the public images, 1 GB;
+# with the images it is two minutes.
 up_s=${UP_TIMEOUT:-1800}
 
-# How often the pods are looked at: sooner than a person wonders, seldom enough not to load a small cluster.
-look_s=2
+# How often the pods are polled: often enough for a person, seldom enough for a small cluster.
+poll_s=2
 
-# A pod that runs and is not ready says why this often: waiting is normal here, silence is not.
+# How often the reason is repeated for a pod that runs and is not ready.
 remind_s=20
 
-# The last word on a pod, by name, and when a reason was last given.
+# The last reported state of a pod, by name, and when a reason was last given.
 declare -A said_state said_at
 
 # The state of every workload in one line each: KIND NAME DESIRED REPLICAS UPDATED READY CURRENT, where CURRENT says
-# whether the controller has seen the newest template. A Job's are completions and successes.
+# whether the controller has processed the newest template. A Job's are completions and successes.
 workloads() {
   kube get deployments,statefulsets,jobs -l "$ours" -o 'go-template={{range .items -}}
     {{.kind}} {{.metadata.name}} {{if eq .kind "Job"}}{{or .spec.completions "1"}} {{or .status.succeeded "0"}} - -{{range .status.conditions}}{{if and (eq .type "Failed") (eq .status "True")}} failed:{{.reason}}{{end}}{{end}}{{else -}}
@@ -37,7 +37,7 @@ unfinished() {
   done
 }
 
-# why POD STATUS: prints what is known about a pod that is not as it should be.
+# why POD STATUS: prints what is known about a pod that is not ready.
 why() {
   case $2 in
     *ErrImage* | *ImagePull* | InvalidImageName | *CreateContainer* | RunContainerError)
@@ -50,15 +50,15 @@ why() {
   esac 2>/dev/null | cut -c 1-300 | sed '/^[[:space:]]*$/d; s/^/           /' >&2 || true
 }
 
-# settled NAME READY STATUS: true for a pod that is as it should be; one of a Job that is at work is not there yet.
+# settled NAME READY STATUS: true for a pod in its final state; that of a Job at work is not.
 settled() {
   [ "$3" = Completed ] && return
   [ "$3" = Running ] && [ "${2%/*}" = "${2#*/}" ] && ! grep -qxF "job/${1%-*}" <<<"$left"
 }
 
-# look_at_pods BEGIN: one line for each pod whose state has changed, and the reason where it is not a good one. $left is
-# what was unfinished at the last look.
-look_at_pods() {
+# report_pods BEGIN: one line for each pod whose state has changed, and the reason if it is an error. $left is
+# what was unfinished at the last poll.
+report_pods() {
   local name ready status restarts _
   while read -r name ready status restarts _; do
     [ -n "$name" ] || continue
@@ -75,17 +75,17 @@ look_at_pods() {
   done < <(kube get pods -l "$ours" --no-headers 2>/dev/null)
 }
 
-# wait_for_all: returns when every workload is as its manifest says; ends with a sentence when a Job has failed for good,
-# or at the deadline.
+# wait_for_all: returns when every workload is as its manifest says; ends with a sentence when a Job has failed
+# permanently, or at the deadline.
 wait_for_all() {
   local begin=$SECONDS left='' job
   while :; do
-    look_at_pods "$begin"
+    report_pods "$begin"
     left=$(unfinished) || left="the cluster does not answer"
     [ -n "$left" ] || return 0
     job=$(sed -n 's/^\(job[^ ]*\) failed \(.*\)/\1 (\2)/p' <<<"$left" | head -n 1)
-    [ -z "$job" ] || fail 69 "$job has failed; \`kubectl logs -n $namespace ${job%% *}\` says why; once that is mended (another file: DATA=), \`make up\` runs it again"
+    [ -z "$job" ] || fail 69 "$job has failed; \`kubectl logs -n $namespace ${job%% *}\` says why; once that is fixed (another file: DATA=), \`make up\` runs it again"
     [ $((SECONDS - begin)) -lt "$up_s" ] || fail 69 "not everything is up after $up_s s: $(tr '\n' ';' <<<"$left" | sed 's/;$//; s/;/, /g')"
-    sleep "$look_s"
+    sleep "$poll_s"
   done
 }

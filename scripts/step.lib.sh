@@ -1,7 +1,7 @@
-# Sourced by the scripts beside it that run long steps on a PostgreSQL and a Kafka of their own, in "$folder".
+# Sourced by the scripts that run long steps on a private PostgreSQL and Kafka, in "$folder".
 step=
 
-# run_step COMMAND…: one step, in a process group of its own, so that all of it can be ended.
+# run_step COMMAND…: one step, in its own process group, so that all of it can be ended.
 run_step() {
   local code=0
   set -m
@@ -18,8 +18,8 @@ end_servers() {
   "$scripts/postgres" down "$folder/postgres" --wipe
 }
 
-# What tests start in target/tmp and mount in a temporary folder bears their process's number: when that was ended from
-# outside it could not put them away itself. Those of a test that lives are its own.
+# Servers in target/tmp and mounts in temporary folders have the pid of their test in their name. A test that was killed
+# cannot remove them; those of a running test stay.
 end_servers_of_ended_tests() {
   local left owner
   for left in "$root"/target/tmp/{kafka,postgres}-*-* "${TMPDIR:-/tmp}"/tributary-small-*-*; do
@@ -33,7 +33,7 @@ end_servers_of_ended_tests() {
   done
 }
 
-# Whatever ends the script, neither its step nor a server outlives it.
+# However the script ends, neither its step nor a server outlives it.
 finish() {
   local code=$?
   trap '' INT TERM

@@ -1,7 +1,7 @@
 """Sets Superset up: its tables, roles and admin, then the dashboards; may run any number of times.
 
 The environment says where everything is (README.md). Exit codes: 0 done, 64 a setting is wrong, 65 the assets are at
-fault, 69 a database or the schema was not there in time (try again), 70 a bug, such as an import that left things out.
+fault, 69 a database or the schema was not available in time (try again), 70 a bug, such as an import that left things out.
 """
 
 import logging
@@ -14,7 +14,7 @@ from setting_up.waiting import say, say_error
 
 
 def main() -> None:
-    """Goes the whole way, in order."""
+    """Does every step, in order."""
     wanted = settings.of_bootstrap()
     bundle = assets.render(assets.read(), wanted.sources)
     waiting.for_database(wanted.metadata_url, "the metadata database", wanted.wait_s)
@@ -31,7 +31,7 @@ def set_up(bundle: assets.Assets, password: str) -> None:
     """Does what needs Superset's own code, which takes seconds to load."""
     from superset.app import create_app
 
-    # Superset logs every permission it looks at; what went wrong is an error, and stays.
+    # Superset logs every permission it checks; what went wrong is an error, and stays.
     app = create_app()
     for name in (None, "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -50,7 +50,7 @@ if __name__ == "__main__":
     except Fault as fault:
         say_error(fault)
         sys.exit(fault.code)
-    except Exception as error:  # whatever nobody foresaw is a bug, and must not look like something to retry
+    except Exception as error:  # an unforeseen error is a bug, and its exit code must not suggest a retry
         traceback.print_exc()
         say_error(error)
         sys.exit(BUG)

@@ -24,7 +24,7 @@ def command() -> list[str]:
         *("--timeout", "65", "--graceful-timeout", "20"),
         # A dashboard opens many connections at once; they are kept for the next.
         *("--keep-alive", "5", "--worker-tmp-dir", os.environ.get("TMPDIR") or "/tmp"),
-        # A filter's state travels in the address.
+        # A filter's state is in the URL.
         *("--limit-request-line", "0", "--limit-request-field_size", "0", "--access-logfile", "-"),
     ]
 

@@ -11,17 +11,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from setting_up import colours, settings  # noqa: E402  (the path must be set first)
 
-# Superset's default key is public, so there is none but the one that was made for this installation.
+# Superset's default key is public, so only the one that was made for this installation is used.
 SECRET_KEY = settings.required("SUPERSET_SECRET_KEY")
 
 # Dashboards, users and sessions lie in PostgreSQL; never in SQLite, which a pod would lose.
 SQLALCHEMY_DATABASE_URI = settings.sqlalchemy_url(settings.required("METADATA_URL"))
-# A connection that the server closed while nobody looked is replaced, instead of failing the next visitor.
+# A connection that the server closed while it was idle is replaced, instead of failing the next visitor.
 SQLALCHEMY_ENGINE_OPTIONS = {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
 
 APP_NAME = "Tributary"
 
-# Whoever is not logged in sees nothing: the role of strangers exists and has no right.
+# A visitor who is not logged in sees nothing: the anonymous role exists and has no right.
 AUTH_ROLE_PUBLIC = "Public"
 PUBLIC_ROLE_LIKE = None
 

@@ -1,4 +1,4 @@
-//! Tells the compiler which revision this is.
+//! Gives the compiler the revision.
 
 #[path = "../service/build/revision.rs"]
 mod revision;

@@ -1,19 +1,16 @@
-"""What is done to a system that is up: applied again, upgraded, taken down, brought up, removed."""
+"""What is done to a system that is up: applied again, migrated anew, taken down, brought up, removed."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 from . import answers, breaking, superset, workloads
-from .cluster import NAMESPACE, check, text, until
+from .cluster import NAMESPACE, check, until
 from .run import Run
 from .settings import ROOT
 
-MIGRATIONS = ROOT / "postgres" / "migrations" / "emissions"
-
-# make up, on images that are there: what an apply takes, and the clusters.
+# make up, with the images built: what an apply takes, and the clusters.
 UP_S = 1200
 
 
@@ -49,46 +46,31 @@ def dry_run(run: Run) -> str:
     return f"{', '.join(seen)}, no warning"
 
 
-def newest() -> Path:
-    """The newest migration, which has to be one of views and added columns only to be undone here."""
-    file = max(MIGRATIONS.glob("*.sql"))
-    sql = re.sub(r"--[^\n]*", "", text(file))
-    others = re.search(r"\bCREATE\s+TABLE\b|\bALTER\s+TABLE\s+\w+\s+(?!ADD\s+COLUMN\b)", sql, re.IGNORECASE)
-    check(others is None, f"{file.name} changes tables otherwise than by columns, and this check cannot undo that")
-    return file
-
-
-def undo(run: Run, file: Path) -> None:
-    """Takes the newest migration back: its views, its columns, and its row in the bookkeeping."""
-    views = re.findall(r"^CREATE (?:OR REPLACE )?VIEW (\w+)", text(file), re.MULTILINE)
-    columns = re.findall(r"^ALTER TABLE (\w+) ADD COLUMN (\w+)", text(file), re.MULTILINE)
-    check(bool(views or columns), f"{file.name} makes neither a view nor a column")
-    drops = "".join(f"DROP VIEW IF EXISTS {view} CASCADE; " for view in reversed(views))
-    drops += "".join(f"ALTER TABLE {table} DROP COLUMN {column}; " for table, column in reversed(columns))
-    version = int(file.name.split("_")[0])
-    run.cluster.sql(f"{drops}DELETE FROM migrations_emissions WHERE version = {version}")
-
-
-def upgraded(run: Run) -> str:
-    """On the schema of the version before, consumers wait, unready and saying why; after `migrate up` they go on."""
-    file = newest()
+def migrated(run: Run) -> str:
+    """Without a database, consumers wait, unready and saying why; after `migrate up` they fill a new one."""
+    database = run.settings.database
+    before = f"{database}_before"
     breaking.scale(run, 0)
-    undo(run, file)
+    others = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"
+    run.cluster.sql(others, "postgres")
+    run.cluster.sql(f"ALTER DATABASE {database} RENAME TO {before}", "postgres")
     breaking.scale(run, 2)
-    wanted = f"lacks emissions/{file.name}"
 
     def waiting() -> bool:
-        pods = run.cluster.pods("consumer")
-        return len(pods) == 2 and all(file.stem in run.cluster.logs(pod["metadata"]["name"]) for pod in pods)
+        pods = run.cluster.consumers()
+        logs = [run.cluster.logs(pod["metadata"]["name"]) for pod in pods]
+        return len(pods) == 2 and all("waiting for postgres and the schema" in log for log in logs)
 
-    until(f"both consumers say that the schema {wanted}", 60, waiting)
-    check(not any(ready(pod) for pod in run.cluster.pods("consumer")), "a consumer is ready on the older schema")
+    until("both consumers wait for the schema", 60, waiting)
+    check(not any(ready(pod) for pod in run.cluster.consumers()), "a consumer is ready without a database")
     workloads.delete_job(run.cluster, "emissions-migrate")
     run.cluster.apply()
     workloads.wait(run.cluster)
     restarted = {pod: count for pod, count in run.cluster.restarts().items() if count and "consumer" in pod}
     check(not restarted, f"restarted meanwhile: {restarted}")
-    return f"{file.stem} undone and applied again; {run.same_tables()}"
+    breaking.wait_stored(run)
+    run.cluster.sql(f"DROP DATABASE {before}", "postgres")
+    return f"a new database was filled from the topic; {run.same_tables()}"
 
 
 def ready(pod: Any) -> bool:
@@ -117,12 +99,28 @@ def same_after_up(run: Run) -> str:
     """make up on what is up changes nothing."""
     before = uids(run)
     run.cluster.script("up", seconds=UP_S, DATA="")
-    check(uids(run) == before, "make up on a system that is up has made pods or Jobs anew")
+    check(uids(run) == before, "make up on a system that is up has recreated pods or Jobs")
     return run.same_tables()
 
 
+def energy(run: Run) -> str:
+    """The second pipeline comes up along with the first, which does not change."""
+    settings = run.settings
+    run.cluster.script("up", seconds=UP_S, DATA=str(settings.data), ENERGY=str(settings.energy))
+    end = "SELECT count(*) FROM stream_offsets WHERE refreshed_through IS DISTINCT FROM next_offset"
+    until("all minutes refreshed", breaking.RUN_S, lambda: run.cluster.sql(end, "energy_db") == "0", pause=1)
+    found = run.cluster.sql("SELECT count(*), sum(record_count) FROM quarterly_energy_data", "energy_db")
+    quarters, minutes = found.split("|")
+    if settings.known_energy:
+        check((int(quarters), int(minutes)) == settings.known_energy, f"{quarters} quarters, {minutes} minutes")
+    balance = "SELECT count(*) FROM ingest_accounting WHERE read <> new + unchanged + corrected + filtered + rejected"
+    check(run.cluster.sql(balance, "energy_db") == "0", "a batch's accounting does not add up")
+    shown = superset.charts(run)
+    return f"{quarters} quarters, {minutes} minutes; {shown}; {run.same_tables()}"
+
+
 def sample(run: Run) -> str:
-    """The made sample goes to tables of its own, and the real ones do not change."""
+    """The made sample goes to separate tables, and the real ones do not change."""
     before = answers.counts_of(run, run.settings.database)
     run.cluster.script("up", seconds=UP_S, DATA="sample")
     made = answers.counts_of(run, f"{run.settings.database}_sample")
@@ -135,22 +133,22 @@ def sample(run: Run) -> str:
 
 
 def status(run: Run) -> str:
-    """make status tells the books, the lag and the latest run."""
+    """make status shows the accounting, the lag and the latest run."""
     said = run.cluster.script("status", seconds=120)
-    for pattern in ("lag +0 records", r"books +\d+ read = ", r"facts +\d+ facts of \d+", r"latest run +batch_id \d+ "):
+    for pattern in ("lag +0 records", r"accounting +\d+ read = ", r"facts +\d+ facts of \d+", r"latest run +batch_id \d+ "):
         found = re.search("^" + pattern, said, re.MULTILINE)
         check(found is not None, f"make status has no line with {pattern}: {said[-400:]}")
     return str(re.findall(r"^latest run +(.*)", said, re.MULTILINE)[0])
 
 
 def purged(run: Run) -> str:
-    """make purge asks; with the answer given, nothing is left."""
+    """make purge asks for a confirmation; with it, nothing is left."""
     refused = run.cluster.call("purge", seconds=60)
     kept_all = refused.returncode == 64 and "nothing was removed" in refused.stdout
-    check(kept_all, f"without an answer, make purge says: {refused.stdout}")
+    check(kept_all, f"without a confirmation, make purge says: {refused.stdout}")
     run.cluster.script("purge", seconds=400, YES="1")
-    there = run.cluster.try_run("get", "namespace", NAMESPACE).returncode == 0
-    check(not there, f"the namespace {NAMESPACE} is still there")
+    exists = run.cluster.try_run("get", "namespace", NAMESPACE).returncode == 0
+    check(not exists, f"the namespace {NAMESPACE} still exists")
     volumes = ("get", "persistentvolumes", "-o", "jsonpath={.items[*].spec.claimRef.namespace}")
     until("its volumes gone", 120, lambda: NAMESPACE not in run.cluster.run(*volumes).split())
     return "no namespace and no volume is left"

@@ -1,4 +1,4 @@
-"""What a user asks of a system that is up: the usual commands, and the figures they give."""
+"""What a user does with a system that is up: the usual commands, and the figures they print."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def sent(run: Run) -> int:
 
 
 def logs(run: Run) -> str:
-    """The lines that the README tells people to grep for."""
+    """The lines that the README lists to grep for."""
     wanted = {
         ("job/emissions-migrate",): [r"the schema is up to date"],
         ("job/emissions-producer",): [r"sent: .+ - \d{4}", r"read \d+, sent \d+, filtered \d+, rejected \d+"],
@@ -64,7 +64,7 @@ def logs(run: Run) -> str:
             r"claimed and loaded",
             r"batch \d+ with \d+ records saved to PostgreSQL",
             r"\d+ clusters for \d+ countries",
-            r"published batch_id \d+ in \d+ ms: \d+(/\d+)*; largest of \d+: ",
+            r"refreshed batch_id \d+ in \d+ ms: \d+(/\d+)*; largest of \d+: ",
         ],
     }
     for what, patterns in wanted.items():
@@ -78,13 +78,13 @@ def logs(run: Run) -> str:
 
 
 def counts(run: Run) -> str:
-    """The books balance, nothing is lost on the way, and the real file gives its known figures."""
+    """The accounting adds up, no record is lost, and the real file gives its known figures."""
     sql = run.cluster.sql
     until("all that was sent is stored", 120, lambda: int(sql(READ)) >= sent(run))
     all_read = int(sql(READ))
     # On what was up before this run, the file may have been sent more than once.
     check(all_read == sent(run) or run.applied is None, f"{all_read} read, {sent(run)} sent")
-    check(sql(UNBALANCED) == "0", "a batch's books do not balance")
+    check(sql(UNBALANCED) == "0", "a batch's accounting does not add up")
     facts, sizes = int(sql("SELECT count(*) FROM emissions_facts")), sql(SIZES)
     known = run.settings.known
     if known:
@@ -97,7 +97,7 @@ def counts(run: Run) -> str:
     check(sql("SELECT count(*) FROM cluster_analysis") == clusters, "cluster_analysis has another number of clusters")
     check(int(sql("SELECT count(*) FROM top_emitters_by_cluster")) > 0, "top_emitters_by_cluster is empty")
     run.same_tables()
-    figures = "the real file's figures" if known else "an unknown file: only the laws"
+    figures = "the real file's figures" if known else "an unknown file: only the invariants"
     return f"{all_read} read, {facts} facts, {sizes}; {figures}"
 
 

@@ -23,24 +23,24 @@ def stored(run: Run) -> bool:
     """Whether everything in the topic is in PostgreSQL, by the offsets that count."""
     ends = run.cluster.kafka("kafka-get-offsets.sh", "--topic", run.settings.topic).split()
     end = sum(int(line.rsplit(":", 1)[1]) for line in ends)
-    held = f"SELECT coalesce(sum(next_offset), 0) FROM stream_offsets WHERE topic = '{run.settings.topic}'"
-    return int(run.cluster.sql(held)) == end
+    next_offsets = f"SELECT coalesce(sum(next_offset), 0) FROM stream_offsets WHERE topic = '{run.settings.topic}'"
+    return int(run.cluster.sql(next_offsets)) == end
 
 
-def published(run: Run) -> bool:
+def refreshed(run: Run) -> bool:
     """Whether what is stored is also in the results."""
-    behind = "SELECT count(*) FROM stream_offsets WHERE published_through IS DISTINCT FROM next_offset"
+    behind = "SELECT count(*) FROM stream_offsets WHERE refreshed_through IS DISTINCT FROM next_offset"
     return run.cluster.sql(behind) == "0"
 
 
 def wait_stored(run: Run) -> None:
-    until("the whole topic stored and published", RUN_S, lambda: stored(run) and published(run), pause=1)
+    until("the whole topic stored and refreshed", RUN_S, lambda: stored(run) and refreshed(run), pause=1)
 
 
 def scale(run: Run, replicas: int) -> None:
     run.cluster.run("scale", f"deployment/{CONSUMER}", f"--replicas={replicas}")
     if replicas == 0:
-        until("no consumer left", 90, lambda: not run.cluster.pods("consumer"))
+        until("no consumer left", 90, lambda: not run.cluster.consumers())
 
 
 def reset(run: Run) -> None:
@@ -102,7 +102,7 @@ def after_facts(run: Run, least: int) -> int:
 
 def names(run: Run) -> list[str]:
     """The consumers' pods that are not on their way out, the eldest first."""
-    pods = [pod for pod in run.cluster.pods("consumer") if "deletionTimestamp" not in pod["metadata"]]
+    pods = [pod for pod in run.cluster.consumers() if "deletionTimestamp" not in pod["metadata"]]
     pods.sort(key=lambda pod: pod["metadata"]["creationTimestamp"])
     return [pod["metadata"]["name"] for pod in pods]
 

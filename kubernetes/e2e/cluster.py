@@ -1,4 +1,4 @@
-"""kubectl, and what is asked of the cluster with it."""
+"""kubectl, and the queries to the cluster through it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import time
-from pathlib import Path
 from typing import Any, Callable, Optional, TypeVar
 
 from .report import Failed, Report
@@ -34,7 +33,7 @@ class Cluster:
     def try_run(
         self, *args: str, stdin: Optional[str] = None, seconds: float = CALL_S
     ) -> subprocess.CompletedProcess[str]:
-        """Runs kubectl; what it ends with is for the caller to judge."""
+        """Runs kubectl; the caller checks its exit code."""
         command = self.command(*args)
         try:
             return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=seconds, check=False)
@@ -42,7 +41,7 @@ class Cluster:
             return subprocess.CompletedProcess(expired.cmd, 124, "", f"not done within {seconds:.0f} s")
 
     def run(self, *args: str, stdin: Optional[str] = None, seconds: float = CALL_S) -> str:
-        """Runs kubectl and gives its output; raises Failed with its words when it fails."""
+        """Runs kubectl and gives its output; raises Failed with its error when it fails."""
         done = self.try_run(*args, stdin=stdin, seconds=seconds)
         if done.returncode != 0:
             raise Failed(f"kubectl {' '.join(args[:4])} … ended with {done.returncode}: {done.stderr.strip()[-600:]}")
@@ -58,6 +57,10 @@ class Cluster:
         """The pods of that app.kubernetes.io/name."""
         return self.items("pods", f"app.kubernetes.io/name={name}")
 
+    def consumers(self) -> list[Any]:
+        """The pods of the emissions consumer."""
+        return self.items("pods", "app.kubernetes.io/name=consumer,app.kubernetes.io/instance=emissions")
+
     def logs(self, *what: str) -> str:
         return self.run("logs", "--tail=-1", *what)
 
@@ -65,7 +68,7 @@ class Cluster:
         return self.run("exec", what, "--", *command, seconds=seconds)
 
     def sql(self, query: str, database: Optional[str] = None) -> str:
-        """What psql in the PostgreSQL pod answers: rows as lines, columns apart by |."""
+        """What psql in the PostgreSQL pod prints: rows as lines, columns apart by |."""
         login = ("psql", "-U", "postgres", "-d", database or self.settings.database)
         return self.exec("statefulset/postgres", *login, "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", query).strip()
 
@@ -80,12 +83,12 @@ class Cluster:
         return self.run("apply", "-k", str(ROOT / overlay))
 
     def call(self, name: str, *args: str, seconds: float, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Runs one of scripts/, as `make` does, without a terminal; its words go to the report."""
+        """Runs one of scripts/, as `make` does, without a terminal; its output goes to the report."""
         command = [str(ROOT / "scripts" / name), *args]
         done = subprocess.run(
             command,
             cwd=ROOT,
-            env={**os.environ, "YES": "", **variables},
+            env={**os.environ, "YES": "", "ENERGY": "", **variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -117,17 +120,17 @@ class Cluster:
 
 
 def until(what: str, seconds: float, probe: Callable[[], Optional[T]], pause: float = 0.5) -> T:
-    """The first answer of the probe that is something; raises Failed at the deadline, with the probe's last failure.
+    """The first result of the probe that is neither None nor False; raises Failed at the deadline, with the probe's last failure.
 
-    A probe may raise Failed: a cluster in the middle of something does not answer each question.
+    A probe may raise Failed: a cluster in the middle of a change does not answer every query.
     """
     deadline = time.monotonic() + seconds
     last = ""
     while True:
         try:
-            answer = probe()
-            if answer is not None and answer is not False:
-                return answer
+            result = probe()
+            if result is not None and result is not False:
+                return result
         except Failed as failed:
             last = f" ({failed})"
         if time.monotonic() >= deadline:
@@ -139,7 +142,3 @@ def check(holds: bool, otherwise: str) -> None:
     """Raises Failed, saying what is otherwise, unless it holds."""
     if not holds:
         raise Failed(otherwise)
-
-
-def text(path: Path) -> str:
-    return path.read_text(encoding="utf-8")

@@ -13,13 +13,13 @@ def collect(cluster: Cluster, name: str) -> str:
     """Writes events, descriptions and logs to a folder named after the check; gives its path."""
     folder = OUT / re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     folder.mkdir(parents=True, exist_ok=True)
-    asked = {
+    commands = {
         "objects": ("get", "all,persistentvolumeclaims,configmaps,networkpolicies", "-o", "wide"),
         "events": ("get", "events", "--sort-by=.lastTimestamp"),
         "descriptions": ("describe", "pods,jobs"),
     }
-    for file, question in asked.items():
-        done = cluster.try_run(*question)
+    for file, command in commands.items():
+        done = cluster.try_run(*command)
         (folder / f"{file}.txt").write_text(done.stdout + done.stderr, encoding="utf-8")
     for pod in pods(cluster):
         for kind, option in (("", ()), (".previous", ("--previous",))):

@@ -19,14 +19,14 @@ IMAGES_S = 3600
 
 
 def empty(run: Run) -> str:
-    """Removes what is there, if that was allowed."""
-    there = run.cluster.try_run("get", "namespace", NAMESPACE).returncode == 0
-    if not there:
-        return "nothing was there"
+    """Removes what exists, if that was allowed."""
+    exists = run.cluster.try_run("get", "namespace", NAMESPACE).returncode == 0
+    if not exists:
+        return "nothing existed"
     if not run.settings.purge:
         raise Failed(f"the namespace {NAMESPACE} is not empty: YES=1 removes it with its data, `make purge` asks")
     run.cluster.script("purge", seconds=400, YES="1")
-    return "removed what was there"
+    return "removed what existed"
 
 
 def images(run: Run) -> str:
@@ -67,16 +67,16 @@ def apply(run: Run) -> str:
 
 
 def milestones(run: Run) -> str:
-    """Watches three things come, each at its own time after the apply."""
+    """Waits for three things, each with its time after the apply."""
     began = time.monotonic()
     seen: dict[str, float] = {}
     probes = {
         "everything ready": lambda: not workloads.left(run.cluster),
         "clusters in PostgreSQL": lambda: int(run.cluster.sql("SELECT count(*) FROM co2_clusters")) > 0,
-        "dashboards answer": lambda: superset.answers(run),
+        "dashboards respond": lambda: superset.responds(run),
     }
 
-    def look() -> bool:
+    def check_all() -> bool:
         for name, probe in probes.items():
             if name not in seen and came(probe):
                 seen[name] = time.monotonic() - (run.applied or began)
@@ -84,14 +84,14 @@ def milestones(run: Run) -> str:
         return len(seen) == len(probes)
 
     try:
-        until("everything there", workloads.READY_S, look, pause=1)
+        until("everything ready", workloads.READY_S, check_all, pause=1)
     except Failed as failed:
         raise Failed(f"{failed}; left: {', '.join(workloads.left(run.cluster))}; seen: {seen}") from failed
     return ", ".join(f"{name} after {seconds:.1f} s" for name, seconds in seen.items())
 
 
 def came(probe: Callable[[], bool]) -> bool:
-    """Whether it is there; what does not answer yet is not there yet."""
+    """Whether it exists; what does not respond yet does not exist yet."""
     try:
         return probe()
     except Failed:

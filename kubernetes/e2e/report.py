@@ -22,7 +22,7 @@ class Row:
 
 
 class Report:
-    """Collects rows, and writes every line down as soon as it is said, so that a killed run leaves a report too."""
+    """Collects rows, and writes every line down as soon as it is printed, so that a killed run leaves a report too."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a run is told, by the environment."""
+"""The settings of a run, from the environment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Optional
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "target" / "e2e"
 
-# The reduced real file whose figures are known; data/README.md says how it is made. Of another file only the laws are
+# The reduced real file whose figures are known; data/README.md says how it is made. Of another file only the invariants are
 # checked.
 REAL_SHA256 = "4c94279f880f0201f32546cb033b3424c0b1449648b48d7bf832d490f3be8ad8"
 
@@ -27,6 +27,10 @@ class Known:
     sizes: str
 
 
+# The household's file as .xz, and its quarters and minutes with power.
+ENERGY_SHA256 = "b53b786b265386f5cf57cca2d34f7335e677c67b4ccf59437f82819ebe1d00d7"
+ENERGY = (17, 2_049_280)
+
 REAL = Known(sent=31_076, facts=26_814, filtered=4_262, clustered=164, sizes="156/5/3")
 MADE = ROOT / "data" / "sample_made.csv"
 
@@ -38,6 +42,8 @@ class Settings:
     context: str
     data: Path
     known: Optional[Known]
+    energy: Optional[Path]
+    known_energy: Optional[tuple[int, int]]
     only: tuple[str, ...]
     keep: bool
     purge: bool
@@ -68,12 +74,17 @@ def read() -> Settings:
     if not path.is_file():
         raise Usage(f"{path} is no file")
     if path.read_bytes() == MADE.read_bytes() and not only:
-        raise Usage("the made sample has tables of its own, which a check of its own looks at; give the real file")
+        raise Usage("the made sample has separate tables and a separate check; give the real file")
+    energy = Path(os.environ["ENERGY"]) if os.environ.get("ENERGY") else None
+    if energy is not None and not energy.is_file():
+        raise Usage(f"ENERGY={energy} is not a file")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return Settings(
         context=os.environ["CONTEXT"],
         data=path.resolve(),
         known=REAL if digest == REAL_SHA256 else None,
+        energy=energy.resolve() if energy else None,
+        known_energy=ENERGY if energy and hashlib.sha256(energy.read_bytes()).hexdigest() == ENERGY_SHA256 else None,
         only=only,
         keep=bool(os.environ.get("KEEP")) or bool(only),
         purge=os.environ.get("YES") == "1",

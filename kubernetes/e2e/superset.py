@@ -19,7 +19,7 @@ from .report import Failed
 from .run import Run
 from .settings import ROOT
 
-# kubectl says where it listens as soon as it does.
+# kubectl prints where it listens as soon as it does.
 FORWARD_S = 30
 
 # Each chart is one query of a small database; a dashboard's picture is a page load of some seconds.
@@ -61,22 +61,22 @@ def password(run: Run) -> str:
 
 
 def page(url: str) -> bytes:
-    """A page; raises Failed where there is none."""
+    """A page; raises Failed where none comes."""
     try:
-        with urllib.request.urlopen(url, timeout=20) as answer:
-            return bytes(answer.read())
+        with urllib.request.urlopen(url, timeout=20) as response:
+            return bytes(response.read())
     except (urllib.error.URLError, OSError) as error:
         raise Failed(f"{url}: {error}") from error
 
 
-def answers(run: Run) -> bool:
+def responds(run: Run) -> bool:
     """Whether the log-in page comes. /health says OK before that does."""
     with forwarded(run) as url:
         return b"csrf_token" in page(f"{url}/login/")
 
 
 def tool(run: Run, name: str, *args: str) -> str:
-    """Runs one of superset/tools/ against the forwarded port; its words go to the report."""
+    """Runs one of superset/tools/ against the forwarded port; its output goes to the report."""
     tools = [str(ROOT / "scripts" / "superset"), "tools"]
     python = subprocess.run(tools, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=TOOL_S, check=False)
     check(python.returncode == 0, f"scripts/superset tools ended with {python.returncode}")
@@ -109,5 +109,5 @@ def pod_deleted(run: Run) -> str:
     (pod,) = run.cluster.pods("superset")
     workloads.delete_pod(run.cluster, pod["metadata"]["name"])
     workloads.wait_for(run.cluster, "deployment", "superset", 300)
-    until("the log-in page", 60, lambda: answers(run))
+    until("the log-in page", 60, lambda: responds(run))
     return f"{charts(run)}; {run.same_tables()}"

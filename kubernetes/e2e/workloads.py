@@ -30,8 +30,8 @@ def unfinished(item: Any) -> Optional[str]:
 
 def left(cluster: Cluster) -> list[str]:
     """The workloads that are not done yet."""
-    answers = [unfinished(item) for item in cluster.items("deployments,statefulsets,jobs")]
-    return [answer for answer in answers if answer]
+    reasons = [unfinished(item) for item in cluster.items("deployments,statefulsets,jobs")]
+    return [reason for reason in reasons if reason]
 
 
 def wait(cluster: Cluster, seconds: float = READY_S) -> None:
@@ -69,7 +69,7 @@ def delete_pod(cluster: Cluster, name: str, *how: str) -> None:
 
 
 def delete_job(cluster: Cluster, name: str) -> None:
-    """Deletes a Job with its pods, if it is there."""
+    """Deletes a Job with its pods, if it exists."""
     cluster.run("delete", "job", name, "--ignore-not-found", "--cascade=foreground", seconds=120)
 
 

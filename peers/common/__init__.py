@@ -1,1 +1,1 @@
-"""What both peers are made of."""
+"""The parts that both peers share."""

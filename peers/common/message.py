@@ -8,7 +8,7 @@ import orjson
 
 from .sums import Observation
 
-# What the codes of aggregates, such as the world, begin with.
+# The prefix of the codes of aggregates, such as the world.
 AGGREGATE = "OWID_"
 
 observation: Callable[[Dict[str, Any]], Observation] = itemgetter(
@@ -17,7 +17,7 @@ observation: Callable[[Dict[str, Any]], Observation] = itemgetter(
 
 
 def by_country(values: Iterable[bytes]) -> Tuple[Dict[str, List[Observation]], int]:
-    """Decodes messages into each country's observations; aggregates are left out, what is no JSON is counted."""
+    """Decodes messages into each country's observations; aggregates are left out, what is not JSON is counted."""
     countries: Dict[str, List[Observation]] = defaultdict(list)
     unusable = 0
     for value in values:

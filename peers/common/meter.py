@@ -8,30 +8,30 @@ from typing import Optional
 
 
 class Meter:
-    """Notes when the first record was asked for and when the last was committed."""
+    """Notes when the first record was requested and when the last was committed."""
 
     def __init__(self) -> None:
         self.records = 0
         self.unusable = 0
         self._started = started()
-        self._asked: Optional[float] = None
+        self._requested: Optional[float] = None
         self._committed: Optional[float] = None
 
-    def asks(self) -> None:
-        """The program is connected, and asks for its first record; later calls change nothing."""
-        if self._asked is None:
-            self._asked = now()
-            since_start_ms = (self._asked - self._started) * 1e3
+    def requests(self) -> None:
+        """The program is connected, and requests its first record; later calls change nothing."""
+        if self._requested is None:
+            self._requested = now()
+            since_start_ms = (self._requested - self._started) * 1e3
             print(f"ready since_start_ms={since_start_ms:.0f}", file=sys.stderr, flush=True)
 
     def commits(self) -> None:
-        """What has been read so far is safe."""
+        """Everything read so far is committed."""
         self._committed = now()
 
     def line(self) -> str:
-        """Gives the result."""
-        asked = self._asked if self._asked is not None else now()
-        took = (self._committed or asked) - asked
+        """Returns the result."""
+        requested = self._requested if self._requested is not None else now()
+        took = (self._committed or requested) - requested
         used = os.times()
         return json.dumps(
             {
@@ -39,7 +39,7 @@ class Meter:
                 "unusable": self.unusable,
                 "seconds": round(took, 3),
                 "records_per_second": round(self.records / took) if took > 0 else 0,
-                "start_to_ready_seconds": round(asked - self._started, 3),
+                "start_to_ready_seconds": round(requested - self._started, 3),
                 "peak_rss_mib": round(peak_kib() / 1024, 1),
                 "cpu_seconds": round(used.user + used.system, 2),
             }
@@ -47,20 +47,20 @@ class Meter:
 
 
 def now() -> float:
-    """Gives the seconds since the machine was started, sleep included: the clock of /proc."""
+    """Returns the seconds since the machine was started, sleep included: the clock of /proc."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def started() -> float:
-    """Gives when this process was started, so that loading Python counts; exact to 10 ms."""
+    """Returns when this process was started, so that loading Python counts; exact to 10 ms."""
     with open("/proc/self/stat") as stat:
-        # The second field, a name in brackets, may hold blanks; the start is the 22nd, so the 20th behind it.
+        # The second field, a name in brackets, may contain blanks; the start is the 22nd, so the 20th after it.
         fields = stat.read().rsplit(")", 1)[1].split()
     return int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
 def peak_kib() -> int:
-    """Gives the most memory this process had resident; `ru_maxrss` would hold that of the program that started it."""
+    """Returns the most memory this process had resident; `ru_maxrss` would include that of the program that started it."""
     with open("/proc/self/status") as status:
         lines = dict(line.split(":", 1) for line in status)
     return int(lines["VmHWM"].split()[0])

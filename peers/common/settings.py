@@ -6,14 +6,14 @@ from typing import NoReturn
 
 
 class Parser(argparse.ArgumentParser):
-    """Knows what every peer is told; ends with 64 at a wrong option, as the Rust programs do."""
+    """The options of every peer; ends with 64 at a wrong option, as the Rust programs do."""
 
     def __init__(self, what: str) -> None:
         super().__init__(description=what)
         self.add("--brokers", env("KAFKA_BROKERS", "localhost:9092"), "bootstrap servers, host:port,…")
         self.add("--topic", env("TOPIC", "emissions-topic"), "the topic that is read")
         url = env("DATABASE_URL", "postgres://postgres@localhost:5432/peers")
-        # What is set may hold a password, so help does not show it.
+        # The value may contain a password, so help does not show it.
         own = "a database of the peer's own (DATABASE_URL)"
         self.add_argument("--database-url", default=url, metavar="URL", help=own)
         most = "most messages of a poll (%(default)s)"
@@ -29,7 +29,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def env(name: str, default: str) -> str:
-    """Gives a variable's value; an empty one counts as unset."""
+    """Returns a variable's value; an empty one counts as unset."""
     return os.environ.get(name) or default
 
 
@@ -45,5 +45,5 @@ def seconds(text: str) -> float:
     """Reads seconds, 0 or more."""
     number = float(text)
     if not 0 <= number < float("inf"):
-        raise ValueError(f"{number} is no length of time")
+        raise ValueError(f"{number} is not a length of time")
     return number

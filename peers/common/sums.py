@@ -7,7 +7,7 @@ from typing import Any, Iterable, List, Optional, Tuple
 Observation = Tuple[int, str, Optional[float], Optional[float], Optional[float], Optional[float]]
 
 # A country's name in its latest year; for each measure the sum of its values and the number of years that have one;
-# then all years, the first and the last of them. A plain list, since it is the quickest that Python can add to.
+# then all years, the first and the last of them. A plain list, since it is the fastest in Python.
 Sums = List[Any]
 COLUMNS = (
     "country",
@@ -18,12 +18,12 @@ COLUMNS = (
     "data_points", "first_year", "last_year",
 )  # fmt: skip
 
-# Years lie between them.
+# All years are between them.
 BEFORE, AFTER = 0, 10_000
 
 
 def empty() -> Sums:
-    """Gives the sums of nothing."""
+    """Returns the sums of nothing."""
     return ["", 0.0, 0, 0.0, 0, 0.0, 0, 0.0, 0, 0, AFTER, BEFORE]
 
 
@@ -51,14 +51,14 @@ def add(sums: Sums, observations: Iterable[Observation]) -> None:
 
 
 class Years:
-    """A country's years, each as last told, and their sums; an observation that comes twice changes nothing."""
+    """A country's years, each with its latest values, and their sums; an observation that comes twice changes nothing."""
 
     def __init__(self, known: Iterable[Observation] = ()) -> None:
         self._by_year = {observation[0]: observation for observation in known}
         self._sums: Optional[Sums] = None if self._by_year else empty()
 
-    def tell(self, observations: Iterable[Observation]) -> None:
-        """Takes observations in; the later of two of one year stands."""
+    def take(self, observations: Iterable[Observation]) -> None:
+        """Takes observations in; the later of two of one year replaces the other."""
         new = []
         for observation in observations:
             known = self._by_year.get(observation[0])
@@ -67,19 +67,19 @@ class Years:
             if known is None:
                 new.append(observation)
             else:
-                # A correction is rare, and what was added cannot be taken back to the bit: all is added up anew.
+                # A correction is rare, and subtraction of floats is not exact: all is added up again.
                 self._sums = None
             self._by_year[observation[0]] = observation
         if self._sums is not None:
             add(self._sums, new)
 
     def sums(self) -> Sums:
-        """Gives a copy of the sums."""
+        """Returns a copy of the sums."""
         if self._sums is None:
             self._sums = empty()
             add(self._sums, self._by_year.values())
         return list(self._sums)
 
     def all(self) -> Tuple[Observation, ...]:
-        """Gives all observations, for a snapshot."""
+        """Returns all observations, for a snapshot."""
         return tuple(self._by_year.values())

@@ -50,7 +50,7 @@ ADD = (
 
 
 def connect(url: str) -> psycopg.Connection:
-    """Opens a connection, and makes the table where it is missing."""
+    """Opens a connection, and creates the table if it is missing."""
     connection = psycopg.connect(url)
     connection.execute(SCHEMA)
     connection.commit()
@@ -58,7 +58,7 @@ def connect(url: str) -> psycopg.Connection:
 
 
 def save(connection: psycopg.Connection, rows: Iterable[Tuple[str, Sums]], upsert: str) -> None:
-    """Saves countries' rows in one transaction: COPY beside the table, then one statement into it."""
+    """Saves countries' rows in one transaction: COPY into a temporary table, then one upsert."""
     with connection.transaction(), connection.cursor() as cursor:
         with cursor.copy(COPY) as copy:
             copy.set_types(TYPES)

@@ -1,4 +1,4 @@
-"""What is added up, and what a repetition changes."""
+"""The sums, and the effect of a repetition."""
 
 import unittest
 
@@ -9,12 +9,12 @@ LATER = (2018, "Eswatini", 3.0, 10.0, None, None)
 
 
 def shown(sums: list) -> str:
-    """Gives sums as words."""
+    """Returns sums as words."""
     return " ".join(map(str, sums))
 
 
 class SumsOfYears(unittest.TestCase):
-    """Both ways of adding, and where they differ."""
+    """Both kinds of sums, and their differences."""
 
     def test_a_missing_value_is_no_zero(self) -> None:
         sums = empty()
@@ -34,23 +34,23 @@ class SumsOfYears(unittest.TestCase):
 
     def test_years_do_not(self) -> None:
         years = Years()
-        years.tell([FIRST, LATER])
+        years.take([FIRST, LATER])
         once = years.sums()
-        years.tell([LATER, FIRST, FIRST])
+        years.take([LATER, FIRST, FIRST])
         self.assertEqual(years.sums(), once)
 
     def test_a_correction_replaces_its_year(self) -> None:
         years = Years()
-        years.tell([FIRST])
-        years.tell([LATER, (1990, "Swaziland", 1.5, None, None, None)])
+        years.take([FIRST])
+        years.take([LATER, (1990, "Swaziland", 1.5, None, None, None)])
         self.assertEqual(shown(years.sums()), "Eswatini 4.5 2 10.0 1 0.0 0 0.0 0 2 1990 2018")
 
     def test_what_a_snapshot_holds_is_all(self) -> None:
         years = Years()
-        years.tell([FIRST, LATER])
+        years.take([FIRST, LATER])
         again = Years(years.all())
         self.assertEqual(again.sums(), years.sums())
-        again.tell([FIRST])
+        again.take([FIRST])
         self.assertEqual(again.sums(), years.sums())
 
 

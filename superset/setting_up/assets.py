@@ -17,7 +17,7 @@ NOTICE = (
     "What follows was computed from the sample that ships with the project, which a seeded generator made. "
     "Send the real file to see the real ones."
 )
-# The rest of a dashboard stays in place below it, whatever it is.
+# The rest of a dashboard stays below it, unchanged.
 NOTICE_HEIGHT = 14
 
 Assets = dict[str, dict[str, Any]]
@@ -31,9 +31,9 @@ def read(folder: Path = FOLDER) -> Assets:
         try:
             found[name] = yaml.safe_load(path.read_text(encoding="utf-8"))
         except yaml.YAMLError as error:
-            raise Fault(INPUT, f"assets/{name} is no YAML: {error}") from error
+            raise Fault(INPUT, f"assets/{name} is not YAML: {error}") from error
     if "metadata.yaml" not in found:
-        raise Fault(INPUT, f"{folder} holds no metadata.yaml")
+        raise Fault(INPUT, f"{folder} has no metadata.yaml")
     return found
 
 
@@ -55,7 +55,7 @@ def relations(assets: Assets) -> list[str]:
 def of_pipeline(assets: Assets, pipeline: str) -> Assets:
     """Gives what belongs to a pipeline: its database, the datasets that read it, their charts, the charts' dashboards."""
     if f"databases/{pipeline}.yaml" not in assets:
-        raise Fault(INPUT, f"assets/databases/{pipeline}.yaml is not there")
+        raise Fault(INPUT, f"assets/databases/{pipeline}.yaml is missing")
     own = {f"databases/{pipeline}.yaml": assets[f"databases/{pipeline}.yaml"]}
     for kind, parent in (("datasets", "database_uuid"), ("charts", "dataset_uuid")):
         known = {asset["uuid"] for asset in own.values()}
@@ -67,14 +67,14 @@ def of_pipeline(assets: Assets, pipeline: str) -> Assets:
 
 
 def charts_of(dashboard: dict[str, Any]) -> set[str]:
-    """Gives the identities of the charts a dashboard places."""
+    """Gives the identities of a dashboard's charts."""
     parts = (part for part in dashboard["position"].values() if isinstance(part, dict))
     return {part["meta"]["uuid"] for part in parts if part.get("type") == "CHART"}
 
 
 def render(assets: Assets, sources: list[Source]) -> Assets:
     """Takes the pipelines that are shown, and puts in what only the installation knows of each: where its database is,
-    and whether what that holds was made up."""
+    and whether its data were made up."""
     rendered = {"metadata.yaml": assets["metadata.yaml"]}
     for source in sources:
         own = copy.deepcopy(of_pipeline(assets, source.pipeline))

@@ -3,7 +3,7 @@
 from typing import Any
 
 NOT_CLUSTERED = "#C3CAD4"
-# Blue, amber and red tell apart for people who see no red or green as well; the others are for runs of more clusters.
+# Blue, amber and red differ also for people who see no red or green; the others are for runs of more clusters.
 CLUSTERS = ["#3A7CA5", "#F2A541", "#B23A48", "#5B8E7D", "#7D5BA6", "#8C6A4F", "#4F5D75", "#D17A9B", "#9BA65B"]
 
 # The meters of the energy pipeline, as its views name them; grey is what no meter counts.
@@ -18,7 +18,7 @@ POWER = ["#FDF6E7", "#FAE3B4", "#F6C877", "#F2A541", "#D96C3F", "#B23A48", "#7A1
 
 
 def categorical() -> dict[str, Any]:
-    """Gives the scheme for charts whose series are clusters."""
+    """Gives the scheme for charts with clusters as series."""
     colors = CLUSTERS + [NOT_CLUSTERED]
     return {"id": "tributary", "label": "Tributary", "description": "", "isDefault": False, "colors": colors}
 
@@ -26,7 +26,7 @@ def categorical() -> dict[str, Any]:
 def map_scale() -> dict[str, Any]:
     """Gives the scheme for the world map, which knows only numbers: −1 is not clustered, then a colour a cluster.
 
-    The map spreads the colours evenly from the least value to the greatest. The map's dataset holds both ends, −1 and
+    The map spreads the colours evenly from the least value to the greatest. The map's dataset has both ends, −1 and
     8, whatever the run, so each whole number meets exactly one colour.
     """
     colors = [NOT_CLUSTERED] + CLUSTERS

@@ -1,4 +1,4 @@
-"""One name for all that is set up, so that a web server waits for its own version and for no older one."""
+"""One name for all that is set up, so that a web server waits for exactly its version."""
 
 import hashlib
 from pathlib import Path
@@ -18,8 +18,8 @@ def of(shown: Any, folder: Path = FOLDER) -> str:
     return found.hexdigest()
 
 
-def files(place: Path) -> list[Path]:
-    """Gives a file, or those of a folder; what Python compiled is no source."""
-    if place.is_file():
-        return [place]
-    return [path for path in place.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+def files(root: Path) -> list[Path]:
+    """Gives a file, or those of a folder; what Python compiled is not a source."""
+    if root.is_file():
+        return [root]
+    return [path for path in root.rglob("*") if path.is_file() and path.suffix != ".pyc"]

@@ -1,4 +1,4 @@
-"""Errors with the exit code that tells a caller whether to try again."""
+"""Errors with the exit code that shows a caller whether to try again."""
 
 USAGE = 64
 INPUT = 65

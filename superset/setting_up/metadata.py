@@ -26,7 +26,7 @@ def alone(url: str, wait_s: float) -> Iterator[None]:
                 cursor.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
             except psycopg2.errors.LockNotAvailable as error:
                 raise Fault(UNAVAILABLE, f"another set-up has worked on the metadata for {wait_s:.0f} s") from error
-        # Held by the session, so it needs no transaction; one left open would hold up Superset's migrations.
+        # The session has it, so it needs no transaction; an open one would block Superset's migrations.
         connection.commit()
         yield
     finally:
@@ -59,14 +59,14 @@ def admin(password: str) -> Any:
 
 
 def password_is(user: Any, password: str) -> bool:
-    """Tells whether a user has that password, so that one that has not changed keeps everybody logged in."""
+    """Returns whether a user has that password, so that one that has not changed keeps everybody logged in."""
     from werkzeug.security import check_password_hash
 
     return bool(user.password) and check_password_hash(user.password, password)
 
 
 def load(assets: files.Assets, user: Any) -> None:
-    """Imports everything in one transaction, over what is there."""
+    """Imports everything in one transaction, over what exists."""
     from superset.commands.exceptions import CommandException
     from superset.commands.importers.v1.assets import ImportAssetsCommand
     from superset.utils.core import override_user
@@ -87,7 +87,7 @@ def reasons(error: Any) -> str:
 
 
 def stored() -> dict[str, set[str]]:
-    """Gives the identities of what Superset has, by kind; a dashboard's charts count under its own identity."""
+    """Gives the identities of what Superset has, by kind; a dashboard's charts count under that dashboard's identity."""
     from superset import db
     from superset.connectors.sqla.models import SqlaTable
     from superset.models.core import Database
@@ -108,9 +108,9 @@ def compare(assets: files.Assets) -> str:
     counts = [f"{len(wanted & found[kind])} of {len(wanted)} {kind}" for kind, wanted in expected.items()]
     whole = all(wanted <= found[kind] for kind, wanted in expected.items())
     for dashboard in files.of_kind(assets, "dashboards"):
-        placed, wanted = found.get(dashboard["uuid"], set()), files.charts_of(dashboard)
-        whole = whole and placed == wanted
-        counts.append(f"{len(placed & wanted)} of {len(wanted)} charts on {dashboard['dashboard_title']}")
+        present, wanted = found.get(dashboard["uuid"], set()), files.charts_of(dashboard)
+        whole = whole and present == wanted
+        counts.append(f"{len(present & wanted)} of {len(wanted)} charts on {dashboard['dashboard_title']}")
     summary = ", ".join(counts)
     if not whole:
         raise Fault(BUG, f"the import is incomplete: {summary}")

@@ -12,7 +12,7 @@ from .faults import USAGE, Fault
 # As the Rust programs call it; long enough for servers that are pulled and started at the same time.
 DEFAULT_WAIT = "60s"
 # Every pipeline that has dashboards, and its settings: the database it writes, and whether the data were made. A variable's
-# name stands here whole, so that a search for it ends here.
+# name is spelled out here, so that a search for it finds it.
 PIPELINES = {
     "emissions": ("EMISSIONS_DATABASE", "EMISSIONS_SAMPLE"),
     "energy": ("ENERGY_DATABASE", "ENERGY_SAMPLE"),
@@ -58,7 +58,7 @@ def seconds(text: str) -> float:
     """Reads a duration such as `10m`, `90s` or `1m30s`."""
     parts = re.findall(r"(\d+)(ms|s|m|h)", text)
     if not parts or "".join(number + unit for number, unit in parts) != text.replace(" ", ""):
-        raise Fault(USAGE, f"STARTUP_WAIT is {text!r}, which is no duration such as 90s or 10m")
+        raise Fault(USAGE, f"STARTUP_WAIT is {text!r}, which is not a duration such as 90s or 10m")
     return sum(int(number) * UNITS[unit] for number, unit in parts)
 
 
@@ -68,7 +68,7 @@ def wait_s() -> float:
 
 
 def truth(name: str) -> bool:
-    """Tells whether a switch is on: anything but nothing, 0, false, no and off."""
+    """Returns whether a switch is on: anything but nothing, 0, false, no and off."""
     return os.environ.get(name, "").lower() not in ("", "0", "false", "no", "off")
 
 
@@ -87,7 +87,7 @@ def psql_url(url: str) -> str:
 
 
 def databases() -> dict[str, str]:
-    """Gives the pipelines that are shown, those whose database is named, and that database."""
+    """Gives the pipelines that are shown, those with a named database, and that database."""
     named = {pipeline: os.environ.get(database, "") for pipeline, (database, _) in PIPELINES.items()}
     return {pipeline: database for pipeline, database in named.items() if database} or DEFAULT
 

@@ -1,6 +1,6 @@
-"""Tells the web server that setting up is done: a row in the metadata, named after all that was set up.
+"""Records for the web server that setting up is done: a row in the metadata, named after all that was set up.
 
-Rows stay, so that a server that is rolled back finds its own.
+Rows stay, so that a server that is rolled back finds its row.
 """
 
 from typing import Optional
@@ -17,7 +17,7 @@ LEAVE = """INSERT INTO tributary_set_up (digest) VALUES (%s)
 
 
 def leave(url: str, name: str) -> None:
-    """Says that it is done."""
+    """Records that it is done."""
     connection = psycopg2.connect(psql_url(url), connect_timeout=10)
     try:
         with connection, connection.cursor() as cursor:
@@ -28,10 +28,10 @@ def leave(url: str, name: str) -> None:
 
 
 def missing(url: str, name: str) -> Optional[str]:
-    """Tells why it is not done yet, or None."""
+    """Returns why it is not done yet, or None."""
     try:
-        there = rows(url, "SELECT to_regclass('public.tributary_set_up') IS NOT NULL")[0][0]
-        if there and rows(url, "SELECT 1 FROM tributary_set_up WHERE digest = %s", (name,)):
+        exists = rows(url, "SELECT to_regclass('public.tributary_set_up') IS NOT NULL")[0][0]
+        if exists and rows(url, "SELECT 1 FROM tributary_set_up WHERE digest = %s", (name,)):
             return None
     except psycopg2.Error as error:
         return first_line(error)

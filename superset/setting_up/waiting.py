@@ -10,7 +10,7 @@ from .faults import UNAVAILABLE, Fault
 from .settings import Source, psql_url
 
 # Short enough that nobody notices, long enough to leave a server that starts in peace.
-LOOK_EVERY_S = 1.0
+POLL_INTERVAL_S = 1.0
 # A wait that goes on is mentioned this often, so that a log shows it is alive.
 SAY_EVERY_S = 15.0
 
@@ -26,7 +26,7 @@ def say_error(error: Exception) -> None:
 
 
 def until(what: str, missing: Callable[[], Optional[str]], limit_s: float) -> None:
-    """Calls `missing` until it gives None; what it gives else is why the wait goes on."""
+    """Calls `missing` until it returns None; another result is why the wait goes on."""
     began = time.monotonic()
     said = began - SAY_EVERY_S
     while True:
@@ -35,15 +35,15 @@ def until(what: str, missing: Callable[[], Optional[str]], limit_s: float) -> No
         if why is None:
             return
         if now - began >= limit_s:
-            raise Fault(UNAVAILABLE, f"{what} was not there within {limit_s:.0f} s: {why}")
+            raise Fault(UNAVAILABLE, f"{what} was not available within {limit_s:.0f} s: {why}")
         if now - said >= SAY_EVERY_S:
             say(f"waiting for {what}: {why}")
             said = now
-        time.sleep(LOOK_EVERY_S)
+        time.sleep(POLL_INTERVAL_S)
 
 
 def rows(url: str, query: str, values: tuple = ()) -> list[tuple]:
-    """Asks one question over a connection of its own."""
+    """Runs one query over a separate connection."""
     connection = psycopg2.connect(psql_url(url), connect_timeout=5)
     try:
         with connection.cursor() as cursor:
@@ -73,7 +73,7 @@ def for_database(url: str, what: str, limit_s: float) -> None:
 
 
 def for_relations(source: Source, names: list[str], limit_s: float) -> None:
-    """Waits until every table and view is there and may be read."""
+    """Waits until every table and view exists and may be read."""
     query = """SELECT name FROM unnest(%s) AS name
                WHERE to_regclass('public.' || name) IS NULL
                   OR NOT has_table_privilege(to_regclass('public.' || name), 'SELECT')"""

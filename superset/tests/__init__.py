@@ -1,1 +1,1 @@
-"""What `make test` holds the files of this folder to."""
+"""The tests of this folder's files, for `make test`."""

@@ -1,4 +1,4 @@
-"""What tables and views the migrations make, read from their SQL, so that a chart's columns can be held against them."""
+"""What tables and views the migrations make, read from their SQL, so that a chart's columns can be compared with them."""
 
 import re
 from pathlib import Path

@@ -37,7 +37,7 @@ def names_in(params: dict[str, Any]) -> Iterator[str]:
 
 
 def metrics_in(params: dict[str, Any]) -> Iterator[Any]:
-    """Gives the metrics a chart uses: a name, or SQL of its own."""
+    """Gives the metrics a chart uses: a name, or SQL."""
     for key in ("metric", "x", "y", "size"):
         if params.get(key):
             yield params[key]
@@ -61,8 +61,8 @@ class Assets(unittest.TestCase):
         databases = assets.uuids(ALL, "databases")
         self.assertEqual([one["table_name"] for one in DATASETS.values() if one["database_uuid"] not in databases], [])
         self.assertEqual([one["slice_name"] for one in CHARTS.values() if one["dataset_uuid"] not in DATASETS], [])
-        placed = set().union(*(assets.charts_of(one) for one in DASHBOARDS))
-        self.assertEqual(placed, set(CHARTS), "each chart is on a dashboard, and each one placed is there")
+        shown = set().union(*(assets.charts_of(one) for one in DASHBOARDS))
+        self.assertEqual(shown, set(CHARTS), "each chart is on a dashboard, and each one on a dashboard exists")
 
     def test_the_contract_of_datasets_and_dashboards(self) -> None:
         self.assertEqual(set(CONTRACT), set(settings.PIPELINES))
@@ -118,7 +118,7 @@ class Assets(unittest.TestCase):
                     self.assertLessEqual(set(one["scope"]["excluded"]), set(numbers))
 
     def test_the_filters_never_reach_the_map(self) -> None:
-        """Without the rows that hold the ends of its scale, the map's colours would mean something else."""
+        """Without the rows with the ends of its scale, the map's colours would mean something else."""
         dashboard = next(one for one in DASHBOARDS if one["slug"] == "countries")
         parts = [one for one in dashboard["position"].values() if isinstance(one, dict) and one["type"] == "CHART"]
         number = next(one["meta"]["chartId"] for one in parts if CHARTS[one["meta"]["uuid"]]["viz_type"] == "world_map")
@@ -153,7 +153,7 @@ class Assets(unittest.TestCase):
 
 
 class Colours(unittest.TestCase):
-    """One colour a cluster and one a meter, in every place that knows colours."""
+    """One colour a cluster and one a meter, in every file that has colours."""
 
     def check_labels(self, pipeline: str, expected: dict[str, str]) -> None:
         for dashboard in assets.of_kind(OWN[pipeline], "dashboards"):

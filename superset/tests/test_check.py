@@ -11,7 +11,7 @@ from setting_up import assets  # noqa: E402
 
 
 class Queries(unittest.TestCase):
-    """Nothing a chart asks for may be forgotten."""
+    """No column or metric of a chart may be forgotten."""
 
     def test_each_kind_of_chart(self) -> None:
         for params, columns, metrics in (
@@ -30,8 +30,8 @@ class Queries(unittest.TestCase):
 
     def test_every_chart_of_ours_asks_for_something(self) -> None:
         for chart in assets.of_kind(assets.read(), "charts"):
-            asked = check.columns(chart["params"]) + check.metrics(chart["params"])
-            self.assertTrue(asked, chart["slice_name"])
+            requested = check.columns(chart["params"]) + check.metrics(chart["params"])
+            self.assertTrue(requested, chart["slice_name"])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What bootstrap.py decides by itself: settings, and what it writes into the assets."""
+"""What bootstrap.py decides without Superset: settings, and what it writes into the assets."""
 
 import os
 import shutil
@@ -69,7 +69,7 @@ class Settings(unittest.TestCase):
                 self.assertEqual(settings.truth("ENERGY_SAMPLE"), expected, given)
 
     def test_the_pipelines_that_are_shown(self) -> None:
-        """Whose database is named; emissions where none is."""
+        """Those with a named database; emissions where none is named."""
         for given, expected in (
             ({}, {"emissions": "co2_emissions"}),
             ({"EMISSIONS_DATABASE": "", "ENERGY_DATABASE": ""}, {"emissions": "co2_emissions"}),
@@ -91,8 +91,8 @@ class Digest(unittest.TestCase):
 
     def test_every_file_and_every_setting_counts(self) -> None:
         shown = [("emissions", "co2_emissions", False)]
-        with tempfile.TemporaryDirectory() as place:
-            folder = Path(place) / "superset"
+        with tempfile.TemporaryDirectory() as directory:
+            folder = Path(directory) / "superset"
             shutil.copytree(digest.FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
             name = digest.of(shown, folder)
             self.assertEqual(name, digest.of(list(shown)))

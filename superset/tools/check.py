@@ -1,8 +1,8 @@
-"""Runs every chart's query through Superset's API, as the admin; and sees that a stranger gets nothing.
+"""Runs every chart's query through Superset's API, as the admin; and checks that a stranger gets nothing.
 
     SUPERSET_ADMIN_PASSWORD=… check.py URL
 
-Prints one line a chart with its rows. Fails when a query fails or gives no row, or when anything answers a stranger.
+Prints one line a chart with its rows. Fails when a query fails or gives no row, or when a stranger gets anything.
 """
 
 import json
@@ -12,12 +12,12 @@ from typing import Any
 from client import Refused, Superset, logged_in
 
 ALL = "q=(page_size:100)"
-# What a stranger must not see: lists, one thing, a query, and the way to ask any.
+# What a stranger must not see: lists, one thing, a query, and the page for any query.
 CLOSED = ("/api/v1/dashboard/", "/api/v1/chart/", "/api/v1/dataset/", "/api/v1/database/", "/api/v1/log/", "/api/v1/sqllab/")
 
 
 def columns(params: dict[str, Any]) -> list[str]:
-    """Gives the columns that a chart asks for, whatever its kind calls them."""
+    """Gives the columns that a chart reads, under any of their names."""
     names = [params.get("x_axis"), params.get("entity"), params.get("series")]
     groups = params.get("groupby") or []
     # A heatmap has one, the rows of its grid, and it is no list.
@@ -28,7 +28,7 @@ def columns(params: dict[str, Any]) -> list[str]:
 
 
 def metrics(params: dict[str, Any]) -> list[Any]:
-    """Gives the metrics that a chart asks for."""
+    """Gives the metrics that a chart reads."""
     named = [params.get(name) for name in ("metric", "x", "y", "size")]
     return [metric for metric in named + (params.get("metrics") or []) if metric]
 
@@ -50,17 +50,17 @@ def rows_of(superset: Superset, params: dict[str, Any]) -> int:
         "extras": extras(params),
         "row_limit": params.get("row_limit") or 1000,
     }
-    asked = {"datasource": {"id": int(identity), "type": kind}, "force": True, "queries": [query], "result_type": "full"}
-    answer = superset.post("/api/v1/chart/data", asked)["result"][0]
-    if answer.get("error"):
-        raise Refused(200, answer["error"])
-    return int(answer["rowcount"])
+    body = {"datasource": {"id": int(identity), "type": kind}, "force": True, "queries": [query], "result_type": "full"}
+    response = superset.post("/api/v1/chart/data", body)["result"][0]
+    if response.get("error"):
+        raise Refused(200, response["error"])
+    return int(response["rowcount"])
 
 
 def map_rows(superset: Superset, params: dict[str, Any]) -> int:
-    """Does the same for the world map, whose kind is older than that API and has a road of its own."""
-    answer = superset.post_form("/superset/explore_json/?force=true", {"form_data": json.dumps(params)})
-    return sum(1 for row in answer["data"] if row["country"] != "XXX")
+    """Does the same for the world map, which is older than that API and has another endpoint."""
+    response = superset.post_form("/superset/explore_json/?force=true", {"form_data": json.dumps(params)})
+    return sum(1 for row in response["data"] if row["country"] != "XXX")
 
 
 def check_chart(superset: Superset, chart: dict[str, Any]) -> str:
@@ -77,16 +77,16 @@ def check_chart(superset: Superset, chart: dict[str, Any]) -> str:
 
 
 def check_stranger(url: str) -> list[str]:
-    """Gives what answers somebody who is not logged in."""
+    """Gives what a visitor gets who is not logged in."""
     stranger = Superset(url)
     found = []
     for path in CLOSED:
-        status, text = stranger.ask(path)
+        status, text = stranger.send(path)
         seen = status == 200 and (json.loads(text).get("count") != 0 or json.loads(text).get("result"))
         if seen:
             found.append(f"a stranger gets {path}")
     for path in ("/superset/welcome/", "/superset/dashboard/countries/", "/sqllab/"):
-        status, _ = stranger.ask(path)
+        status, _ = stranger.send(path)
         if status == 200:
             found.append(f"a stranger gets {path}")
     return found

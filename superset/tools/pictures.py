@@ -3,7 +3,7 @@
     SUPERSET_ADMIN_PASSWORD=… pictures.py URL FOLDER [SLUG…]
 
 Fails, and says where, when a page shows an error, an empty chart, or is not done in time.
-Needs playwright from PyPI (tools/requirements.txt) and a Chromium: CHROMIUM names it, else it is looked for on PATH.
+Needs playwright from PyPI (tools/requirements.txt) and a Chromium: CHROMIUM names it, else it is searched for on PATH.
 """
 
 import os
@@ -18,7 +18,7 @@ WIDTH = 1600
 # Charts outside the window are not drawn, so the window is as high as the longest dashboard could be.
 HEIGHT = 4200
 LOADED_WITHIN_MS = 120_000
-# Bars and lines grow into place for a second after their data have come.
+# Bars and lines grow to their size for a second after their data have come.
 ANIMATION_MS = 2500
 
 # What Superset itself shows while it loads, and where something went wrong.
@@ -51,7 +51,7 @@ def chromium() -> str:
 
 
 def slugs(superset: Superset) -> list[str]:
-    """Gives the dashboards that are there: those of the pipelines that this installation shows."""
+    """Gives the dashboards that exist: those of the pipelines that this installation shows."""
     return sorted(one["slug"] for one in superset.get("/api/v1/dashboard/?q=(page_size:100)")["result"] if one["slug"])
 
 

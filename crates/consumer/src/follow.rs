@@ -1,14 +1,14 @@
-//! Carrying records: until the end, or until told to stop.
+//! Carrying records: until the end, or until a stop signal.
 
 use std::time::Duration;
 
 use service::{Stop, health};
-use stream::{Consume, measures};
+use stream::{Consume, metrics};
 
 use crate::{schema, settings::Job};
 
-/// A reading loop that has not turned for this long is dead: longer than any question it may put to
-/// Kafka, shorter than a person's patience.
+/// A reading loop that has not turned for this long is dead: longer than any request to Kafka,
+/// shorter than a person's patience.
 const DEAD_AFTER: Duration = Duration::from_secs(60);
 
 /// Waits for what it needs, then carries the topic into Postgres.
@@ -18,7 +18,7 @@ pub(crate) async fn run(job: Job) -> anyhow::Result<()> {
     let health = health::Health::new(DEAD_AFTER);
     if let Some(address) = job.settings.listen {
         health::serve(address, health.clone()).await?;
-        measures::register(env!("CARGO_PKG_VERSION"), env!("TRIBUTARY_REVISION"));
+        metrics::register(env!("CARGO_PKG_VERSION"), env!("TRIBUTARY_REVISION"));
     }
     let identity = tokio::select! {
         waited = schema::wait(&job, &health) => waited?,
@@ -38,9 +38,9 @@ pub(crate) async fn run(job: Job) -> anyhow::Result<()> {
     job.pipeline.start(&job.options, consume)?.await
 }
 
-/// Reads to the end, alone, and moves every group to the partition its records come from now.
-pub(crate) async fn rehome(mut job: Job) -> anyhow::Result<()> {
+/// Reads to the end, alone, and moves every group to the partition of its records.
+pub(crate) async fn repartition(mut job: Job) -> anyhow::Result<()> {
     job.settings.consume.until_end = true;
-    job.settings.consume.rehome = true;
+    job.settings.consume.repartition = true;
     run(job).await
 }

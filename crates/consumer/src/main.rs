@@ -22,7 +22,7 @@ async fn work(job: Job) -> anyhow::Result<()> {
     telemetry::start(&job.settings.log);
     match job.settings.task {
         None => follow::run(job).await,
-        Some(Task::Rehome) => follow::rehome(job).await,
+        Some(Task::Repartition) => follow::repartition(job).await,
         Some(Task::Hash) => maintain::hash(&job).await,
         Some(Task::Reset { yes }) => maintain::reset(&job, yes.into()).await,
         Some(Task::Compact { keep }) => maintain::compact(&job, keep).await,

@@ -1,4 +1,4 @@
-//! What is done to a pipeline's tables beside carrying records.
+//! Maintenance of a pipeline's tables: hash, reset and compact.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ pub(crate) async fn reset(job: &Job, consent: Consent) -> anyhow::Result<()> {
         println!("nothing was removed; add --yes to remove all of these and begin at the earliest offset");
         return Ok(());
     }
-    reset::reset(&mut connection, (job.pipeline.name, tables)).await.map_err(failed)?;
+    reset::reset(&mut connection, job.pipeline.name, tables).await.map_err(failed)?;
     println!("removed; a consumer now begins at the earliest offset");
     Ok(())
 }

@@ -1,17 +1,17 @@
-//! What the consumer is told: its own settings, and those of the pipeline chosen.
+//! The consumer's settings: its own, and those of the chosen pipeline.
 
 use std::{ffi::OsString, net::SocketAddr, time::Duration};
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, builder::PossibleValuesParser};
-use registry::{choice, consumers, databases};
+use registry::{consumers, databases, pipeline_arg};
 use service::{
-    settings::{KafkaSettings, PostgresSettings, span},
+    settings::{KafkaSettings, PostgresSettings, duration},
     telemetry::LogSettings,
 };
 use sqlx::postgres::PgConnectOptions;
 use stream::ConsumeSettings;
 
-/// Carries a Kafka topic into Postgres exactly once and publishes what people want to know.
+/// Stores a Kafka topic in Postgres exactly once, and keeps the tables computed from it up to date.
 ///
 /// Exit codes: 0 done; 64 usage; 65 the input is at fault, do not retry; 69 Kafka or Postgres is
 /// unavailable, retry; 70 a bug.
@@ -20,14 +20,14 @@ use stream::ConsumeSettings;
 pub(crate) struct Settings {
     /// The pipeline the topic belongs to.
     ///
-    /// Each has options of its own: `--pipeline NAME --help` shows them.
-    #[arg(long, global = true, env = choice::VARIABLE, default_value = choice::DEFAULT, value_name = "NAME",
+    /// Each has its own options: `--pipeline NAME --help` shows them.
+    #[arg(long, global = true, env = pipeline_arg::VARIABLE, default_value = pipeline_arg::DEFAULT, value_name = "NAME",
           value_parser = PossibleValuesParser::new(consumers::names()))]
     pub(crate) pipeline: String,
     /// The topic to read [default: the pipeline's own].
     #[arg(long, global = true, env = "TOPIC", value_name = "NAME")]
     pub(crate) topic: Option<String>,
-    /// Where /startupz, /readyz, /livez and /metrics are answered, `address:port` [default: nowhere].
+    /// Where /startupz, /readyz, /livez and /metrics are served, `address:port` [default: nowhere].
     #[arg(long, env = "LISTEN", value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
     /// What to do instead of carrying records.
@@ -56,15 +56,15 @@ pub(crate) enum Task {
     },
     /// Delete changelog rows that later ones have superseded.
     Compact {
-        /// Keep what was stored within this time (a span such as 30days).
-        #[arg(long, env = "KEEP", default_value = "30days", value_parser = span, value_name = "SPAN")]
+        /// Keep what was stored within this time (a duration such as 30days).
+        #[arg(long, env = "KEEP", default_value = "30days", value_parser = duration, value_name = "DURATION")]
         keep: Duration,
     },
-    /// Read to the end, alone, then move each group to the partition its records come from now.
-    Rehome,
+    /// Read to the end, alone, then move each group to the partition of its records.
+    Repartition,
 }
 
-/// All that one run of the consumer is told.
+/// All settings of one run of the consumer.
 pub(crate) struct Job {
     pub(crate) settings: Settings,
     pub(crate) pipeline: consumers::Consumer,
@@ -75,7 +75,7 @@ pub(crate) struct Job {
 impl Job {
     /// Parses the command line; which options there are depends on the pipeline.
     pub(crate) fn from_args(args: Vec<OsString>) -> Result<Self, clap::Error> {
-        let (pipeline, options) = choice::parse(&Settings::command(), consumers::all(), args)?;
+        let (pipeline, options) = pipeline_arg::parse(&Settings::command(), consumers::all(), args)?;
         Ok(Self { settings: Settings::from_arg_matches(&options)?, pipeline, options })
     }
 
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn settings_out_of_range_are_refused() {
         for wrong in
-            ["--clusters 1", "--batch-size 0", "--publish-every soon", "--features gdp", "--pipeline x", "dance"]
+            ["--clusters 1", "--batch-size 0", "--refresh-every soon", "--features gdp", "--pipeline x", "dance"]
         {
             assert!(parse(&format!("consumer {wrong}")).is_err_and(|error| error.starts_with("error: ")), "{wrong}");
         }

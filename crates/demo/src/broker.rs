@@ -12,7 +12,7 @@ use std::{
 use anyhow::Context;
 use rdkafka::{error::KafkaResult, mocking::MockCluster, producer::DefaultProducerContext};
 
-/// Bytes of message batches, as they are on the wire, that a partition keeps.
+/// Bytes of message batches, as they are sent, that a partition keeps.
 pub const KEPT_BYTES: u64 = 5 * 1024 * 1024;
 
 /// Messages that a partition keeps.
@@ -25,7 +25,7 @@ type Work = Box<dyn FnOnce(&Cluster) + Send>;
 
 /// A Kafka that lives as long as this value.
 ///
-/// The cluster is bound to the thread that made it, so it has one of its own; this handle can go anywhere.
+/// The cluster is bound to the thread that made it, so it has its own thread; this handle can go anywhere.
 #[derive(Debug)]
 pub struct EmbeddedBroker {
     bootstrap: String,
@@ -46,7 +46,7 @@ impl EmbeddedBroker {
                 Ok(cluster) => cluster,
                 Err(error) => return drop(started.send(Err(error))),
             };
-            // Whoever waits for the address may have given up; the orders then end at once.
+            // The caller may no longer wait for the address; the orders then end at once.
             drop(started.send(Ok(cluster.bootstrap_servers())));
             orders.into_iter().for_each(|order| order(&cluster));
         })?;
@@ -59,7 +59,7 @@ impl EmbeddedBroker {
         &self.bootstrap
     }
 
-    /// Creates a topic; one that is there stays as it is.
+    /// Creates a topic; one that exists stays as it is.
     ///
     /// # Errors
     /// When the broker refuses.
@@ -69,7 +69,7 @@ impl EmbeddedBroker {
             .with_context(|| format!("the embedded broker cannot create topic {topic}"))
     }
 
-    /// Takes the broker away: connections are cut, and new ones refused.
+    /// Makes the broker unavailable: connections are cut, and new ones refused.
     ///
     /// # Errors
     /// When the broker refuses.

@@ -4,7 +4,7 @@ use std::{io::Write as _, path::Path};
 
 use crate::script::{Data, Server};
 
-/// A Kafka of our own; stopped, and its data deleted, when dropped.
+/// Our own Kafka; stopped, and its data deleted, when dropped.
 #[derive(Debug)]
 pub struct Kafka(Server);
 
@@ -70,8 +70,8 @@ impl Kafka {
     }
 }
 
-/// Settings of a broker that its controller hears from too seldom: it is fenced most of the time, and names no broker to
-/// anybody then.
+/// Settings of a broker that sends its controller too few heartbeats: it is fenced most of the time, and names no
+/// broker to anybody then.
 pub const FENCED: &str = "broker.session.timeout.ms=300\nbroker.heartbeat.interval.ms=1000\n";
 
 /// The real broker that tests may use: `TEST_KAFKA_BROKERS`, which `make test` sets where there is a JDK.
@@ -89,7 +89,7 @@ pub fn for_tests(test: &str) -> Option<String> {
     let brokers = given();
     if brokers.is_none() {
         assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "CI=true, and there is no real Kafka: run make test");
-        // Written past the test harness, which keeps what a passing test prints to itself.
+        // Written past the test harness, which captures what a passing test prints.
         let line = format!("skipped: {test}: there is no real Kafka (make test with a JDK)\n");
         std::io::stderr().write_all(line.as_bytes()).unwrap_or_default();
     }

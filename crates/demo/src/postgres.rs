@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::script::{Data, Server};
 
-/// A PostgreSQL of our own; stopped, and its data deleted, when dropped.
+/// Our own PostgreSQL; stopped, and its data deleted, when dropped.
 #[derive(Debug)]
 pub struct Postgres(Server);
 

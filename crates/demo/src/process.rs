@@ -13,8 +13,8 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 
-/// How often a waiting caller looks; a program's time is known this exactly at worst.
-const LOOK_EVERY: Duration = Duration::from_millis(2);
+/// How often a waiting caller polls; a program's time is known this exactly at worst.
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// All that a program inherits of its caller's environment: where things are, and nothing that is a setting.
 const INHERITED: [&str; 7] = ["PATH", "HOME", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "LLVM_PROFILE_FILE", "RUST_BACKTRACE"];
@@ -36,7 +36,7 @@ impl Program {
         Ok(Self::at(name, &built(name)?))
     }
 
-    /// Any other program, under a name for those who read of it.
+    /// Any other program, under a name for messages.
     pub fn at(name: &str, path: &Path) -> Self {
         let mut command = Command::new(path);
         let inherited = INHERITED.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
@@ -121,8 +121,8 @@ impl Running {
         self.child.id()
     }
 
-    /// Its own memory, KiB, by a line of Linux's `/proc/PID/status`: `VmRSS` is what it has now, `VmHWM` the most it had;
-    /// unlike `maxrss` that holds nothing of the process that started it. `None` once it has ended.
+    /// Its own memory, KiB, by a line of Linux's `/proc/PID/status`: `VmRSS` is what it has now, `VmHWM` the most it
+    /// had; unlike `maxrss` that holds nothing of the process that started it. `None` once it has ended.
     pub fn memory_kib(&self, line: &str) -> Option<f64> {
         memory_kib(&std::fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?, line)
     }
@@ -141,8 +141,8 @@ impl Running {
         let took = self.started.elapsed();
         let (stdout, stderr) = (self.stdout.finish(), self.stderr.finish());
         let mut lines = stdout.iter().chain(&stderr);
-        let told = lines.any(|line| self.secrets.iter().any(|secret| line.contains(secret)));
-        ensure!(!told, "{} said a secret of its own", self.name);
+        let leaked = lines.any(|line| self.secrets.iter().any(|secret| line.contains(secret)));
+        ensure!(!leaked, "{} said its own secret", self.name);
         Ok(Some(Ended { name: self.name.clone(), status, took, stdout, stderr }))
     }
 
@@ -156,19 +156,19 @@ impl Running {
             if let Some(ended) = self.poll()? {
                 return Ok(ended);
             }
-            thread::sleep(LOOK_EVERY);
+            thread::sleep(POLL_INTERVAL);
         }
         bail!("{} did not end within {limit:?}; it said\n{}", self.name, last(&self.stderr(), 20))
     }
 
-    /// Waits until a line on stderr contains `text`, and gives that line.
+    /// Waits until a line on stderr contains `text`, and returns that line.
     ///
     /// # Errors
     /// When no such line comes within `limit`, or the program ends before.
     pub fn wait_for_line(&mut self, text: &str, limit: Duration) -> anyhow::Result<String> {
         let deadline = Instant::now() + limit;
         loop {
-            // Asked before the lines are read, so that a last line is not missed.
+            // Checked before the lines are read, so that a last line is not missed.
             let ended = self.child.try_wait()?;
             let lines = if ended.is_some() { self.stderr.finish() } else { self.stderr() };
             if let Some(line) = lines.iter().find(|line| line.contains(text)) {
@@ -176,7 +176,7 @@ impl Running {
             }
             ensure!(ended.is_none(), "{} ended without `{text}`; it said\n{}", self.name, last(&lines, 20));
             ensure!(Instant::now() < deadline, "no `{text}` within {limit:?}; it said\n{}", last(&lines, 20));
-            thread::sleep(LOOK_EVERY);
+            thread::sleep(POLL_INTERVAL);
         }
     }
 
@@ -212,7 +212,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself, which is as good.
+        // It may have ended already, which is as good.
         drop(self.child.kill());
         drop(self.child.wait());
     }
@@ -246,7 +246,7 @@ impl Ended {
         Ok(self)
     }
 
-    /// Itself, if the program exited with `code` and the first error it told contains all of `words`.
+    /// Itself, if the program exited with `code` and the first error it logged contains all of `words`.
     ///
     /// # Errors
     /// When it ended otherwise, or began with another error; the error ends with the program's last lines.
@@ -318,7 +318,7 @@ impl Lines {
     }
 }
 
-/// The path of a built binary: in the folder that `PROGRAMS` names; else beside this program, or one folder up from a
+/// The path of a built binary: in the folder that `PROGRAMS` names; else next to this program, or one folder up from a
 /// test's `deps/`.
 fn built(name: &str) -> anyhow::Result<PathBuf> {
     if let Some(folder) = std::env::var_os("PROGRAMS").filter(|folder| !folder.is_empty()) {
@@ -329,7 +329,7 @@ fn built(name: &str) -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe().context("this program's own path is unknown")?;
     let mut folders = own.ancestors().skip(1).take(2);
     let path = folders.find_map(|folder| Some(folder.join(name)).filter(|path| path.is_file()));
-    path.with_context(|| format!("{name} is not built beside {}: run cargo build --bins", own.display()))
+    path.with_context(|| format!("{name} is not built next to {}: run cargo build --bins", own.display()))
 }
 
 #[cfg(test)]
@@ -385,7 +385,7 @@ mod tests {
     #[test]
     fn a_secret_that_was_said_is_an_error() {
         let error = shell("echo my word is xyzzy >&2").wait(LIMIT).unwrap_err().to_string();
-        assert_eq!(error, "sh said a secret of its own");
+        assert_eq!(error, "sh said its own secret");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The made samples: that of the emissions pipeline, a made world, in the shape of the real file; and [`household`].
 //!
 //! Countries, codes and figures are made. The codes are of ISO 3166's user-assigned range (XAA to XZZ), which no
-//! country will ever have. The same seed gives the same bytes everywhere: only additions, multiplications and divisions are used.
+//! country will ever have. The same seed gives the same bytes everywhere: the code only adds, multiplies and divides.
 
 pub mod household;
 
@@ -74,15 +74,16 @@ pub fn make(seed: u64) -> String {
     for country in countries(&mut random) {
         let years = history(&country, &mut random);
         world.iter_mut().zip(&years).for_each(|(sum, year)| *sum = sum.plus(*year));
-        write_years(&mut file, (&country.name, &country.code), &years, country.gap);
+        write_years(&mut file, &country.name, &country.code, &years, country.gap);
     }
     let east: Vec<Year> = world.iter().map(|year| year.part(0.41)).collect();
-    write_years(&mut file, ("Made East", ""), &east, Gap::Gdp);
-    write_years(&mut file, ("Made World", ""), &world, Gap::Gdp);
-    write_years(&mut file, ("Made World (coded)", "OWID_MDW"), &world, Gap::Usual);
+    write_years(&mut file, "Made East", "", &east, Gap::Gdp);
+    write_years(&mut file, "Made World", "", &world, Gap::Gdp);
+    write_years(&mut file, "Made World (coded)", "OWID_MDW", &world, Gap::Usual);
     write_years(
         &mut file,
-        ("Made shipping", ""),
+        "Made shipping",
+        "",
         &world.iter().map(|year| year.part(0.02).freight()).collect::<Vec<_>>(),
         Gap::Usual,
     );
@@ -204,7 +205,7 @@ impl Year {
     }
 }
 
-fn write_years(file: &mut String, (name, code): (&str, &str), years: &[Year], gap: Gap) {
+fn write_years(file: &mut String, name: &str, code: &str, years: &[Year], gap: Gap) {
     let quoted = if name.contains(',') { format!("\"{name}\"") } else { name.to_owned() };
     for (year, figures) in (FIRST_YEAR..).zip(years) {
         if gap == Gap::MostYears && year + 4 <= LAST_YEAR {

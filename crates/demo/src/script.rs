@@ -21,20 +21,20 @@ pub(crate) enum Data {
     Wipe,
 }
 
-/// A server in a folder of its own, started by `scripts/NAME up`; stopped and wiped when dropped.
+/// A server in its own folder, started by `scripts/NAME up`; stopped and wiped when dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
     script: &'static str,
     folder: PathBuf,
     address: String,
-    /// What the script is told beside what it finds in our own environment.
+    /// Variables for the script, besides our own environment.
     env: Vec<(String, String)>,
     stop: bool,
 }
 
 impl Server {
-    /// Starts the server, and waits until it answers; what the script says goes to stderr. `env` is what the script
-    /// is told beside what it finds in our own environment.
+    /// Starts the server, and waits until it answers; what the script says goes to stderr. `env` has
+    /// variables for the script, besides our own environment.
     ///
     /// # Errors
     /// When it cannot be started; the error is the script's last line, which says what to do. Nothing is left
@@ -43,7 +43,7 @@ impl Server {
         // Made first, so that a start that is interrupted half way is undone as well.
         let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let mut server = Self { script, folder: folder.to_path_buf(), address: String::new(), env, stop: true };
-        let (output, last_words) = listen(&mut server.command("up"))?;
+        let (output, last_words) = drain(&mut server.command("up"))?;
         if !output.status.success() {
             let silent = || format!("scripts/{script} up {} failed: {}", folder.display(), output.status);
             bail!(last_words.unwrap_or_else(silent));
@@ -62,8 +62,9 @@ impl Server {
         if !folder.exists() {
             return Ok(None);
         }
-        let asked = Self { script, folder: folder.to_path_buf(), address: String::new(), env: Vec::new(), stop: false };
-        let output = asked.command("url").output().with_context(|| format!("scripts/{script} cannot be run"))?;
+        let server =
+            Self { script, folder: folder.to_path_buf(), address: String::new(), env: Vec::new(), stop: false };
+        let output = server.command("url").output().with_context(|| format!("scripts/{script} cannot be run"))?;
         Ok(output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned()))
     }
 
@@ -92,12 +93,12 @@ impl Server {
         self.run("kill")
     }
 
-    /// Starts the server again after [`Server::kill`], where its clients know it; `env` is what the script is told this once.
+    /// Starts the server again after [`Server::kill`], at the same address; `env` is for the script, this once.
     ///
     /// # Errors
     /// When it does not start, or another program has taken its port.
     pub(crate) fn revive(&self, env: &[(&str, &str)]) -> anyhow::Result<()> {
-        let (output, last_words) = listen(self.command("up").envs(env.iter().copied()))?;
+        let (output, last_words) = drain(self.command("up").envs(env.iter().copied()))?;
         let address = String::from_utf8(output.stdout)?;
         if !output.status.success() || address.trim() != self.address {
             bail!("{} is not back at {}: {}", self.script, self.address, last_words.unwrap_or_default());
@@ -138,8 +139,8 @@ impl Server {
     }
 }
 
-/// Runs a command to its end, and passes its stderr on as it comes, but for the last line, which is given back.
-fn listen(command: &mut Command) -> anyhow::Result<(Output, Option<String>)> {
+/// Runs a command to its end, and passes its stderr on as it comes, but for the last line, which is returned.
+fn drain(command: &mut Command) -> anyhow::Result<(Output, Option<String>)> {
     let name = command.get_program().to_string_lossy().into_owned();
     let mut child = command
         .stdout(Stdio::piped())
@@ -173,7 +174,7 @@ mod tests {
     fn the_last_line_is_held_back() {
         let mut command = Command::new("sh");
         command.args(["-c", "echo address; echo first >&2; echo last >&2; exit 69"]);
-        let (output, last_words) = listen(&mut command).unwrap();
+        let (output, last_words) = drain(&mut command).unwrap();
         assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(69), b"address\n".as_slice()));
         assert_eq!(last_words.as_deref(), Some("last"));
     }

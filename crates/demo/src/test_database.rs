@@ -14,13 +14,13 @@ use crate::postgres::with_database;
 /// What the names of test databases begin with; the time at which they were made follows, in seconds since 1970.
 const PREFIX: &str = "tributary_test_";
 
-/// No test lives as long as this. Shorter would drop databases of tests that still run beside ours; longer would
+/// No test lives as long as this. Shorter would drop databases of tests that still run next to ours; longer would
 /// leave more of those that were killed.
 const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
 
-/// An empty database with a name of its own, on the server of `TEST_DATABASE_URL`.
+/// An empty database with its own name, on the server of `TEST_DATABASE_URL`.
 ///
-/// It stays when the test ends, so that a failure can be looked at; it goes with its server, or when a test an hour
+/// It stays when the test ends, so that a failure can be examined; it goes with its server, or when a test an hour
 /// later makes another.
 #[derive(Clone, Debug)]
 pub struct TestDatabase {
@@ -100,7 +100,7 @@ async fn drop_abandoned(server: &mut PgConnection) -> anyhow::Result<()> {
         .await?;
     for name in names.iter().filter(|name| is_abandoned(name, now())) {
         let drop = format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)");
-        // Another test may be dropping it at this moment; whoever comes second has nothing left to do.
+        // Another test may be dropping it at this moment; the second one has nothing left to do.
         if let Err(error) = sqlx::query(AssertSqlSafe(drop)).execute(&mut *server).await {
             eprintln!("database {name} was not dropped: {error}");
         }
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_test_gets_an_empty_database_of_its_own() {
+    async fn each_test_gets_its_own_empty_database() {
         let (a, b) = (TestDatabase::create().await.unwrap(), TestDatabase::create().await.unwrap());
         assert_ne!(a.name(), b.name());
         let mut connection = PgConnection::connect(&a.url()).await.unwrap();

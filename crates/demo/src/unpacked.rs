@@ -1,4 +1,4 @@
-//! Reads a file that may be packed, as the producer does: by its first bytes, whatever its name.
+//! Reads a file that may be compressed, as the producer does: by its first bytes, whatever its name.
 
 use std::{
     fs::File,
@@ -14,7 +14,7 @@ use zip::ZipArchive;
 /// How much is read at a time.
 const BUFFER: usize = 128 << 10;
 
-/// Opens a file, plain or packed with gzip, xz or zip, and hands what it holds to `work`.
+/// Opens a file, plain or compressed with gzip, xz or zip, and hands what it holds to `work`.
 ///
 /// # Errors
 /// When it cannot be read, or is an archive of another number of files than one; and what `work` says.
@@ -32,15 +32,15 @@ pub fn read<T>(path: &Path, work: impl FnOnce(&mut dyn Read) -> anyhow::Result<T
     }
 }
 
-/// The place of an archive's only file; folders, and what macOS puts beside files, do not count.
+/// The index of an archive's only file; folders, and what macOS puts next to files, do not count.
 fn only_file(archive: &ZipArchive<BufReader<File>>) -> anyhow::Result<usize> {
     let names = archive.file_names_raw().map(String::from_utf8_lossy).enumerate();
     let mut files = names.filter(|(_, name)| !name.ends_with('/') && !name.starts_with("__MACOSX/"));
-    let (place, _) = files.next().context("the archive holds no file")?;
+    let (index, _) = files.next().context("the archive holds no file")?;
     if files.next().is_some() {
         bail!("the archive holds more than one file");
     }
-    Ok(place)
+    Ok(index)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::{fs, io, path::Path, sync::Arc};
 
-/// A folder's inputs, each with one oddity that its file name tells, in the order of their names.
+/// A folder's inputs, each with one oddity that its file name describes, in the order of their names.
 #[derive(Clone, Debug)]
 pub struct Corpus(Arc<[Vec<u8>]>);
 

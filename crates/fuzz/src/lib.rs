@@ -8,15 +8,15 @@ use std::env;
 
 use proptest::test_runner::Config;
 
-/// The variable that says how many cases a law is tried on. Not proptest's own, which would undo what a law says of itself.
+/// The variable with the number of cases of a property. Not proptest's own, which would override a property's number.
 const CASES: &str = "FUZZ_CASES";
 /// How many without it: enough to try every entry with some changes, few enough for every `make test`.
 const FEW: u32 = 5_000;
 
-/// How the laws are tried: on as many cases as the environment asks for, or on a few.
+/// How the properties are tried: on as many cases as the environment says, or on a few.
 ///
 /// # Panics
-/// When the environment asks for what is no number of cases.
+/// When the variable is not a number of cases.
 pub fn config() -> Config {
     let cases = env::var(CASES).map_or(FEW, |cases| match cases.parse() {
         Ok(cases @ 1..) => cases,
@@ -25,7 +25,7 @@ pub fn config() -> Config {
     Config { cases, max_shrink_iters: 20_000, ..Config::default() }
 }
 
-/// The same for a law whose cases are each so many times as dear.
+/// The same for a property whose cases are each so many times as dear.
 ///
 /// # Panics
 /// As [`config`].

@@ -15,7 +15,7 @@ const MAX_LEN: usize = 4 << 10;
 /// The most changes of one input: with many, all that is left of it is noise, which is refused at its first byte.
 const MAX_CHANGES: usize = 4;
 
-/// What readers have stumbled over, in JSON, CSV, numbers, dates, spans, addresses and command lines.
+/// What readers have stumbled over, in JSON, CSV, numbers, dates, durations, addresses and command lines.
 const WORDS: [&str; 56] = [
     "NaN",
     "Infinity",
@@ -75,7 +75,7 @@ const WORDS: [&str; 56] = [
     "5s",
 ];
 
-/// An input; prints as text, with escapes for what is none.
+/// An input; prints as text, with escapes for what is not text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Input(pub Vec<u8>);
 
@@ -99,7 +99,7 @@ pub fn inputs(corpus: &Corpus) -> impl Strategy<Value = Input> + use<> {
     prop_oneof![15 => changed, 1 => vec(any::<u8>(), 0..200).prop_map(Input)]
 }
 
-/// Some bytes of an input give way to others.
+/// Some bytes of an input are replaced by others.
 #[derive(Clone, Debug)]
 struct Change {
     at: Index,
@@ -113,14 +113,14 @@ enum Kind {
     Flip(u8),
     /// One byte is another.
     Byte(u8),
-    /// A number, or a name, gives way to a word.
+    /// A number, or a name, is replaced by a word.
     Word(&'static str),
     /// A word comes in between.
     Insert(&'static str),
     Delete,
     /// The bytes come so many times more.
     Repeat(usize),
-    /// The bytes give way to some of another entry.
+    /// The bytes are replaced by some of another entry.
     Splice(Index, Index),
     Truncate,
 }

@@ -1,12 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+pub mod connections;
 pub mod kustomize;
-pub mod laws;
 pub mod object;
 pub mod rendering;
-pub mod roads;
+pub mod rules;
 pub mod tree;
-pub mod workload;
+mod workload;
 
 use std::path::{Path, PathBuf};
 

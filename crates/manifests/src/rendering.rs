@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::{object::Object, workload::Workload};
+use crate::object::Object;
 
 /// All objects of one overlay.
 #[derive(Clone, Debug)]
@@ -16,7 +16,7 @@ impl Rendering {
     /// Reads a stream of YAML documents.
     ///
     /// # Errors
-    /// When it is none.
+    /// When it is not one.
     pub fn parse(text: &str) -> Result<Self> {
         let values: Vec<Value> = serde_saphyr::from_multiple(text).context("kustomize printed no YAML")?;
         Ok(Self { objects: values.into_iter().map(Object).collect() })
@@ -30,10 +30,5 @@ impl Rendering {
     /// The object of a kind and a name.
     pub fn find(&self, kind: &str, name: &str) -> Option<&Object> {
         self.objects.iter().find(|object| object.kind() == kind && object.name() == name)
-    }
-
-    /// Everything that makes pods.
-    pub fn workloads(&self) -> Vec<Workload<'_>> {
-        self.objects.iter().filter_map(Workload::of).collect()
     }
 }

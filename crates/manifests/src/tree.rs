@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::{kustomize::Kustomize, rendering::Rendering, repository};
 
-/// The tag that the copy's images get, in the place of a git revision.
+/// The tag that the copy's images get, in place of a git revision.
 pub const TAG: &str = "0123456789ab";
 
 /// Where the copy lies, until it is dropped.
@@ -22,7 +22,7 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Copies `kubernetes/`, without what was made in it, and makes that anew from the examples.
+    /// Copies `kubernetes/`, without what was made in it, and makes that from the examples.
     ///
     /// # Errors
     /// When a file cannot be read or written.
@@ -38,12 +38,12 @@ impl Tree {
     /// Renders one folder of the copy.
     ///
     /// # Errors
-    /// When kustomize refuses it, or says anything beside.
+    /// When kustomize refuses it, or prints a warning.
     pub fn render(&self, folder: &str) -> Result<Rendering> {
         Rendering::parse(&self.kustomize.build(&self.folder.path().join(folder))?)
     }
 
-    /// Renders the base with these components, as an overlay of a user's own would.
+    /// Renders the base with these components, as a user's own overlay would.
     ///
     /// # Errors
     /// As [`Tree::render`].
@@ -55,7 +55,7 @@ impl Tree {
         self.render_overlay(name, &overlay)
     }
 
-    /// Renders a kustomization that lies in a folder of its own beside the base.
+    /// Renders a kustomization that lies in its own folder next to the base.
     ///
     /// # Errors
     /// As [`Tree::render`].
@@ -64,7 +64,7 @@ impl Tree {
         self.render(name)
     }
 
-    /// Gives every `NAME.example` its file: the one that a kustomization beside it asks for.
+    /// Gives every `NAME.example` its file: the one that a kustomization next to it needs.
     fn fill_in_examples(&self, folder: &Path) -> Result<()> {
         for entry in fs::read_dir(folder)? {
             let path = entry?.path();

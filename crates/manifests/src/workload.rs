@@ -10,16 +10,16 @@ use crate::{
 };
 
 /// The label that says which program a pod runs.
-pub const NAME: &str = "app.kubernetes.io/name";
+pub(crate) const NAME: &str = "app.kubernetes.io/name";
 
 /// The label of the pipeline that a pod belongs to, or of the system.
-pub const INSTANCE: &str = "app.kubernetes.io/instance";
+pub(crate) const INSTANCE: &str = "app.kubernetes.io/instance";
 
-/// The programs that every pipeline has of its own.
+/// The programs that each pipeline has one of.
 const OF_A_PIPELINE: [&str; 3] = ["producer", "consumer", "migrate"];
 
 /// Who a pod is, by its labels: its program, and before that its pipeline where it belongs to one.
-pub fn identity(labels: &BTreeMap<String, String>) -> Option<String> {
+pub(crate) fn identity(labels: &BTreeMap<String, String>) -> Option<String> {
     let program = labels.get(NAME)?;
     match labels.get(INSTANCE) {
         Some(pipeline) if OF_A_PIPELINE.contains(&program.as_str()) => Some(format!("{pipeline}-{program}")),
@@ -34,6 +34,13 @@ pub struct Workload<'a> {
     pub object: &'a Object,
     /// The template of its pods.
     pub template: &'a Value,
+}
+
+impl Rendering {
+    /// Everything that makes pods.
+    pub fn workloads(&self) -> Vec<Workload<'_>> {
+        self.objects.iter().filter_map(Workload::of).collect()
+    }
 }
 
 impl<'a> Workload<'a> {
@@ -131,8 +138,8 @@ impl<'a> Container<'a> {
         self.list("/env").iter().map(|entry| (object::text(entry, "/name"), value_of(entry))).collect()
     }
 
-    /// The variables that it takes from whole ConfigMaps of the rendering; of two the later one counts. They are filled in
-    /// nowhere.
+    /// The variables that it takes from whole ConfigMaps of the rendering; of two the later one counts. They are filled
+    /// in nowhere.
     pub fn shared_variables(&self, rendering: &'a Rendering) -> BTreeMap<&'a str, &'a str> {
         let names = self.list("/envFrom").iter().map(|source| object::text(source, "/configMapRef/name"));
         let maps = names.filter_map(|name| rendering.find("ConfigMap", name));
@@ -140,21 +147,21 @@ impl<'a> Container<'a> {
         entries.map(|(name, value)| (name.as_str(), value.as_str().unwrap_or_default())).collect()
     }
 
-    /// What it is told, with every `$(NAME)` filled in as Kubernetes does: from variables that stand before.
-    pub fn told(&self, rendering: &'a Rendering) -> Vec<(String, String)> {
-        let mut told: Vec<(String, String)> = Vec::new();
+    /// Its settings, with every `$(NAME)` filled in as Kubernetes does: from variables that come before.
+    pub fn settings(&self, rendering: &'a Rendering) -> Vec<(String, String)> {
+        let mut settings: Vec<(String, String)> = Vec::new();
         for (name, value) in self.variables(rendering) {
-            let value = expand(value, &told);
-            told.push((name.to_owned(), value));
+            let value = expand(value, &settings);
+            settings.push((name.to_owned(), value));
         }
-        let own: Vec<String> = told.iter().map(|(name, _)| name.clone()).collect();
-        let words: Vec<_> = self.words().map(|word| (String::new(), expand(word, &told))).collect();
-        told.extend(words);
+        let own: Vec<String> = settings.iter().map(|(name, _)| name.clone()).collect();
+        let words: Vec<_> = self.words().map(|word| (String::new(), expand(word, &settings))).collect();
+        settings.extend(words);
         // A container's own variable counts before a shared one.
         let shared =
             self.shared_variables(rendering).into_iter().filter(|(name, _)| !own.iter().any(|own| own == name));
-        told.extend(shared.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        told
+        settings.extend(shared.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        settings
     }
 }
 

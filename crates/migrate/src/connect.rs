@@ -1,4 +1,4 @@
-//! Connecting to Postgres, and waiting until it is there.
+//! Connecting to Postgres, and waiting until it is available.
 
 use std::time::Duration;
 
@@ -12,43 +12,43 @@ use service::{
 use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
 use tokio::time::{sleep, timeout};
 
-use crate::judge::Judge;
+use crate::sql_errors::OrFailure;
 
-/// The longest one try may take: a host that swallows packets would hold it for minutes; a server that is merely
-/// busy answers well within it.
+/// The longest one try may take: a host that drops packets would block it for minutes; a server that is only
+/// busy responds well within it.
 const ONE_TRY: Duration = Duration::from_secs(10);
 
-/// Session settings, beside those of [`postgres::session`]. A migration may build an index for hours, but must not
+/// Session settings, besides those of [`postgres::session`]. A migration may build an index for hours, but must not
 /// queue behind a reader for long: everyone else would queue behind it.
 const SESSION: [(&str, &str); 2] = [("lock_timeout", "10s"), ("statement_timeout", "0")];
 
 /// The database that every server has, from which what belongs to the whole server is done.
 pub(crate) const MAINTENANCE: &str = "postgres";
 
-/// Connects, and waits up to `wait` for Postgres to be there.
+/// Connects, and waits up to `wait` for Postgres to be available.
 ///
 /// # Errors
-/// Exit 64 when Postgres refuses the login, 69 when it stays away.
+/// Exit 64 when Postgres refuses the login, 69 when it stays unavailable.
 pub(crate) async fn connect(options: PgConnectOptions, wait: Duration) -> anyhow::Result<PgConnection> {
-    let place = place(&options);
+    let target = target(&options);
     let help = match options.get_database() {
         Some(MAINTENANCE) => "migrate works from it; create it",
         _ => "`migrate up` creates it",
     };
-    connect_if_there(options, wait)
+    connect_if_exists(options, wait)
         .await?
-        .ok_or_else(|| Failure::new(Exit::Usage, format!("{place}: there is no such database; {help}")).into())
+        .ok_or_else(|| Failure::new(Exit::Usage, format!("{target}: there is no such database; {help}")).into())
 }
 
-/// Connects like [`connect`]; `None` when the server is there, and the database is not.
+/// Connects like [`connect`]; `None` when the server is available and the database does not exist.
 ///
 /// # Errors
 /// As [`connect`].
-pub(crate) async fn connect_if_there(
+pub(crate) async fn connect_if_exists(
     options: PgConnectOptions,
     wait: Duration,
 ) -> anyhow::Result<Option<PgConnection>> {
-    let place = place(&options);
+    let target = target(&options);
     // Statements may carry verifiers; what matters is logged by name.
     let options = postgres::session(options, "tributary migrate").options(SESSION).disable_statement_logging();
     let mut backoff = Backoff::new(wait);
@@ -56,7 +56,7 @@ pub(crate) async fn connect_if_there(
         let error = match timeout(ONE_TRY, PgConnection::connect_with(&options)).await {
             Ok(Ok(mut connection)) => {
                 let checked = postgres::check_session(&mut connection).await;
-                checked.or_judge(|| format!("{place}: cannot set up a session"))?;
+                checked.or_failure(|| format!("{target}: cannot set up a session"))?;
                 return Ok(Some(connection));
             }
             Ok(Err(error)) => error,
@@ -66,20 +66,20 @@ pub(crate) async fn connect_if_there(
             return Ok(None);
         }
         if exit(&error) != Exit::Unavailable {
-            return Err(error).or_judge(|| format!("{place}: cannot log in; check DATABASE_URL"));
+            return Err(error).or_failure(|| format!("{target}: cannot log in; check DATABASE_URL"));
         }
         let Some(pause) = backoff.wait() else {
             let message =
-                format!("{place} does not answer after {wait:.0?}; check DATABASE_URL, or give a longer --wait");
+                format!("{target} does not answer after {wait:.0?}; check DATABASE_URL, or give a longer --wait");
             return Err(anyhow::anyhow!(plain(&error)).context(Failure::new(Exit::Unavailable, message)));
         };
-        tracing::warn!(error = plain(&error), waited_ms = millis(backoff.elapsed()), "waiting for {place}");
+        tracing::warn!(error = plain(&error), waited_ms = millis(backoff.elapsed()), "waiting for {target}");
         sleep(pause).await;
     }
 }
 
-/// A connection's place for people, without the password.
-pub(crate) fn place(options: &PgConnectOptions) -> String {
+/// Where a connection leads, for messages: without the password.
+pub(crate) fn target(options: &PgConnectOptions) -> String {
     let database = options.get_database().unwrap_or("postgres");
     format!("postgres at {}, database {database}", address(options))
 }

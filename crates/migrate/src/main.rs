@@ -1,8 +1,7 @@
 #![doc = include_str!("../README.md")]
 
-mod adopt;
 mod connect;
-mod judge;
+mod legacy_tables;
 mod lock;
 mod migrations;
 mod privileges;
@@ -10,6 +9,7 @@ mod roles;
 mod scram;
 mod server;
 mod settings;
+mod sql_errors;
 mod statements;
 mod status;
 mod superset;
@@ -34,11 +34,11 @@ async fn work(settings: Settings) -> anyhow::Result<()> {
     let stop = Stop::on_signals()?;
     let command = async {
         match settings.command {
-            Command::Up { adopt } => up::run(&settings, adopt.into()).await,
+            Command::Up { move_legacy_tables } => up::run(&settings, move_legacy_tables.into()).await,
             Command::Status => status::run(&settings).await,
         }
     };
-    // A dropped connection rolls back what is in hand, so nothing is left half done.
+    // A dropped connection rolls back the open transaction, so nothing is left half done.
     tokio::select! {
         ended = command => ended,
         () = stop.stopped() => Err(Failure::new(Exit::Unavailable, "stopped before the end; run it again").into()),

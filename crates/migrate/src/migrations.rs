@@ -1,4 +1,4 @@
-//! Applying what is pending; refusing what was edited, or is newer than this binary.
+//! Applying what is pending; refusing what was edited, is newer than this binary, or was made before 0.1.0.
 
 use registry::databases::{Database, Folder, SchemaState, check_schema};
 use service::{Exit, Failure, telemetry::millis};
@@ -7,15 +7,16 @@ use sqlx::{
     migrate::{Migrate, MigrateError, Migration},
 };
 
-use crate::judge::Judge;
+use crate::sql_errors::OrFailure;
 
 /// Refuses a schema that this binary must not touch.
 ///
 /// # Errors
-/// Exit 65, naming the migrations, when one was edited after it had been applied, or when a newer binary applied one;
-/// exit 64 when the schema is another pipeline's.
+/// Exit 65, naming the migrations, when one was edited after it had been applied, or when a newer binary or a build
+/// before 0.1.0 applied one; exit 64 when the schema is another pipeline's.
 pub(crate) async fn refuse_foreign(connection: &mut PgConnection, database: &Database) -> anyhow::Result<()> {
-    let state = check_schema(connection, database).await.or_judge(|| "cannot read the bookkeeping".to_owned())?;
+    let state =
+        check_schema(connection, database).await.or_failure(|| "cannot read the migrations tables".to_owned())?;
     let (exit, message) = match state {
         SchemaState::Good | SchemaState::Missing | SchemaState::Older(_) => return Ok(()),
         SchemaState::OfAnother(other) => (
@@ -32,6 +33,15 @@ pub(crate) async fn refuse_foreign(connection: &mut PgConnection, database: &Dat
                 files.join(", ")
             ),
         ),
+        SchemaState::Replaced(files) => (
+            Exit::Input,
+            format!(
+                "a build before 0.1.0 made this database ({}), and its tables cannot be upgraded; rename or drop the \
+                 database, or name another one in DATABASE_URL, and run `migrate up` again: its consumer reads the topic \
+                 from the beginning; send the file again if Kafka no longer has all of it",
+                files.join(", ")
+            ),
+        ),
         SchemaState::Newer(files) => (
             Exit::Input,
             format!(
@@ -43,19 +53,19 @@ pub(crate) async fn refuse_foreign(connection: &mut PgConnection, database: &Dat
     Err(Failure::new(exit, message).into())
 }
 
-/// Applies the pending migrations, each in a transaction with its bookkeeping; returns how many there were.
+/// Applies the pending migrations, each in a transaction with its row in the migrations table; returns how many there were.
 ///
 /// # Errors
 /// Names the migration that failed; those before it stay.
 pub(crate) async fn apply(connection: &mut PgConnection, database: &Database) -> anyhow::Result<usize> {
     let mut applied = 0;
     for folder in database.folders {
-        keep_books(connection, folder).await?;
-        let standing = folder.standing(connection).await.or_judge(|| format!("cannot read {}", folder.table))?;
+        ensure_table(connection, folder).await?;
+        let diff = folder.diff(connection).await.or_failure(|| format!("cannot read {}", folder.table))?;
         for migration in folder.migrations() {
             let path = folder.path(migration.version, &migration.description);
-            if standing.pending.contains(&path) {
-                apply_one(connection, folder, migration).await.or_judge(|| format!("cannot apply {path}"))?;
+            if diff.pending.contains(&path) {
+                apply_one(connection, folder, migration).await.or_failure(|| format!("cannot apply {path}"))?;
                 applied += 1;
             }
         }
@@ -73,15 +83,15 @@ async fn apply_one(connection: &mut PgConnection, folder: &Folder, migration: &M
     Ok(())
 }
 
-/// Makes the bookkeeping table where it is missing.
-async fn keep_books(connection: &mut PgConnection, folder: &Folder) -> anyhow::Result<()> {
+/// Creates the migrations table where it is missing.
+async fn ensure_table(connection: &mut PgConnection, folder: &Folder) -> anyhow::Result<()> {
     let failed = || format!("cannot create {}", folder.table);
-    let there: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+    let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
         .bind(folder.table)
         .fetch_one(&mut *connection)
         .await
-        .or_judge(failed)?;
-    if there {
+        .or_failure(failed)?;
+    if exists {
         return Ok(());
     }
     connection
@@ -91,8 +101,8 @@ async fn keep_books(connection: &mut PgConnection, folder: &Folder) -> anyhow::R
             MigrateError::Execute(error) => error,
             other => sqlx::Error::Migrate(Box::new(other)),
         })
-        .or_judge(failed)?;
-    sqlx::raw_sql(AssertSqlSafe(comments(folder))).execute(connection).await.or_judge(failed)?;
+        .or_failure(failed)?;
+    sqlx::raw_sql(AssertSqlSafe(comments(folder))).execute(connection).await.or_failure(failed)?;
     Ok(())
 }
 

@@ -4,9 +4,9 @@
 
 use sqlx::{AssertSqlSafe, PgConnection, postgres::PgConnectOptions};
 
-use crate::{judge::Judge, roles::Roles, statements::ident};
+use crate::{roles::Roles, sql_errors::OrFailure, statements::ident};
 
-/// Prepares the database for its tables: whatever the owner makes later is at once readable and writable by those
+/// Prepares the database for its tables: whatever the owner creates later is at once readable and writable by those
 /// who may, in the same transaction, so that a consumer that sees a table may also use it.
 ///
 /// # Errors
@@ -19,10 +19,10 @@ pub(crate) async fn prepare(
     let database = options.get_database().unwrap_or("postgres");
     let mut statements = preparation(roles, database);
     if owned_by(connection, &roles.owner).await? {
-        // A database found ready made keeps its doors as they are: others may live there.
+        // A database that existed before keeps its privileges: others may use it.
         statements.push_str(&format!("REVOKE ALL ON DATABASE {} FROM PUBLIC;", ident(database)));
     }
-    run(connection, &statements).await.or_judge(|| format!("cannot set privileges in database {database}"))
+    run(connection, &statements).await.or_failure(|| format!("cannot set privileges in database {database}"))
 }
 
 fn preparation(roles: &Roles, database: &str) -> String {
@@ -46,16 +46,16 @@ async fn owned_by(connection: &mut PgConnection, owner: &str) -> anyhow::Result<
         .bind(owner)
         .fetch_one(connection)
         .await
-        .or_judge(|| "cannot read who owns the database".to_owned())
+        .or_failure(|| "cannot read who owns the database".to_owned())
 }
 
-/// Gives what the owner has made to those who may use it; mends a role that was dropped and made again, and keeps
-/// the bookkeeping out of the writer's reach.
+/// Grants what the owner has created to those who may use it, also to a recreated role. The writer may only read the
+/// migrations tables.
 ///
 /// # Errors
 /// Exit 64 when the login may not do this.
 pub(crate) async fn grant(connection: &mut PgConnection, roles: &Roles) -> anyhow::Result<()> {
-    let query = "SELECT relkind = 'S' AS sequence, relname LIKE 'migrations\\_%' AS bookkeeping, \
+    let query = "SELECT relkind = 'S' AS sequence, relname LIKE 'migrations\\_%' AS migrations_table, \
                  string_agg(format('public.%I', relname), ', ') \
                  FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'S') \
                  AND pg_get_userbyid(relowner) = $1 GROUP BY 1, 2 ORDER BY 1, 2";
@@ -63,11 +63,11 @@ pub(crate) async fn grant(connection: &mut PgConnection, roles: &Roles) -> anyho
         .bind(&roles.owner)
         .fetch_all(&mut *connection)
         .await
-        .or_judge(|| "cannot read the owner's tables".to_owned())?;
+        .or_failure(|| "cannot read the owner's tables".to_owned())?;
     let [_, writer, reader] = roles.names().map(ident);
     let statements: String = kinds
         .iter()
-        .map(|(sequence, bookkeeping, names)| match (sequence, bookkeeping) {
+        .map(|(sequence, migrations_table, names)| match (sequence, migrations_table) {
             (true, _) => format!("GRANT USAGE, SELECT ON SEQUENCE {names} TO {writer};"),
             (false, false) => format!(
                 "GRANT SELECT ON {names} TO {writer}, {reader}; GRANT INSERT, UPDATE, DELETE ON {names} TO {writer};"
@@ -77,7 +77,7 @@ pub(crate) async fn grant(connection: &mut PgConnection, roles: &Roles) -> anyho
             ),
         })
         .collect();
-    run(connection, &statements).await.or_judge(|| "cannot grant the tables to writer and reader".to_owned())
+    run(connection, &statements).await.or_failure(|| "cannot grant the tables to writer and reader".to_owned())
 }
 
 /// Executes all statements in one transaction, as a simple query does.

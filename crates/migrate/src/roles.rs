@@ -1,12 +1,12 @@
-//! The roles of a server, made when missing, with the passwords given: owner, writer and reader.
+//! The roles of a server, created when missing, with the passwords given: owner, writer and reader.
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::{
-    judge::Judge,
     scram,
     settings::RoleSettings,
+    sql_errors::OrFailure,
     statements::{ident, racing},
 };
 
@@ -36,8 +36,8 @@ impl Roles {
 
 /// Makes the roles that are missing, sets the passwords that are given, and lets the login act as the owner.
 ///
-/// A new role may log in, but has no password unless one is given: where the server asks for one, nobody gets in.
-/// A role that is there already keeps its attributes.
+/// A new role may log in, but has no password unless one is given: where the server requires one, nobody can log in.
+/// A role that exists already keeps its attributes.
 ///
 /// # Errors
 /// Exit 64 when the login may not do this.
@@ -64,7 +64,7 @@ pub(crate) async fn create(connection: &mut PgConnection, role: &str) -> anyhow:
     let attributes = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS";
     racing(connection, &format!("CREATE ROLE {} {attributes}", ident(role)))
         .await
-        .or_judge(|| format!("cannot create role {role}"))?;
+        .or_failure(|| format!("cannot create role {role}"))?;
     tracing::info!(role, "created the role");
     Ok(())
 }
@@ -75,7 +75,7 @@ pub(crate) async fn exists(connection: &mut PgConnection, role: &str) -> anyhow:
         .bind(role)
         .fetch_one(connection)
         .await
-        .or_judge(|| "cannot read the server's roles".to_owned())
+        .or_failure(|| "cannot read the server's roles".to_owned())
 }
 
 /// Sets the role's password, as a verifier.
@@ -91,7 +91,7 @@ pub(crate) async fn set_password(
     let verifier = scram::verifier(password.expose_secret());
     racing(connection, &format!("ALTER ROLE {} LOGIN PASSWORD '{verifier}'", ident(role)))
         .await
-        .or_judge(|| format!("cannot set the password of role {role}"))?;
+        .or_failure(|| format!("cannot set the password of role {role}"))?;
     tracing::info!(role, "set the role's password");
     Ok(())
 }
@@ -109,11 +109,11 @@ pub(crate) async fn become_member(connection: &mut PgConnection, owner: &str) ->
         .bind(owner)
         .fetch_one(&mut *connection)
         .await
-        .or_judge(|| "cannot read the login's memberships".to_owned())?;
+        .or_failure(|| "cannot read the login's memberships".to_owned())?;
     if !member {
         racing(connection, &format!("GRANT {} TO CURRENT_USER", ident(owner)))
             .await
-            .or_judge(|| format!("cannot become a member of role {owner}"))?;
+            .or_failure(|| format!("cannot become a member of role {owner}"))?;
     }
     Ok(())
 }
@@ -126,6 +126,6 @@ pub(crate) async fn act_as(connection: &mut PgConnection, owner: &str) -> anyhow
     sqlx::raw_sql(AssertSqlSafe(format!("SET ROLE {}", ident(owner))))
         .execute(connection)
         .await
-        .or_judge(|| format!("cannot act as role {owner}"))?;
+        .or_failure(|| format!("cannot act as role {owner}"))?;
     Ok(())
 }

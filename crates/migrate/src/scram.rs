@@ -1,13 +1,13 @@
 //! A password's SCRAM-SHA-256 verifier (RFC 5803, RFC 7677), as Postgres stores it.
 //!
 //! Sent in place of the password, as `psql`'s `\password` does it: the statement may be logged by the server, and a
-//! verifier does not tell the password.
+//! verifier does not reveal the password.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
-/// What Postgres itself uses: more would slow down each login, fewer would help whoever guesses.
+/// What Postgres itself uses: more would slow down each login, fewer would help an attacker who guesses.
 const ITERATIONS: u32 = 4096;
 
 /// The verifier of `password` under a salt never used before.

@@ -3,9 +3,9 @@
 use sqlx::PgConnection;
 
 use crate::{
-    judge::Judge,
     roles::{self, Roles},
     settings::RoleSettings,
+    sql_errors::OrFailure,
     statements::{ident, racing},
 };
 
@@ -27,16 +27,16 @@ pub(crate) async fn ensure(
 /// # Errors
 /// Exit 64 when the login may not do this.
 pub(crate) async fn create_database(connection: &mut PgConnection, owner: &str, database: &str) -> anyhow::Result<()> {
-    let there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
+    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)")
         .bind(database)
         .fetch_one(&mut *connection)
         .await
-        .or_judge(|| "cannot read the server's databases".to_owned())?;
-    if !there {
-        // From template0, so that a site's additions to template1, or sessions in it, are not in the way.
+        .or_failure(|| "cannot read the server's databases".to_owned())?;
+    if !exists {
+        // From template0, so that a site's additions to template1, or sessions in it, do no harm.
         let create =
             format!("CREATE DATABASE {} OWNER {} ENCODING 'UTF8' TEMPLATE template0", ident(database), ident(owner));
-        racing(connection, &create).await.or_judge(|| format!("cannot create database {database}"))?;
+        racing(connection, &create).await.or_failure(|| format!("cannot create database {database}"))?;
         tracing::info!(database, owner, "created the database");
     }
     Ok(())

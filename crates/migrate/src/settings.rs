@@ -10,7 +10,7 @@ use registry::databases::{DATABASES, Database};
 use secrecy::SecretString;
 use service::{
     Exit, Failure,
-    settings::{SecretParser, SecretUrl, span},
+    settings::{SecretParser, SecretUrl, duration},
     telemetry::LogSettings,
 };
 use sqlx::postgres::PgConnectOptions;
@@ -20,8 +20,8 @@ use crate::connect::MAINTENANCE;
 /// Creates and upgrades a pipeline's database and its roles.
 ///
 /// Exit codes: 0 done; 64 a setting is wrong, a password or a missing privilege included; 65 the database holds
-/// what must not be touched (an edited migration, a newer schema, an earlier program's tables); 69 Postgres is
-/// unavailable, or another migrate is at work; 70 a bug.
+/// what must not be touched (an edited migration, a newer schema, that of a build before 0.1.0, legacy tables); 69
+/// Postgres is unavailable, or another migrate is at work; 70 a bug.
 #[derive(Debug, Parser)]
 #[command(version = service::version!(), about)]
 pub(crate) struct Settings {
@@ -29,7 +29,7 @@ pub(crate) struct Settings {
     #[arg(long, global = true, env = "PIPELINE", default_value = "all", value_parser = pipelines(), value_name = "NAME")]
     pub(crate) pipeline: String,
     /// How long Postgres, or another migrate at work, is waited for.
-    #[arg(long, global = true, env = "STARTUP_WAIT", default_value = "60s", value_parser = span, value_name = "SPAN")]
+    #[arg(long, global = true, env = "STARTUP_WAIT", default_value = "60s", value_parser = duration, value_name = "DURATION")]
     pub(crate) wait: Duration,
     /// What is to be done.
     #[command(subcommand)]
@@ -50,9 +50,9 @@ pub(crate) struct Settings {
 pub(crate) enum Command {
     /// Creates what is missing: roles, database, tables; sets the passwords that are given.
     Up {
-        /// Moves the tables of an earlier program, which `up` otherwise stops at, to a schema `adopted_1` (or 2, …).
+        /// Moves legacy tables, at which `up` otherwise stops, to a schema `legacy_1` (or 2, …).
         #[arg(long)]
-        adopt: bool,
+        move_legacy_tables: bool,
     },
     /// Prints which migrations each database has, and which roles exist.
     Status,

@@ -6,7 +6,7 @@ use service::postgres::code;
 use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::time::sleep;
 
-/// How often a statement that lost a race is tried. Our lock keeps out other `migrate`s, not people and other
+/// How often a statement that lost a race is tried. Our lock excludes other `migrate`s, not people and other
 /// tools; a race is over in milliseconds, and what fails this often is something else.
 const TRIES: u32 = 20;
 /// The pause after the first lost race; the n-th is n times as long.

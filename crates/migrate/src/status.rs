@@ -3,24 +3,24 @@
 use std::io::Write;
 
 use registry::{
-    databases::{Database, Folder, SchemaState, Standing, check_schema},
+    databases::{Database, Folder, MigrationDiff, SchemaState, check_schema},
     feeds,
 };
 use sqlx::PgConnection;
 
 use crate::{
-    adopt,
-    connect::{connect, connect_if_there},
-    judge::Judge,
+    connect::{connect, connect_if_exists},
+    legacy_tables,
     roles::{self, Roles},
     settings::Settings,
+    sql_errors::OrFailure,
     superset,
 };
 
 /// Prints the state of every database that is meant, and of the roles.
 ///
 /// # Errors
-/// When Postgres cannot be asked.
+/// When Postgres cannot be queried.
 pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
     let mut rows = vec![["PIPELINE", "DATABASE", "MIGRATIONS", "APPLIED", "PENDING", "STATE"].map(str::to_owned)];
     for database in settings.databases()? {
@@ -36,7 +36,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
     }
     rows.push([superset::role(&settings.roles), superset::state(&mut server, &settings.roles).await?]);
     text.push_str(&table(&rows));
-    // A reader that has gone away has seen enough.
+    // A reader that has closed the pipe has seen enough.
     let _ = std::io::stdout().write_all(text.as_bytes());
     Ok(())
 }
@@ -44,56 +44,61 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
 async fn database_rows(settings: &Settings, database: &Database) -> anyhow::Result<Vec<[String; 6]>> {
     let options = settings.options(database);
     let name = options.get_database().unwrap_or(database.name).to_owned();
-    let row = |folder: &Folder, standing: &Standing, state: String| {
-        let [applied, pending] = [&standing.applied, &standing.pending].map(|files| files.len().to_string());
+    let row = |folder: &Folder, diff: &MigrationDiff, state: String| {
+        let [applied, pending] = [&diff.applied, &diff.pending].map(|files| files.len().to_string());
         [database.pipeline.to_owned(), name.clone(), folder.name.to_owned(), applied, pending, state]
     };
-    let Some(mut connection) = connect_if_there(options, settings.wait).await? else {
+    let Some(mut connection) = connect_if_exists(options, settings.wait).await? else {
         let missing = |folder: &&Folder| row(folder, &folder.compare(&[]), "no database; run `up`".to_owned());
         return Ok(database.folders.iter().map(missing).collect());
     };
     let mut rows = Vec::new();
     for folder in database.folders {
-        let standing =
-            folder.standing(&mut connection).await.or_judge(|| format!("{name}: cannot read {}", folder.table))?;
-        rows.push(row(folder, &standing, state(&standing)));
+        let diff = folder.diff(&mut connection).await.or_failure(|| format!("{name}: cannot read {}", folder.table))?;
+        rows.push(row(folder, &diff, state(&diff)));
     }
-    if let (Some(way), Some(last)) = (in_the_way(&mut connection, database).await?, rows.last_mut()) {
-        last[5] = way;
+    if let (Some(obstacle), Some(last)) = (obstacle(&mut connection, database).await?, rows.last_mut()) {
+        last[5] = obstacle;
     }
     Ok(rows)
 }
 
 /// Why `up` would stop although nothing is wrong with what the database has of the pipeline.
-async fn in_the_way(connection: &mut PgConnection, database: &Database) -> anyhow::Result<Option<String>> {
-    let state = check_schema(connection, database).await.or_judge(|| "cannot read the bookkeeping".to_owned())?;
+async fn obstacle(connection: &mut PgConnection, database: &Database) -> anyhow::Result<Option<String>> {
+    let state =
+        check_schema(connection, database).await.or_failure(|| "cannot read the migrations tables".to_owned())?;
     match state {
         SchemaState::OfAnother(other) => Ok(Some(format!("the database of the pipeline {other}"))),
         SchemaState::Good => unidentified(connection, database).await,
-        _ => left_behind(connection, database).await,
+        _ => legacy(connection, database).await,
     }
 }
 
 async fn unidentified(connection: &mut PgConnection, database: &Database) -> anyhow::Result<Option<String>> {
-    let standing = feeds::standing(connection, database.pipeline).await;
-    Ok(match standing.or_judge(|| "cannot read the database's identity".to_owned())? {
-        feeds::Standing::Own(_) => None,
-        feeds::Standing::Missing => Some("no identity; run `up`".to_owned()),
-        feeds::Standing::Copy => Some("a copy of another database; run `up`".to_owned()),
+    let identification = feeds::identification(connection, database.pipeline).await;
+    Ok(match identification.or_failure(|| "cannot read the database's identity".to_owned())? {
+        feeds::Identification::Own(_) => None,
+        feeds::Identification::Missing => Some("no identity; run `up`".to_owned()),
+        feeds::Identification::Copy => Some("a copy of another database; run `up`".to_owned()),
     })
 }
 
-async fn left_behind(connection: &mut PgConnection, database: &Database) -> anyhow::Result<Option<String>> {
-    let found = adopt::find(connection, database).await?;
-    Ok((!found.is_empty()).then(|| format!("in the way: {}; run `up --adopt`", found.join(", "))))
+async fn legacy(connection: &mut PgConnection, database: &Database) -> anyhow::Result<Option<String>> {
+    let found = legacy_tables::find(connection, database).await?;
+    Ok((!found.is_empty()).then(|| format!("legacy tables: {}; run `up --move-legacy-tables`", found.join(", "))))
 }
 
-fn state(standing: &Standing) -> String {
-    match standing {
-        Standing { edited, .. } if !edited.is_empty() => format!("edited: {}", edited.join(", ")),
-        Standing { unknown, .. } if !unknown.is_empty() => format!("newer than this binary: {}", unknown.join(", ")),
-        Standing { pending, .. } if !pending.is_empty() => "run `up`".to_owned(),
-        Standing { .. } => "good".to_owned(),
+fn state(diff: &MigrationDiff) -> String {
+    match diff {
+        MigrationDiff { replaced, .. } if !replaced.is_empty() => {
+            format!("made by a build before 0.1.0: {}", replaced.join(", "))
+        }
+        MigrationDiff { edited, .. } if !edited.is_empty() => format!("edited: {}", edited.join(", ")),
+        MigrationDiff { unknown, .. } if !unknown.is_empty() => {
+            format!("newer than this binary: {}", unknown.join(", "))
+        }
+        MigrationDiff { pending, .. } if !pending.is_empty() => "run `up`".to_owned(),
+        MigrationDiff { .. } => "good".to_owned(),
     }
 }
 
@@ -121,12 +126,14 @@ mod tests {
     #[test]
     fn the_worst_is_said_first() {
         let files = |name: &str| vec![name.to_owned()];
-        let mut standing = Standing { pending: files("c"), ..Standing::default() };
-        assert_eq!(state(&standing), "run `up`");
-        standing.unknown = files("b");
-        assert_eq!(state(&standing), "newer than this binary: b");
-        standing.edited = files("a");
-        assert_eq!(state(&standing), "edited: a");
-        assert_eq!(state(&Standing::default()), "good");
+        let mut diff = MigrationDiff { pending: files("c"), ..MigrationDiff::default() };
+        assert_eq!(state(&diff), "run `up`");
+        diff.unknown = files("b");
+        assert_eq!(state(&diff), "newer than this binary: b");
+        diff.edited = files("a");
+        assert_eq!(state(&diff), "edited: a");
+        diff.replaced = files("z");
+        assert_eq!(state(&diff), "made by a build before 0.1.0: z");
+        assert_eq!(state(&MigrationDiff::default()), "good");
     }
 }

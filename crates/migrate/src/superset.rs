@@ -1,11 +1,11 @@
-//! The role and the database of Superset's own metadata, made when a password is given for them.
+//! The role and the database of Superset's own metadata, created when a password is given for them.
 //!
 //! They hold no fact: Superset keeps its users and dashboards there, and reads our tables as the reader.
 
 use service::{Exit, Failure};
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use crate::{judge::Judge, roles, server, settings::RoleSettings, statements::ident};
+use crate::{roles, server, settings::RoleSettings, sql_errors::OrFailure, statements::ident};
 
 /// The role's name.
 pub(crate) fn role(settings: &RoleSettings) -> String {
@@ -42,7 +42,7 @@ pub(crate) async fn ensure(
 /// What `migrate status` says of the role and its database.
 ///
 /// # Errors
-/// When Postgres cannot be asked.
+/// When Postgres cannot be queried.
 pub(crate) async fn state(connection: &mut PgConnection, settings: &RoleSettings) -> anyhow::Result<String> {
     let (role, database) = (role(settings), &settings.superset_database);
     if !roles::exists(connection, &role).await? {
@@ -73,7 +73,7 @@ async fn owner(connection: &mut PgConnection, database: &str) -> anyhow::Result<
         .bind(database)
         .fetch_optional(connection)
         .await
-        .or_judge(|| "cannot read the server's databases".to_owned())
+        .or_failure(|| "cannot read the server's databases".to_owned())
 }
 
 /// Superset's metadata holds the keys to its data sources.
@@ -83,6 +83,6 @@ async fn close_to_others(connection: &mut PgConnection, role: &str, database: &s
     sqlx::raw_sql(AssertSqlSafe(statements))
         .execute(connection)
         .await
-        .or_judge(|| format!("cannot close database {database} to others"))?;
+        .or_failure(|| format!("cannot close database {database} to others"))?;
     Ok(())
 }

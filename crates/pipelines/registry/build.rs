@@ -1,4 +1,4 @@
-//! Builds the crate again when a migration is added; the compiler sees only those it knows already.
+//! Rebuilds the crate when a migration is added; the compiler sees only those it knows already.
 
 fn main() {
     println!("cargo:rerun-if-changed=../../../postgres/migrations");

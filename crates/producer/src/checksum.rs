@@ -10,7 +10,7 @@ use std::{
 use service::{Exit, Failure, ResultExt};
 use sha2::Digest;
 
-use crate::{input::Raw, keep, place::Place};
+use crate::{location::Location, raw::Raw, spool};
 
 /// A SHA-256.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,32 +45,32 @@ impl fmt::Display for Sha256 {
 ///
 /// # Errors
 /// Exit 65 when the checksum is another, 64 when there is no room for the temporary file, and what reading gives.
-pub(crate) fn verified(raw: Raw, expected: Sha256, place: &Place) -> anyhow::Result<File> {
+pub(crate) fn verified(raw: Raw, expected: Sha256, location: &Location) -> anyhow::Result<File> {
     let (file, found) = match raw {
         Raw::File(mut file) => {
-            let found = hash(&mut file, &mut io::sink(), place)?;
+            let found = hash(&mut file, &mut io::sink(), location)?;
             (file, found)
         }
         Raw::Stream(mut stream) => {
-            let mut file = keep::nameless()?;
-            let found = hash(&mut stream, &mut file, place)?;
+            let mut file = spool::nameless()?;
+            let found = hash(&mut stream, &mut file, location)?;
             (file, found)
         }
     };
     if found != expected {
-        let message = format!("the input `{place}` is not the one expected: its sha256 is {found}, not {expected}");
+        let message = format!("the input `{location}` is not the one expected: its sha256 is {found}, not {expected}");
         return Err(Failure::new(Exit::Input, message).into());
     }
     tracing::info!(sha256 = %found, "the input is the one expected");
     let mut file = file;
-    file.rewind().or_exit(Exit::Input, || format!("cannot read the input `{place}` a second time"))?;
+    file.rewind().or_exit(Exit::Input, || format!("cannot read the input `{location}` a second time"))?;
     Ok(file)
 }
 
 /// The hash of what `from` gives; all of it is written to `to`.
-fn hash(from: &mut dyn Read, to: &mut dyn Write, place: &Place) -> anyhow::Result<Sha256> {
+fn hash(from: &mut dyn Read, to: &mut dyn Write, location: &Location) -> anyhow::Result<Sha256> {
     let mut hasher = sha2::Sha256::new();
-    keep::copy(from, to, place, |chunk| hasher.update(chunk))?;
+    spool::copy(from, to, location, |chunk| hasher.update(chunk))?;
     Ok(Sha256(hasher.finalize().into()))
 }
 
@@ -97,14 +97,14 @@ mod tests {
         file.rewind().unwrap();
         for raw in [Raw::File(file), Raw::Stream(Box::new(&b"abc"[..]))] {
             let mut text = String::new();
-            verified(raw, ABC.parse().unwrap(), &Place::Stdin).unwrap().read_to_string(&mut text).unwrap();
+            verified(raw, ABC.parse().unwrap(), &Location::Stdin).unwrap().read_to_string(&mut text).unwrap();
             assert_eq!(text, "abc");
         }
     }
 
     #[test]
     fn another_input_is_at_fault() {
-        let error = verified(Raw::Stream(Box::new(&b"abd"[..])), ABC.parse().unwrap(), &Place::Stdin).unwrap_err();
+        let error = verified(Raw::Stream(Box::new(&b"abd"[..])), ABC.parse().unwrap(), &Location::Stdin).unwrap_err();
         assert_eq!(service::exit::exit_of(&error), Exit::Input);
         assert!(error.to_string().ends_with(&format!("not {ABC}")), "{error}");
     }

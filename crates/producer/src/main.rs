@@ -1,15 +1,16 @@
 #![doc = include_str!("../README.md")]
 
 mod checksum;
+mod decompress;
 mod http;
 mod input;
-mod keep;
+mod location;
 mod members;
-mod packing;
-mod place;
 mod progress;
+mod raw;
 mod send;
 mod settings;
+mod spool;
 mod usable;
 
 use std::process::ExitCode;

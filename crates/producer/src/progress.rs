@@ -26,7 +26,7 @@ impl Progress {
     pub(crate) fn start() -> Self {
         let bar = if stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
         let style =
-            ProgressStyle::with_template("{spinner} {wide_bar} {percent}% {msg}").expect("the template is sound");
+            ProgressStyle::with_template("{spinner} {wide_bar} {percent}% {msg}").expect("the template is valid");
         bar.set_style(style);
         Self { bar, so_far: Sent::default(), last_line: Instant::now() }
     }
@@ -42,7 +42,7 @@ impl Progress {
         self.bar.wrap_read(input)
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(crate) fn end(&self) {
         self.bar.finish_and_clear();
     }

@@ -1,4 +1,4 @@
-//! One run: the input is opened, the topic is there, every row is sent, and it is said how it went.
+//! One run: it opens the input, ensures the topic, sends every row and reports the result.
 
 use std::time::Duration;
 
@@ -6,22 +6,22 @@ use registry::producers::Input;
 use service::{Exit, Failure, ResultExt, Stop, telemetry};
 use stream::{
     Source,
-    kafka_errors::{Decision, decide},
-    sender::{self, AWAY_LIMIT, OnRejected, SendError, SendSettings, Sent},
+    sender::{self, OUTAGE_TIMEOUT, OnRejected, SendError, SendSettings, Sent},
     topic::{Lookup, Topic, TopicError},
 };
 
 use crate::{
-    input::{self, Wanted, exit_of},
+    input::{self, Wanted},
     progress::{Progress, grouped, records_per_s},
+    raw::exit_of,
     settings::{Job, Settings},
     usable::Watched,
 };
 
-/// What is in hand is given this long once stopping was asked for; Kubernetes kills after 30 s.
+/// How long unfinished work may take after a stop signal; Kubernetes kills after 30 s.
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
 
-/// Runs the job, and ends early when stopping is asked for.
+/// Runs the job, and ends early at a stop signal.
 pub(crate) async fn run(job: Job) -> anyhow::Result<()> {
     telemetry::start(&job.settings.log);
     tracing::info!(version = service::version!(), "producer starts");
@@ -43,7 +43,7 @@ async fn late(stop: &Stop) {
 fn work(job: &Job, stop: &Stop) -> anyhow::Result<()> {
     let settings = &job.settings;
     let mut progress = Progress::start();
-    let wanted = Wanted { place: &settings.input, sha256: settings.sha256, wait: settings.wait };
+    let wanted = Wanted { location: &settings.input, sha256: settings.sha256, wait: settings.wait };
     let input = input::open(&wanted, &progress, stop)?;
     let mut source = Watched::new(source(job, input)?, settings.strict);
     let lookup = Lookup {
@@ -57,7 +57,7 @@ fn work(job: &Job, stop: &Stop) -> anyhow::Result<()> {
         topic: lookup.topic,
         max_message_bytes: topic.settings.max_message_bytes,
         wait: settings.wait,
-        away_limit: AWAY_LIMIT,
+        outage_timeout: OUTAGE_TIMEOUT,
         rate: settings.rate,
         on_rejected: if settings.strict { OnRejected::Stop } else { OnRejected::GoOn },
     };
@@ -84,7 +84,7 @@ fn topic(lookup: &Lookup, partitions: i32, stop: &Stop) -> anyhow::Result<Topic>
             TopicError::Unavailable { .. } => {
                 (Exit::Unavailable, "cannot send; check --kafka-brokers, or try again later")
             }
-            TopicError::Unwelcome { .. } => (Exit::Usage, "cannot send; check the --kafka-… settings"),
+            TopicError::AuthRefused { .. } => (Exit::Usage, "cannot send; check the --kafka-… settings"),
             TopicError::Denied(_) => (Exit::Usage, "nothing was sent"),
             TopicError::Refused { .. } => (Exit::Usage, "cannot send; check --kafka-brokers, --topic and --partitions"),
             TopicError::Stopped => (Exit::Unavailable, "nothing was sent"),
@@ -150,11 +150,11 @@ fn failure(error: SendError, sent: &Sent, settings: &Settings) -> anyhow::Error 
         SendError::Denied(_) | SendError::NoProducerId(_) => {
             (Exit::Usage, format!("not all of `{input}` was acknowledged; send it again after that"))
         }
-        SendError::Unwelcome(_) => (
+        SendError::AuthRefused(_) => (
             Exit::Usage,
             format!("not all of `{input}` was acknowledged; check the --kafka-… settings, and send it again"),
         ),
-        SendError::Client(error) if decide(error) == Decision::Settings => {
+        SendError::Client(_) if error.is_setting() => {
             (Exit::Usage, format!("not all of `{input}` was acknowledged; check --kafka-brokers and --topic"))
         }
         SendError::Unacknowledged { .. } | SendError::BrokersForgotten | SendError::Client(_) => {

@@ -1,4 +1,4 @@
-//! What the producer is told: its own settings, and those of the pipeline chosen.
+//! The producer's settings: its own, and those of the chosen pipeline.
 
 use std::{ffi::OsString, num::NonZeroU32, time::Duration};
 
@@ -6,13 +6,13 @@ use clap::{
     ArgMatches, CommandFactory, FromArgMatches, Parser,
     builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser},
 };
-use registry::{choice, producers};
+use registry::{pipeline_arg, producers};
 use service::{
-    settings::{KafkaSettings, span, switch},
+    settings::{KafkaSettings, duration, switch},
     telemetry::LogSettings,
 };
 
-use crate::{checksum::Sha256, place::Place};
+use crate::{checksum::Sha256, location::Location};
 
 /// Carries a file into its Kafka topic, then ends.
 ///
@@ -23,18 +23,19 @@ use crate::{checksum::Sha256, place::Place};
 pub(crate) struct Settings {
     /// The pipeline the input belongs to.
     ///
-    /// Each has options of its own: `--pipeline NAME --help` shows them.
-    #[arg(long, env = choice::VARIABLE, default_value = choice::DEFAULT, value_parser = PossibleValuesParser::new(producers::names()), value_name = "NAME")]
+    /// Each has its own options: `--pipeline NAME --help` shows them.
+    #[arg(long, env = pipeline_arg::VARIABLE, default_value = pipeline_arg::DEFAULT, value_parser = PossibleValuesParser::new(producers::names()), value_name = "NAME")]
     pub(crate) pipeline: String,
     /// What to send, plain or packed with gzip, xz, zip, zstd or bzip2: a file, `-` for standard input, or an http:// or https:// address.
     ///
     /// An address is sent as it comes, and taken up again where its connection broke. HTTPS_PROXY and NO_PROXY count;
     /// SSL_CERT_FILE names the certificate authorities to trust instead of the system's.
-    #[arg(long, short, env = "INPUT", hide_env_values = true, value_parser = OsStringValueParser::new().try_map(Place::parse), value_name = "FILE|URL")]
-    pub(crate) input: Place,
-    /// The SHA-256 of the input as it is published; nothing is sent, and the end is 65, when it has another.
+    #[arg(long, short, env = "INPUT", hide_env_values = true, value_parser = OsStringValueParser::new().try_map(Location::parse), value_name = "FILE|URL")]
+    pub(crate) input: Location,
+    /// The SHA-256 of the input as it was published; with another one nothing is sent, and the exit code is 65.
     ///
-    /// Standard input and addresses come once: they are kept in a temporary file, in TMPDIR, until all is there.
+    /// Standard input and addresses can be read only once: a temporary file in TMPDIR keeps them until they are
+    /// complete.
     #[arg(long, env = "INPUT_SHA256", value_name = "HEX")]
     pub(crate) sha256: Option<Sha256>,
     /// The topic to send to [default: the pipeline's own].
@@ -48,12 +49,12 @@ pub(crate) struct Settings {
     pub(crate) rate: Option<NonZeroU32>,
     /// End with 65 at the first row that cannot be read, instead of reporting it and going on.
     ///
-    /// Of energy a date or a value that is none ends it too; without this option such a row is sent, and the consumer
-    /// keeps it in the table rejects. An input with rows of which none can be used always ends with 65.
+    /// With energy, an invalid date or value ends it too; without this option such a row is sent, and the consumer
+    /// keeps it in the table rejects. An input that has rows, but no usable one, always ends with 65.
     #[arg(long, env = "STRICT", value_parser = switch)]
     pub(crate) strict: bool,
     /// How long to wait at the start for Kafka, and for the server of an address.
-    #[arg(long, env = "STARTUP_WAIT", default_value = "60s", value_name = "SPAN", value_parser = span)]
+    #[arg(long, env = "STARTUP_WAIT", default_value = "60s", value_name = "DURATION", value_parser = duration)]
     pub(crate) wait: Duration,
     #[command(flatten)]
     pub(crate) kafka: KafkaSettings,
@@ -61,7 +62,7 @@ pub(crate) struct Settings {
     pub(crate) log: LogSettings,
 }
 
-/// All that one run of the producer is told.
+/// All settings of one run of the producer.
 pub(crate) struct Job {
     pub(crate) settings: Settings,
     pub(crate) pipeline: producers::Producer,
@@ -72,7 +73,7 @@ pub(crate) struct Job {
 impl Job {
     /// Parses the command line; which options there are depends on the pipeline.
     pub(crate) fn from_args(args: Vec<OsString>) -> Result<Self, clap::Error> {
-        let (pipeline, options) = choice::parse(&Settings::command(), producers::all(), args)?;
+        let (pipeline, options) = pipeline_arg::parse(&Settings::command(), producers::all(), args)?;
         Ok(Self { settings: Settings::from_arg_matches(&options)?, pipeline, options })
     }
 }
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_pipeline_is_told_which_there_are() {
+    fn an_unknown_pipeline_error_lists_the_pipelines() {
         let error = error("producer --from-moon 1 --pipeline emission");
         assert!(error.contains("'emission'") && error.contains("[possible values: emissions"), "{error}");
     }

@@ -1,6 +1,6 @@
 //! Whether any row of the input could be used.
 
-use stream::{Outgoing, Row, Source, SourceError};
+use stream::{Outgoing, RowOutcome, Source, SourceError};
 
 /// So many different reasons are named when no row could be used.
 const NAMED_REASONS: usize = 3;
@@ -38,7 +38,7 @@ impl Watched {
 
     /// Whether there was something to do, and it was done.
     ///
-    /// Rows that are filtered, or are no fact, are sound, and an input of nothing else is too; so is one without rows.
+    /// Rows that are filtered, or are no fact, are valid, and an input of nothing else is too; so is one without rows.
     ///
     /// # Errors
     /// A sentence that says that no row could be used, and why.
@@ -74,22 +74,22 @@ impl Watched {
 
     /// What becomes of a row that the consumer will reject.
     #[cold]
-    fn unusable(&mut self, reason: String) -> Row {
+    fn unusable(&mut self, reason: String) -> RowOutcome {
         self.note(&reason);
         if self.strict {
             self.rejected += 1;
-            return Row::Rejected(reason);
+            return RowOutcome::Rejected(reason);
         }
         self.sent_to_be_rejected += 1;
-        Row::Send
+        RowOutcome::Send
     }
 }
 
 impl Source for Watched {
-    fn next(&mut self, message: &mut Outgoing) -> Result<Option<Row>, SourceError> {
+    fn next(&mut self, message: &mut Outgoing) -> Result<Option<RowOutcome>, SourceError> {
         let row = self.source.next(message)?;
         match &row {
-            Some(Row::Send) => match self.source.unusable() {
+            Some(RowOutcome::Send) => match self.source.unusable() {
                 None if self.source.is_without_fact() => self.without_fact += 1,
                 None => self.usable += 1,
                 Some(reason) => {
@@ -97,11 +97,11 @@ impl Source for Watched {
                     return Ok(Some(self.unusable(reason)));
                 }
             },
-            Some(Row::Rejected(reason)) => {
+            Some(RowOutcome::Rejected(reason)) => {
                 self.rejected += 1;
                 self.note(reason);
             }
-            Some(Row::Filtered) => self.filtered += 1,
+            Some(RowOutcome::Filtered) => self.filtered += 1,
             None => {}
         }
         Ok(row)
@@ -121,10 +121,10 @@ mod tests {
     use super::*;
 
     /// Rows from a list; the first is at line 2.
-    struct List(Vec<(Row, Option<&'static str>)>, usize);
+    struct List(Vec<(RowOutcome, Option<&'static str>)>, usize);
 
     impl Source for List {
-        fn next(&mut self, _: &mut Outgoing) -> Result<Option<Row>, SourceError> {
+        fn next(&mut self, _: &mut Outgoing) -> Result<Option<RowOutcome>, SourceError> {
             self.1 += 1;
             Ok(self.0.get(self.1 - 1).map(|(row, _)| row.clone()))
         }
@@ -142,18 +142,18 @@ mod tests {
         }
     }
 
-    const SOUND: (Row, Option<&str>) = (Row::Send, None);
-    const FILTERED: (Row, Option<&str>) = (Row::Filtered, None);
+    const VALID: (RowOutcome, Option<&str>) = (RowOutcome::Send, None);
+    const FILTERED: (RowOutcome, Option<&str>) = (RowOutcome::Filtered, None);
 
-    fn bad(reason: &str) -> (Row, Option<&'static str>) {
-        (Row::Rejected(reason.to_owned()), None)
+    fn bad(reason: &str) -> (RowOutcome, Option<&'static str>) {
+        (RowOutcome::Rejected(reason.to_owned()), None)
     }
 
-    fn sent(reason: &'static str) -> (Row, Option<&'static str>) {
-        (Row::Send, Some(reason))
+    fn sent(reason: &'static str) -> (RowOutcome, Option<&'static str>) {
+        (RowOutcome::Send, Some(reason))
     }
 
-    fn watched(rows: Vec<(Row, Option<&'static str>)>, strict: bool) -> (Watched, Vec<Row>) {
+    fn watched(rows: Vec<(RowOutcome, Option<&'static str>)>, strict: bool) -> (Watched, Vec<RowOutcome>) {
         let mut watched = Watched::new(Box::new(List(rows, 0)), strict);
         let mut message = Outgoing::default();
         let rows = std::iter::from_fn(|| watched.next(&mut message).unwrap()).collect();
@@ -166,9 +166,9 @@ mod tests {
             assert_eq!(watched(rows, false).0.verdict(), expected.map_err(str::to_owned));
         };
         check(vec![], Ok(()));
-        check(vec![SOUND, bad("a")], Ok(()));
+        check(vec![VALID, bad("a")], Ok(()));
         check(vec![FILTERED, FILTERED], Ok(()));
-        check(vec![bad("a"), SOUND], Ok(()));
+        check(vec![bad("a"), VALID], Ok(()));
         check(vec![bad("a")], Err("none of its rows could be used (read 1, filtered 0): line 2: a"));
         check(
             vec![FILTERED, bad("a"), bad("a"), sent("b")],
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_row_that_will_be_rejected_is_sent_unless_all_is_to_be_strict() {
-        assert_eq!(watched(vec![SOUND, sent("a")], false).1, [Row::Send, Row::Send]);
-        assert_eq!(watched(vec![SOUND, sent("a")], true).1, [Row::Send, Row::Rejected("a".to_owned())]);
+        assert_eq!(watched(vec![VALID, sent("a")], false).1, [RowOutcome::Send, RowOutcome::Send]);
+        assert_eq!(watched(vec![VALID, sent("a")], true).1, [RowOutcome::Send, RowOutcome::Rejected("a".to_owned())]);
     }
 }

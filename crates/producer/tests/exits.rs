@@ -39,7 +39,7 @@ fn file(folder: &Path, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
 }
 
 #[test]
-fn a_sound_file_is_sent_and_summed_up() {
+fn a_valid_file_is_sent_and_summed_up() {
     let cluster = cluster();
     let csv = format!("{HEADER}Brazil,1987,BRA,1,2,3,4\nBrazil,1899,BRA,1,2,3,4\nBrazil,1988,BRA,1,many,3,4\n");
     let brokers = format!("--kafka-brokers={}", cluster.bootstrap_servers());
@@ -88,11 +88,11 @@ fn rows_of_which_none_can_be_used_are_no_success() {
     check_ends(&[], &long, (65, "line 2: longer than 1 MiB: it holds a CR; lines must end with LF or CRLF"));
     let decimal_commas = "country;year;iso_code;population;gdp;co2;co2_per_capita\nAland;2001;AAA;1;2;3,5;4,5\n";
     check_ends(&[], decimal_commas, (65, "line 2: co2 is not a number"));
-    // What is filtered is sound, and what is not is not.
-    let sound = format!("{HEADER}Aland,1899,AAA,1,2,3,4\n");
-    check_ends(&[], &sound, (0, "read 1, sent 0, filtered 1, rejected 0"));
-    check_ends(&["--from-year", "3000"], &sound, (0, "read 1, sent 0, filtered 1, rejected 0"));
-    check_ends(&[], &format!("{sound}Aland,2001,AAA,1,many,3,4\n"), (65, "(read 2, filtered 1): line 3: gdp"));
+    // A filtered row is valid, and an unreadable one is not.
+    let valid = format!("{HEADER}Aland,1899,AAA,1,2,3,4\n");
+    check_ends(&[], &valid, (0, "read 1, sent 0, filtered 1, rejected 0"));
+    check_ends(&["--from-year", "3000"], &valid, (0, "read 1, sent 0, filtered 1, rejected 0"));
+    check_ends(&[], &format!("{valid}Aland,2001,AAA,1,many,3,4\n"), (65, "(read 2, filtered 1): line 3: gdp"));
     check_ends(&[], HEADER, (0, "the input has a header and no rows"));
 }
 
@@ -106,20 +106,20 @@ fn rows_that_are_sent_only_to_be_rejected_are_no_success() {
     let energy = |args: &[&str], rows: &str, expected: (i32, &str)| {
         check_ends(&[&["--pipeline=energy", &brokers], args].concat(), &format!("{header}{rows}"), expected);
     };
-    let (sound, bad) = ("16/12/2006;17:24:00;1;0;0;0;0;0;0\n", "16/12/06;17:24:00;1;0;0;0;0;0;0\n");
+    let (valid, bad) = ("16/12/2006;17:24:00;1;0;0;0;0;0;0\n", "16/12/06;17:24:00;1;0;0;0;0;0;0\n");
     let why = "Date `16/12/06` is no day as d/m/yyyy or yyyy-mm-dd";
     energy(&[], bad, (65, &format!("none of its rows could be used (read 1, filtered 0): line 2: {why}")));
     energy(
         &[],
-        &format!("{sound}{bad}"),
+        &format!("{valid}{bad}"),
         (0, &format!("1 of the rows sent will be rejected by the consumer: line 3: {why}")),
     );
-    energy(&["--strict"], &format!("{sound}{bad}"), (65, &format!("cannot use the input `-`: line 3: {why}")));
+    energy(&["--strict"], &format!("{valid}{bad}"), (65, &format!("cannot use the input `-`: line 3: {why}")));
     let value = "16/12/2006;17:25:00;1,5;0;0;0;0;0;0\n";
     let why = "Global_active_power is not a number of at most three decimals";
-    energy(&["--strict"], &format!("{sound}{value}"), (65, why));
+    energy(&["--strict"], &format!("{valid}{value}"), (65, why));
     energy(&[], value, (65, why));
-    // A minute without power is sound and says nothing: beside rows of which none is a fact it is no success either.
+    // A minute without power is valid and has no fact: together with unusable rows only, it is no success either.
     let missing = "16/12/2006;17:26:00;?;?;?;?;?;?;\n";
     energy(&[], missing, (0, "read 1, sent 1"));
     energy(&[], &format!("{missing}{value}"), (65, "none of its rows could be used (read 2, filtered 1)"));
@@ -136,7 +136,7 @@ fn an_input_at_fault_ends_with_65_and_is_named() {
         assert_eq!(code, Some(65), "{path}: {log}");
         assert!(log.contains(path) && log.contains(expected), "{path}: {log}");
     };
-    check(&folder.path().join("not-there.csv"), "No such file");
+    check(&folder.path().join("missing.csv"), "No such file");
     check(folder.path(), "is a directory");
     check(&file(folder.path(), "empty.csv", ""), "the input is empty");
     check(&file(folder.path(), "missing-gdp.csv", HEADER.replace("gdp,", "")), "column `gdp` is missing");
@@ -163,7 +163,7 @@ fn a_file_of_another_pipeline_is_recognised() {
 }
 
 #[test]
-fn kafka_that_stays_away_ends_with_69() {
+fn kafka_that_stays_unavailable_ends_with_69() {
     let args = ["--input", "-", "--kafka-brokers=127.0.0.1:1", "--wait=200ms"];
     let (code, log) = producer(&args, HEADER.as_bytes());
     assert_eq!(code, Some(69), "{log}");

@@ -1,6 +1,6 @@
-//! Tells the compiler which git revision a program is built from; `build.rs` of each program includes this file.
+//! Passes the git revision that a program is built from to the compiler; `build.rs` of each program includes this file.
 //!
-//! It is no part of `service` itself: a new commit shall compile the three programs again, and not all below them.
+//! It is not a part of `service`: a new commit shall compile the three programs again, and not all below them.
 
 use std::{
     env, fs,
@@ -37,14 +37,14 @@ pub(crate) struct Found {
     pub(crate) watched: Vec<PathBuf>,
 }
 
-/// Asks git; `None` where there is no repository, or no git.
+/// Reads it from git; `None` where there is no repository, or no git.
 pub(crate) fn from_git(root: &Path) -> Option<Found> {
-    // A copy without a repository of its own may lie within somebody else's.
+    // A copy without its own repository may lie within somebody else's.
     let is_ours = git(root, &["rev-parse", "--show-prefix"])?.is_empty();
     let revision = git(root, &["rev-parse", DIGITS, "HEAD"]).filter(|_| is_ours)?;
     let sources = sources(root);
     let watched = git_files(root).into_iter().chain(sources.iter().map(|source| root.join(source)));
-    // Cargo would take a file that is not there for one that changes all the time.
+    // Cargo would take a file that does not exist for one that changes all the time.
     let watched = watched.filter(|path| path.exists()).collect();
     let status = ["status", "--porcelain", "--"].map(str::to_owned).into_iter().chain(sources);
     let is_clean = git(root, &status.collect::<Vec<_>>())?.is_empty();
@@ -82,7 +82,7 @@ fn git_files(root: &Path) -> Vec<PathBuf> {
 
 /// What git says, without the line's end; `None` when there is no git, or it refuses.
 fn git(root: &Path, arguments: &[impl AsRef<std::ffi::OsStr>]) -> Option<String> {
-    // A look must not be in the way of a commit that is being made.
+    // Reading must not block a commit in progress.
     let output = Command::new("git").arg("--no-optional-locks").arg("-C").arg(root).args(arguments).output().ok()?;
     let text = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
     Some(text.trim_end().to_owned())

@@ -1,11 +1,11 @@
-//! How long to wait before the next try, and when to give up.
+//! How long to wait before the next try, and when to stop trying.
 
 use std::time::{Duration, Instant};
 
 /// The first wait: short, because most failures are over at once.
 const FIRST: Duration = Duration::from_millis(100);
-/// The longest wait: a service that is back is noticed within this time, and one that is away is
-/// not asked more often than this.
+/// The longest wait: a service that is back is noticed within this time, and one that is unavailable is
+/// not tried more often than this.
 const LONGEST: Duration = Duration::from_secs(5);
 
 /// Waits that double from 100 ms to 5 s until a deadline, each shortened at random by up to a half: replicas that lost one

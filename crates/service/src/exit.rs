@@ -1,7 +1,7 @@
-//! What an exit code means, and the one place that turns an error into one.
+//! What an exit code means, and the only code that turns an error into one.
 //!
-//! The codes are those of BSD's `sysexits.h`, so that a Kubernetes `podFailurePolicy` can tell
-//! "do not retry" from "try again".
+//! The codes are those of BSD's `sysexits.h`, so that a Kubernetes `podFailurePolicy` can
+//! distinguish "do not retry" from "try again".
 
 use std::{fmt, process::ExitCode};
 
@@ -110,7 +110,7 @@ pub fn run(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
         Err(error) => return finish(Err(anyhow::Error::new(error).context("cannot start the runtime"))),
     };
     let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(work)));
-    // A client library that hangs on close must not hold up an exit already decided.
+    // A client library that hangs on close must not delay an exit that is decided already.
     runtime.shutdown_background();
     match ended {
         Ok(result) => finish(result),
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_nobody_judged_is_a_bug() {
+    fn an_unclassified_error_is_a_bug() {
         assert_eq!(exit_of(&anyhow::anyhow!("?")), Exit::Bug);
     }
 }

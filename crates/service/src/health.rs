@@ -15,14 +15,14 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::{Exit, ResultExt};
 
-/// Seconds that durations are counted by: a commit takes milliseconds, and a service may be away for minutes.
+/// Seconds that durations are counted by: a commit takes milliseconds, and a service may be unavailable for minutes.
 const BUCKETS: [f64; 12] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0];
 const READY: &str = "tributary_ready";
 const ALIVE: &str = "tributary_alive";
-/// How often durations are put into their buckets when nobody scrapes: until then each takes room.
+/// How often durations are put into their buckets when nobody scrapes: until then each uses memory.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// What the probes answer; cheap to clone, shared by the whole program.
+/// What the probes report; cheap to clone, shared by the whole program.
 ///
 /// Three questions that differ: *started* (settings and schema are good), *ready* (connected and
 /// a member of the group), *alive* (the loop has turned lately).
@@ -59,13 +59,13 @@ impl Health {
         self.0.turned_ms.store(self.now_ms(), Ordering::Relaxed);
     }
 
-    /// Says that settings and schema are good: what still lacks comes and goes, and is no reason to start anew.
+    /// Reports that settings and schema are good: what is still missing comes and goes, and is no reason to restart.
     pub fn started(&self) {
         self.0.started.store(true, Ordering::Relaxed);
     }
 
-    /// Says all that keeps the program from being ready now; nothing makes it ready. Replaces what was said before, so that a
-    /// reason is never left over from a state that has passed.
+    /// Reports all that keeps the program from being ready now; an empty list makes it ready. Replaces earlier reasons,
+    /// so that none is left over from a state that has passed.
     pub fn set_unready(&self, reasons: Vec<String>) {
         let mut unready = self.unready();
         let is_news = reasons.is_empty() && !unready.is_empty();
@@ -102,7 +102,7 @@ impl Health {
     }
 }
 
-/// Answers the probes and the metrics scrape at `address` for as long as the program runs.
+/// Serves the probes and the metrics scrape at `address` for as long as the program runs.
 ///
 /// # Errors
 /// When the address cannot be listened on.
@@ -124,18 +124,18 @@ pub async fn serve(address: SocketAddr, health: Health) -> anyhow::Result<Socket
             tracing::error!(%error, "the health server ended");
         }
     });
-    tracing::debug!(address = %bound, "answering /startupz, /readyz, /livez and /metrics");
+    tracing::debug!(address = %bound, "serving /startupz, /readyz, /livez and /metrics");
     Ok(bound)
 }
 
 fn routes(health: Health, metrics: PrometheusHandle) -> Router {
     let (begun, live, measured) = (health.clone(), health.clone(), health.clone());
     let unchecked = || "settings and schema are not known to be good yet".to_owned();
-    let still = || "the loop stands still".to_owned();
+    let stalled = || "the loop has stalled".to_owned();
     Router::new()
-        .route("/startupz", get(async move || answer((!begun.is_started()).then(unchecked))))
-        .route("/readyz", get(async move || answer(health.why_unready())))
-        .route("/livez", get(async move || answer((!live.is_alive()).then(still))))
+        .route("/startupz", get(async move || respond((!begun.is_started()).then(unchecked))))
+        .route("/readyz", get(async move || respond(health.why_unready())))
+        .route("/livez", get(async move || respond((!live.is_alive()).then(stalled))))
         .route("/metrics", get(async move || scrape(&measured, &metrics)))
 }
 
@@ -145,7 +145,7 @@ fn scrape(health: &Health, metrics: &PrometheusHandle) -> String {
     metrics.render()
 }
 
-fn answer(fault: Option<String>) -> (StatusCode, String) {
+fn respond(fault: Option<String>) -> (StatusCode, String) {
     match fault {
         None => (StatusCode::OK, "ok\n".to_owned()),
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
@@ -180,28 +180,28 @@ mod tests {
         health.set_unready(vec!["postgres is unavailable".to_owned(), "not a member of the group".to_owned()]);
         assert_eq!(health.why_unready().as_deref(), Some("postgres is unavailable; not a member of the group"));
         health.set_unready(vec!["kafka is unavailable".to_owned()]);
-        assert_eq!(health.why_unready().as_deref(), Some("kafka is unavailable"), "what was said before is over");
-        assert!(health.is_started() && health.is_alive(), "what comes and goes is no reason to start anew");
+        assert_eq!(health.why_unready().as_deref(), Some("kafka is unavailable"), "the earlier reasons are over");
+        assert!(health.is_started() && health.is_alive(), "what comes and goes is no reason to restart");
     }
 
-    /// The status line and the body of an answer.
-    async fn ask(address: SocketAddr, path: &str) -> (String, String) {
+    /// The status line and the body of a response.
+    async fn get(address: SocketAddr, path: &str) -> (String, String) {
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await.unwrap();
+        let (head, body) = response.split_once("\r\n\r\n").unwrap();
         (head.lines().next().unwrap().to_owned(), body.to_owned())
     }
 
     #[tokio::test]
-    async fn each_probe_has_an_answer_of_its_own() {
+    async fn each_probe_has_its_own_response() {
         let health = Health::new(Duration::from_secs(3600));
         let address = serve("127.0.0.1:0".parse().unwrap(), health.clone()).await.unwrap();
         let check = async |probes: [&str; 3]| {
             for (path, expected) in ["/startupz", "/readyz", "/livez"].into_iter().zip(probes) {
-                let (status, body) = ask(address, path).await;
+                let (status, body) = get(address, path).await;
                 assert_eq!(status, format!("HTTP/1.1 {expected}"), "{path}: {body}");
             }
         };
@@ -212,13 +212,13 @@ mod tests {
         check(["200 OK", "200 OK", "200 OK"]).await;
         health.set_unready(vec!["postgres is unavailable".to_owned()]);
         check(["200 OK", "503 Service Unavailable", "200 OK"]).await;
-        assert_eq!(ask(address, "/readyz").await.1, "postgres is unavailable\n");
-        let scraped = ask(address, "/metrics").await.1;
+        assert_eq!(get(address, "/readyz").await.1, "postgres is unavailable\n");
+        let scraped = get(address, "/metrics").await.1;
         assert!(scraped.contains("\ntributary_ready 0\n") && scraped.contains("\ntributary_alive 1\n"), "{scraped}");
     }
 
     #[test]
-    fn a_loop_that_stands_still_is_dead() {
+    fn a_loop_that_has_stalled_is_dead() {
         let health = Health::new(Duration::ZERO);
         std::thread::sleep(Duration::from_millis(5));
         assert!(!health.is_alive());

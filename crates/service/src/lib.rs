@@ -6,10 +6,10 @@ pub mod health;
 pub mod postgres;
 pub mod settings;
 mod sqlstate;
-pub mod stop;
+mod stop;
 pub mod telemetry;
 
-/// The version and the git revision of the program that asks, as `--version` tells them: `0.1.0 (1a2b3c4d5e6f)`.
+/// The version and the git revision of the program that uses it, as `--version` shows them: `0.1.0 (1a2b3c4d5e6f)`.
 ///
 /// Only for the programs: their `build.rs` sets the revision.
 #[macro_export]

@@ -1,4 +1,4 @@
-//! What an error of Postgres means, and what every session of ours has to have.
+//! What an error of Postgres means, and the settings that every session of ours needs.
 
 use sqlx::{PgConnection, Row, postgres::PgConnectOptions};
 
@@ -26,10 +26,10 @@ pub fn session(options: PgConnectOptions, name: &str) -> PgConnectOptions {
     options.options(SESSION)
 }
 
-/// Sees to it that a session has the settings asked for, on a server that is new enough.
+/// Checks that a session has the settings asked for, on a server that is new enough.
 ///
 /// # Errors
-/// A pooler may keep the settings from the server, and is told so; or when Postgres does not answer.
+/// When a pooler keeps the settings from the server, or the server is too old, or Postgres does not answer.
 pub async fn check_session(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let [search_path, version] = settings(connection, ["search_path", "server_version_num"]).await?;
     session_fault(&search_path, &version).map_or(Ok(()), |fault| Err(sqlx::Error::Configuration(fault.into())))
@@ -45,7 +45,7 @@ fn session_fault(search_path: &str, version: &str) -> Option<String> {
         .then(|| format!("search_path is {search_path}, not public: {pooler}; let DATABASE_URL name the server itself"))
 }
 
-/// Sees to it that the connected database can hold every text.
+/// Checks that the connected database can hold every text.
 ///
 /// # Errors
 /// When its encoding is another than UTF8, or Postgres does not answer.
@@ -60,7 +60,7 @@ pub async fn check_encoding(connection: &mut PgConnection) -> Result<(), sqlx::E
     }
 }
 
-/// Asks for settings of the session, with a simple query: a prepared one may be another client's behind a pooler.
+/// Reads settings of the session, with a simple query: a prepared one may be another client's behind a pooler.
 async fn settings<const N: usize>(connection: &mut PgConnection, names: [&str; N]) -> Result<[String; N], sqlx::Error> {
     let columns = names.map(|name| format!("current_setting('{name}')")).join(", ");
     let row = sqlx::raw_sql(sqlx::AssertSqlSafe(format!("SELECT {columns}"))).fetch_one(connection).await?;
@@ -76,8 +76,8 @@ pub fn code(error: &sqlx::Error) -> Option<String> {
     error.as_database_error().and_then(|error| error.code()).map(|code| code.into_owned())
 }
 
-/// What an error says and what to do, with Postgres's code where it has one, without the place in Postgres's source that
-/// sqlx adds, and without saying it twice.
+/// What an error says and what to do, with Postgres's code where it has one, without the position in Postgres's source
+/// that sqlx adds, and without repetition.
 pub fn plain(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Database(error) => match error.code() {
@@ -101,18 +101,18 @@ pub fn failure(error: &sqlx::Error, failed: impl Into<String>) -> anyhow::Error 
 
 /// Whether another try may succeed without anyone's doing.
 pub fn is_transient(error: &sqlx::Error) -> bool {
-    // Trust may be mended from outside, as a certificate that is renewed.
+    // Trust may be fixed from outside, as a certificate that is renewed.
     remedy_of(error) == Remedy::Retry || is_distrusted(error)
 }
 
-/// Whether the database or its schema are not there yet, which `migrate` mends.
+/// Whether the database or its schema does not exist yet, which `migrate` fixes.
 pub fn is_unmigrated(error: &sqlx::Error) -> bool {
     remedy_of(error) == Remedy::Migrate
 }
 
 /// Whether one side refuses the other: the login, what it may do, or a certificate.
 ///
-/// It may be about to be mended, as a role that is being made; when it is not, a setting is wrong.
+/// It may be about to be fixed, as a role that is being created; when it is not, a setting is wrong.
 pub fn is_refused(error: &sqlx::Error) -> bool {
     remedy_of(error) == Remedy::Refused
 }
@@ -126,7 +126,7 @@ fn remedy_of(error: &sqlx::Error) -> Remedy {
     match error {
         error if is_distrusted(error) => Remedy::Refused,
         sqlx::Error::Database(error) => remedy(&error.code().unwrap_or_default(), error.message()).0,
-        // How the server wants to know us is a setting of its own.
+        // How the server authenticates us is the server's own setting.
         sqlx::Error::Protocol(why) if why.starts_with("unsupported ") => Remedy::Setting,
         // A server that ends in mid-message leaves the protocol in an unknown state.
         sqlx::Error::Protocol(_) | sqlx::Error::Io(_) => Remedy::Retry,
@@ -139,7 +139,7 @@ fn remedy_of(error: &sqlx::Error) -> Remedy {
 fn is_distrusted(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Tls(_) => true,
-        // The handshake is done while reading, and tells what went wrong as an error of reading.
+        // The handshake is done while reading, and reports what went wrong as an error of reading.
         sqlx::Error::Io(error) => error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()),
         _ => false,
     }

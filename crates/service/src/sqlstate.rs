@@ -1,4 +1,4 @@
-//! What an error code of PostgreSQL (its documentation, appendix A) means for whoever started the program.
+//! What an error code of PostgreSQL (its documentation, appendix A) means for the user who started the program.
 
 use crate::Exit;
 
@@ -7,13 +7,13 @@ use crate::Exit;
 pub(crate) enum Remedy {
     /// Another try may succeed without anyone's doing.
     Retry,
-    /// `migrate up` makes what is missing.
+    /// `migrate up` creates what is missing.
     Migrate,
     /// The login may not do this, or not yet.
     Refused,
     /// A setting of ours or of the server's has to be changed.
     Setting,
-    /// The database holds what is in the way.
+    /// The database contains something that conflicts.
     Content,
     /// Nothing but a change of our code.
     Bug,
@@ -68,7 +68,7 @@ const TABLE: &[(&str, Remedy, &str)] = &[
     ("24", Bug, ""),
     ("25", Bug, ""),
     ("25006", Retry, "it only reads, as a standby does: let DATABASE_URL name the primary"),
-    // The server ended a transaction of ours that had stood still, as after the machine was asleep.
+    // The server ended a transaction of ours that had been idle, as after the machine was asleep.
     ("25P03", Retry, ""),
     ("25P04", Retry, ""),
     ("26", Setting, POOLER),
@@ -115,12 +115,12 @@ const TABLE: &[(&str, Remedy, &str)] = &[
     ("57", Retry, ""),
     ("57014", Retry, "the server took too long for a statement, or was asked to cancel it"),
     ("57P03", Retry, "it is starting, stopping or recovering"),
-    ("58", Retry, "look at the server's log and its disks"),
+    ("58", Retry, "check the server's log and its disks"),
     ("72", Retry, ""),
     ("F0", Retry, "mend the server's configuration file"),
     ("HV", Setting, FOREIGN),
     ("P0", Setting, FOREIGN),
-    ("XX", Retry, "a fault of the server itself: look at its log"),
+    ("XX", Retry, "a fault of the server: check its log"),
     ("XX001", Content, DAMAGED),
     ("XX002", Content, DAMAGED),
 ];
@@ -130,10 +130,10 @@ pub(crate) const NOT_UTF8: &str = "make the database with ENCODING 'UTF8', or le
 
 /// What may be done about an error, and what to do in words, if there are any.
 ///
-/// Some codes mean several things, which their messages tell apart.
+/// Some codes mean several things, which their messages distinguish.
 pub(crate) fn remedy(code: &str, message: &str) -> (Remedy, &'static str) {
     match code {
-        // So do poolers say that they are not PostgreSQL, beside what may be over soon.
+        // Poolers use this code to report that they are not PostgreSQL; other errors with it may be over soon.
         "08P01" if ["startup parameter", "pooling", "prepared statement"].iter().any(|word| message.contains(word)) => {
             return (Setting, POOLER);
         }
@@ -168,7 +168,7 @@ mod tests {
         (Retry, "too long", "57014"),
         (Retry, "recovering", "57P03"),
         (Retry, "configuration file", "F0000 F0001"),
-        (Retry, "look at its log", "XX000"),
+        (Retry, "check its log", "XX000"),
         (Migrate, "migrate up", "3D000 42P01 42703"),
         (Refused, "", "28000 28P01"),
         (Refused, "CREATEROLE", "42501 0L000 0LP01 0P000"),
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_tells_apart_what_a_code_does_not() {
+    fn a_message_distinguishes_what_a_code_does_not() {
         let check = |code, message, expected| assert_eq!(remedy(code, message), expected, "{message}");
         check("08P01", "unsupported startup parameter: options", (Setting, POOLER));
         check("08P01", "transaction blocks not allowed in statement pooling mode", (Setting, POOLER));

@@ -5,7 +5,7 @@ use std::io;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Tells every part of the program that it is time to stop.
+/// Signals every part of the program that it is time to stop.
 ///
 /// Cheap to clone; once cancelled it stays so.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +32,7 @@ impl Stop {
         Ok(stop)
     }
 
-    /// Asks everyone to stop.
+    /// Requests every part to stop.
     pub fn stop(&self) {
         self.0.cancel();
     }

@@ -86,7 +86,7 @@ impl FromStr for LogLevel {
 fn level_named(text: &str) -> Result<LevelFilter, String> {
     let named = LEVELS.into_iter().find(|(name, _)| text.eq_ignore_ascii_case(name));
     named.map(|(_, level)| level).ok_or_else(|| {
-        format!("`{text}` is no level: give error, warn, info, debug or trace, or a list such as stream=debug,info")
+        format!("`{text}` is not a level: give error, warn, info, debug or trace, or a list such as stream=debug,info")
     })
 }
 
@@ -94,18 +94,18 @@ fn check_target(target: &str) -> Result<(), String> {
     let of_path = |c: char| c.is_ascii_alphanumeric() || "_:-.".contains(c);
     match target {
         _ if target.is_empty() || !target.chars().all(of_path) => {
-            Err(format!("`{target}` is no crate or module: give a list such as stream=debug,info"))
+            Err(format!("`{target}` is not a crate or module: give a list such as stream=debug,info"))
         }
         _ if target.starts_with(HTTP_CLIENT) => {
-            Err(format!("`{target}` has no level of its own: its lines may quote passwords in addresses"))
+            Err(format!("`{target}` cannot have its own level: its lines may quote passwords in addresses"))
         }
         _ => Ok(()),
     }
 }
 
-/// A span in whole milliseconds, for a log field: collectors take a larger type than this for text.
-pub fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+/// A duration in whole milliseconds, for a log field: collectors take a larger type than this for text.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Starts logging; call it once, first.
@@ -135,7 +135,7 @@ mod tests {
     fn every_level_that_is_taken_logs_errors() {
         for text in ["", " ", "error", "WARN", "Info", "debug", "trace", " warn ", "stream=error", "stream=debug, warn"]
         {
-            for target in ["stream::writer", "service::exit", "ureq", "sqlx"] {
+            for target in ["stream::postgres::writer", "service::exit", "ureq", "sqlx"] {
                 assert!(logs(text, target, Level::ERROR), "{text}: {target}");
             }
         }
@@ -171,9 +171,12 @@ mod tests {
     }
 
     #[test]
-    fn a_target_has_a_level_of_its_own() {
+    fn a_target_has_its_own_level() {
         assert!(logs("", "stream", Level::INFO) && !logs("", "stream", Level::DEBUG));
-        assert!(logs("stream=debug", "stream::writer", Level::DEBUG) && !logs("stream=debug", "sqlx", Level::DEBUG));
+        assert!(
+            logs("stream=debug", "stream::postgres::writer", Level::DEBUG)
+                && !logs("stream=debug", "sqlx", Level::DEBUG)
+        );
         assert!(logs("stream=debug", "service", Level::INFO) && !logs("stream=debug,warn", "service", Level::INFO));
     }
 

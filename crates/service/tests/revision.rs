@@ -1,6 +1,6 @@
 //! Which revision the programs say they are, in repositories made for it.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails at that line")]
 
 use std::{fs, path::Path, process::Command};
 

@@ -24,7 +24,7 @@ use crate::partition::{MAX_STEPS, Partition, rows};
 const MAX_PAIRS: usize = 1_250_000;
 
 /// The largest coordinate of a point. A larger one could make a sum of squares infinite; a smaller
-/// one would refuse points for nothing.
+/// one would refuse points without need.
 const LARGEST: f64 = 1e140;
 
 /// What is to be fitted.
@@ -114,7 +114,7 @@ pub fn fit(points: &Array2<f64>, settings: &KMeans) -> Result<Fit, FitError> {
             },
         });
     }
-    let (Partition { labels, centroids, counts, inertia }, reached_best) = best.expect("there is one restart at least");
+    let (Partition { labels, centroids, counts, inertia }, reached_best) = best.expect("one restart at least");
     let used = counts.iter().filter(|&&members| members > 0).count();
     if used < settings.k {
         // The points differ, by less than a squared distance can hold.

@@ -6,8 +6,8 @@ use crate::scaling::count;
 
 /// The most Lloyd steps one polish takes.
 ///
-/// Fewer would leave hard inputs short of an optimum; more would let a step that rounding undoes
-/// again go on for long. Real inputs settle in some ten.
+/// Fewer would leave hard inputs short of an optimum; more would repeat for long a step that rounding
+/// undoes. Real inputs settle in some ten.
 pub(crate) const MAX_STEPS: usize = 100;
 
 /// Points divided into clusters; what else there is follows from the labels.
@@ -43,7 +43,7 @@ impl Partition {
         Self { labels, centroids, counts, inertia }
     }
 
-    /// Numbers the clusters anew: `order[new]` is the old label.
+    /// Renumbers the clusters: `order[new]` is the old label.
     pub(crate) fn renumbered(self, order: &[usize]) -> Self {
         let mut new = vec![0; order.len()];
         order.iter().enumerate().for_each(|(label, &old)| new[old] = label);
@@ -72,7 +72,7 @@ pub(crate) fn squared_distance(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
 }
 
-/// A matrix's rows; `points` must be in row-major order, as everything made by [`crate::k_means`] is.
+/// A matrix's rows; `points` must be in row-major order, as everything made by `k_means` is.
 pub(crate) fn rows<'a>(points: &'a ArrayView2<'_, f64>) -> std::slice::ChunksExact<'a, f64> {
     let values = points.as_slice().expect("matrices are laid out by rows");
     values.chunks_exact(points.ncols().max(1))

@@ -66,8 +66,8 @@ impl Column {
     }
 }
 
-/// Whether a variance cannot be told from 0, by the error bound of the two-pass algorithm (Chan, Golub and LeVeque,
-/// "Algorithms for computing the sample variance"), as scikit-learn's `StandardScaler` decides it.
+/// Whether a variance cannot be distinguished from 0, by the error bound of the two-pass algorithm (Chan, Golub and
+/// LeVeque, "Algorithms for computing the sample variance"), as scikit-learn's `StandardScaler` decides it.
 fn is_rounding(variance: f64, mean: f64, n: f64) -> bool {
     variance <= n * f64::EPSILON * variance + (n * mean * f64::EPSILON).powi(2)
 }

@@ -72,7 +72,7 @@ impl Clusters {
         }
         let others = (0..self.counts.len()).filter(|&other| other != label && self.counts[other] > 0);
         let nearest = others.map(|other| self.mean_distance(point, other)).fold(f64::INFINITY, f64::min);
-        // The point itself is no neighbour of its own.
+        // A point is not its own neighbour.
         let own = self.mean_distance(point, label) * members / (members - 1.0);
         if own < nearest {
             1.0 - own / nearest

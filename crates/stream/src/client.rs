@@ -1,4 +1,4 @@
-//! What all clients of Kafka have in common: how brokers are spoken to, and why that fails.
+//! What all clients of Kafka have in common: how they connect to brokers, and why that fails.
 
 use std::{
     path::Path,
@@ -20,11 +20,11 @@ use service::settings::{KafkaSettings, Login, Tls};
 
 use crate::kafka_errors::{Decision, decide};
 
-/// How often a client is asked what it has to tell, and how long each time: more often than a failed question leaves
-/// log lines and errors behind, and still nothing beside the seconds that the question took.
-const TELLS: (u32, Duration) = (20, Duration::from_millis(1));
+/// How often a client's events are drained, and how long each time. That is more often than a failed request leaves log
+/// lines and errors behind, and costs little compared with the seconds that the request took.
+const DRAIN: (u32, Duration) = (20, Duration::from_millis(1));
 
-/// How often a client that is polled tells its statistics, milliseconds.
+/// How often a client that is polled reports its statistics, milliseconds.
 pub(crate) const STATISTICS_MS: &str = "5000";
 
 /// What every client's settings begin with.
@@ -49,9 +49,9 @@ pub(crate) fn config(kafka: &KafkaSettings) -> ClientConfig {
 
 fn encrypt(config: &mut ClientConfig, tls: &Tls) {
     let path = |path: &Path| path.to_string_lossy().into_owned();
-    // OpenSSL is built in, and knows of no system's store by itself: the library has to look for one.
+    // OpenSSL is built in, and knows of no system's store: the library has to find one.
     config.set("ssl.ca.location", tls.ca.as_deref().map_or_else(|| "probe".to_owned(), path));
-    // The certificate has to be that of the host we asked for: the library's default, which we promise.
+    // The certificate has to be that of the host we connect to: the library's default, which we promise.
     config.set("ssl.endpoint.identification.algorithm", "https");
     if let Some(identity) = &tls.identity {
         config.set("ssl.certificate.location", path(&identity.certificate));
@@ -59,20 +59,20 @@ fn encrypt(config: &mut ClientConfig, tls: &Tls) {
     }
 }
 
-/// Whether a client knows any broker, as its statistics tell.
+/// Whether a client knows any broker, as its statistics say.
 ///
-/// librdkafka (2.12) believes an answer that names none, as a broker that its controller has fenced gives, and drops even the
-/// bootstrap servers: <https://github.com/confluentinc/librdkafka/issues/5301>, open as of 2.15. It never reaches
-/// Kafka again then.
+/// librdkafka (2.12) believes a response that names none, as a broker that its controller has fenced gives, and drops
+/// even the bootstrap servers: <https://github.com/confluentinc/librdkafka/issues/5301>, open as of 2.15. It never
+/// reaches Kafka again then.
 #[derive(Debug, Default)]
 pub(crate) struct KnownBrokers {
-    /// How many statistics in a row have told of none.
+    /// How many statistics in a row have named none.
     missed: AtomicU32,
 }
 
 impl KnownBrokers {
-    /// Takes in what the client tells.
-    pub(crate) fn hear(&self, statistics: &Statistics) {
+    /// Takes in the client's statistics.
+    pub(crate) fn on_statistics(&self, statistics: &Statistics) {
         // Any other source is another name of one of these, such as the coordinator's.
         let known =
             statistics.brokers.values().any(|broker| matches!(broker.source.as_str(), "configured" | "learned"));
@@ -86,11 +86,11 @@ impl KnownBrokers {
     }
 }
 
-/// Has the context of a consumer hear why a question failed: it does while the consumer is polled.
+/// Drains a consumer's events, so that its context receives why a request failed.
 ///
 /// Only for one that is subscribed to nothing, whose records would be lost.
-pub(crate) fn listen<C: ConsumerContext>(consumer: &BaseConsumer<C>) {
-    let (times, wait) = TELLS;
+pub(crate) fn drain_events<C: ConsumerContext>(consumer: &BaseConsumer<C>) {
+    let (times, wait) = DRAIN;
     (0..times).for_each(|_| drop(consumer.poll(wait)));
 }
 
@@ -98,60 +98,60 @@ pub(crate) fn listen<C: ConsumerContext>(consumer: &BaseConsumer<C>) {
 ///
 /// The library tries again for ever, several times a second, and reports each time.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Connections(Arc<Mutex<Heard>>);
+pub(crate) struct Connections(Arc<Mutex<LastFailure>>);
 
 #[derive(Debug, Default)]
-struct Heard {
+struct LastFailure {
     /// What the last connection failed of, and whether it was a refusal.
     last: Option<(String, bool)>,
-    /// Whether a refusal was told.
-    told: bool,
+    /// Whether a refusal was logged.
+    is_logged: bool,
 }
 
 impl Connections {
     /// Takes in what the library reports.
-    pub(crate) fn hear(&self, error: &KafkaError, reason: &str) {
-        // "all brokers are down" says less than the failure before it, and the end of a partition is none.
+    pub(crate) fn on_error(&self, error: &KafkaError, reason: &str) {
+        // "all brokers are down" says less than the failure before it, and the end of a partition is not a failure.
         let is_down = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
         if is_down || decide(error) == Decision::Event {
             return;
         }
-        let mut heard = self.heard();
+        let mut last_failure = self.last_failure();
         let refused = is_refusal(error, reason);
-        if refused && !std::mem::replace(&mut heard.told, true) {
+        if refused && !std::mem::replace(&mut last_failure.is_logged, true) {
             tracing::warn!("kafka refuses us, or is not trusted: {}", with_cause(reason));
         }
-        heard.last = Some((with_cause(reason), refused));
+        last_failure.last = Some((with_cause(reason), refused));
     }
 
-    /// Takes in a line of the library's log, where no error is reported; it counts only while none was.
-    pub(crate) fn hear_log(&self, facility: &str, text: &str) {
+    /// Takes in a line of the library's log, where no error is reported; it counts only while no error was reported.
+    pub(crate) fn on_log(&self, facility: &str, text: &str) {
         if facility == "FAIL" {
             // The line begins with the thread's name.
             let reason = text.split_once("]: ").map_or(text, |(_, reason)| reason);
-            self.heard().last.get_or_insert_with(|| (with_cause(reason), false));
+            self.last_failure().last.get_or_insert_with(|| (with_cause(reason), false));
         }
     }
 
     /// Why the last connection failed, if one did.
     pub(crate) fn last(&self) -> Option<String> {
-        self.heard().last.as_ref().map(|(reason, _)| reason.clone())
+        self.last_failure().last.as_ref().map(|(reason, _)| reason.clone())
     }
 
     /// Why the last connection failed, if that was a refusal: of the login, or of a certificate.
     pub(crate) fn refusal(&self) -> Option<String> {
-        self.heard().last.as_ref().filter(|(_, refused)| *refused).map(|(reason, _)| reason.clone())
+        self.last_failure().last.as_ref().filter(|(_, refused)| *refused).map(|(reason, _)| reason.clone())
     }
 
-    fn heard(&self) -> MutexGuard<'_, Heard> {
+    fn last_failure(&self) -> MutexGuard<'_, LastFailure> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What OpenSSL says when either side does not take the other's certificate.
 ///
-/// The library reports some of these as it reports any connection that was lost, so that only its text tells: a broker
-/// that refuses our certificate does so after the handshake.
+/// The library reports some of these as it reports any connection that was lost, so that only its text shows it: a
+/// broker that refuses our certificate does so after the handshake.
 const REFUSALS: [&str; 2] = [UNVERIFIED, "SSL alert"];
 const UNVERIFIED: &str = "certificate verify failed";
 
@@ -184,26 +184,26 @@ mod tests {
     fn the_last_failure_counts() {
         let connections = Connections::default();
         assert_eq!(connections.last(), None);
-        let hear = |code, reason| connections.hear(&KafkaError::Global(code), reason);
-        hear(RDKafkaErrorCode::SSL, "certificate verify failed");
-        hear(RDKafkaErrorCode::AllBrokersDown, "1/1 brokers are down");
+        let on_error = |code, reason| connections.on_error(&KafkaError::Global(code), reason);
+        on_error(RDKafkaErrorCode::SSL, "certificate verify failed");
+        on_error(RDKafkaErrorCode::AllBrokersDown, "1/1 brokers are down");
         let refusal = connections.refusal().unwrap();
         assert!(refusal.starts_with("certificate verify failed") && refusal.contains("could not be verified"));
-        hear(RDKafkaErrorCode::BrokerTransportFailure, "Receive failed: SSL alert number 42");
+        on_error(RDKafkaErrorCode::BrokerTransportFailure, "Receive failed: SSL alert number 42");
         assert!(connections.refusal().is_some());
-        hear(RDKafkaErrorCode::BrokerTransportFailure, "connection refused");
+        on_error(RDKafkaErrorCode::BrokerTransportFailure, "connection refused");
         assert_eq!((connections.refusal(), connections.last().as_deref()), (None, Some("connection refused")));
     }
 
     #[test]
     fn the_log_counts_where_no_error_was_reported() {
         let connections = Connections::default();
-        connections.hear_log("CONNECT", "[thrd:k:1/1]: k:1/1: Connected");
+        connections.on_log("CONNECT", "[thrd:k:1/1]: k:1/1: Connected");
         assert_eq!(connections.last(), None);
-        connections.hear_log("FAIL", "[thrd:k:1/1]: k:1/1: Failed to resolve 'k:1'");
+        connections.on_log("FAIL", "[thrd:k:1/1]: k:1/1: Failed to resolve 'k:1'");
         assert_eq!(connections.last().as_deref(), Some("k:1/1: Failed to resolve 'k:1'"));
-        connections.hear(&KafkaError::Global(RDKafkaErrorCode::Authentication), "wrong password");
-        connections.hear_log("FAIL", "[thrd:k:1/1]: k:1/1: Disconnected");
+        connections.on_error(&KafkaError::Global(RDKafkaErrorCode::Authentication), "wrong password");
+        connections.on_log("FAIL", "[thrd:k:1/1]: k:1/1: Disconnected");
         assert_eq!(connections.refusal().as_deref(), Some("wrong password"));
     }
 
@@ -215,12 +215,13 @@ mod tests {
             Statistics { brokers, ..Statistics::default() }
         };
         let known = KnownBrokers::default();
-        let hear = |sources: &[&str]| {
-            known.hear(&of(sources));
+        let forgets = |sources: &[&str]| {
+            known.on_statistics(&of(sources));
             known.are_forgotten()
         };
-        assert!(!hear(&["configured"]) && !hear(&["logical"]) && !hear(&["logical", "learned"]) && !hear(&[]));
-        assert!(hear(&["logical"]));
+        assert!(!forgets(&["configured"]) && !forgets(&["logical"]));
+        assert!(!forgets(&["logical", "learned"]) && !forgets(&[]));
+        assert!(forgets(&["logical"]));
     }
 
     #[test]

@@ -15,13 +15,13 @@ use tokio::sync::oneshot;
 use crate::{
     Error, Pipeline, client,
     core::{Consumer, JOBS, offsets::Feed, watch::Client},
+    identity::{Identity, Membership},
     kafka::{
         driver::{Driver, Guard, News, Parts},
-        group::{self, ASK, GroupConsumer},
+        group::{self, GroupConsumer, REQUEST_TIMEOUT},
     },
     kafka_errors::{Decision, Denial, Resource, code_of, decide},
-    membership::{Identity, Membership},
-    memory,
+    memory_limit,
     postgres::{database::Database, loader::Loader, retry::Postgres, session::PgServer, writer::Writer},
     settings::ConsumeSettings,
     topic,
@@ -29,13 +29,13 @@ use crate::{
 };
 
 /// A stop takes no longer than this; the grace period of a pod is 30 s.
-pub const STOP_DEADLINE: Duration = Duration::from_secs(20);
-/// How long one look takes whether the group was left.
+pub(crate) const STOP_DEADLINE: Duration = Duration::from_secs(20);
+/// How long one check takes whether the group was left.
 const LEAVING: Duration = Duration::from_millis(1);
 /// How long leaving the group may take once the exit code is decided: the client library is known to hang on close.
 const CLOSE: Duration = Duration::from_secs(3);
 
-/// What to carry where, and how.
+/// What to consume, where to store it, and how.
 #[derive(Clone, Debug)]
 pub struct Consume {
     /// The Kafka topic.
@@ -65,10 +65,10 @@ impl Consume {
     }
 }
 
-/// Carries a topic into Postgres until it is time to stop, or with `until_end` until all is there.
+/// Consumes a topic into PostgreSQL until it is time to stop, or with `until_end` until all is stored.
 ///
 /// # Errors
-/// Whatever ends a consumer, see [`Error`].
+/// The error that ends a consumer, see [`Error`].
 pub async fn consume<P: Pipeline>(pipeline: P, consume: Consume) -> Result<(), Error> {
     let stop = consume.stop.clone();
     let (decided, result) = oneshot::channel();
@@ -79,7 +79,7 @@ pub async fn consume<P: Pipeline>(pipeline: P, consume: Consume) -> Result<(), E
         .spawn(move || {
             let mut run = Run::new(pipeline, consume, runtime);
             let (consumer, ended) = run.carry();
-            // Nobody listens any more when the deadline has passed.
+            // Nobody receives this any more when the deadline has passed.
             let _ = decided.send(ended);
             if let Some(consumer) = consumer {
                 run.leave(consumer);
@@ -92,7 +92,7 @@ pub async fn consume<P: Pipeline>(pipeline: P, consume: Consume) -> Result<(), E
         tokio::time::sleep(STOP_DEADLINE).await;
     };
     let ended = tokio::select! {
-        ended = result => ended.unwrap_or(Err(Error::WriterGone)),
+        ended = result => ended.unwrap_or(Err(Error::WriterStopped)),
         () = overdue => {
             tracing::warn!("not done within the stop deadline of 20 s: what was not stored is read again at the next start");
             return Ok(());
@@ -110,16 +110,16 @@ struct Run<P: Pipeline> {
     consume: Consume,
     runtime: tokio::runtime::Handle,
     /// What the first client saw of the topic.
-    seen: Option<Seen>,
+    seen: Option<TopicAtStart>,
     /// Since when clients have come and gone without a part in the group.
-    in_vain_since: Option<Instant>,
-    /// Those that wait for the ends of clients let go.
-    retired: Vec<JoinHandle<()>>,
+    unjoined_since: Option<Instant>,
+    /// The threads that wait for the ends of abandoned clients.
+    abandoned: Vec<JoinHandle<()>>,
 }
 
 /// A topic as it was at start.
 #[derive(Clone, Debug)]
-struct Seen {
+struct TopicAtStart {
     /// The end of every partition, also where an open transaction is in front of it.
     ends: BTreeMap<i32, i64>,
     /// Whether Kafka compacts it.
@@ -128,11 +128,11 @@ struct Seen {
 
 impl<P: Pipeline> Run<P> {
     fn new(pipeline: P, consume: Consume, runtime: tokio::runtime::Handle) -> Self {
-        Self { pipeline: Arc::new(pipeline), consume, runtime, seen: None, in_vain_since: None, retired: Vec::new() }
+        Self { pipeline: Arc::new(pipeline), consume, runtime, seen: None, unjoined_since: None, abandoned: Vec::new() }
     }
 
-    /// Goes on, anew whenever Kafka has answered what makes a client useless; gives the last one back so that its end is not in
-    /// the way of the result.
+    /// Goes on, with a new client whenever a response of Kafka makes one useless. Returns the last client too, so that
+    /// its end does not delay the result.
     fn carry(&mut self) -> (Option<Arc<GroupConsumer>>, Result<(), Error>) {
         let membership = self.consume.membership();
         loop {
@@ -144,48 +144,48 @@ impl<P: Pipeline> Run<P> {
                 Err(error @ Error::ClientLost { joined, .. }) if self.may_go_on(joined) => {
                     tracing::warn!(%error, "going on with a new client, from what is stored");
                     self.consume.health.set_unready(vec![error.to_string()]);
-                    self.retire(consumer);
+                    self.abandon_client(consumer);
                 }
                 ended => return (Some(consumer), ended),
             }
         }
     }
 
-    /// How long Kafka and the topic may be away: what was once there for longer than what never was.
+    /// How long Kafka and the topic may be unavailable: what was once there for longer than what never was.
     fn patience(&self) -> Duration {
-        if self.seen.is_some() { self.consume.settings.away } else { self.consume.settings.wait }
+        if self.seen.is_some() { self.consume.settings.outage_timeout } else { self.consume.settings.wait }
     }
 
     /// Whether another client may be tried: those that never had a part in the group are counted together.
     fn may_go_on(&mut self, joined: bool) -> bool {
-        let since = self.in_vain_since.filter(|_| !joined).unwrap_or_else(Instant::now);
-        self.in_vain_since = Some(since);
+        let since = self.unjoined_since.filter(|_| !joined).unwrap_or_else(Instant::now);
+        self.unjoined_since = Some(since);
         since.elapsed() <= self.patience()
     }
 
-    /// Lets a client go that reaches nobody: the group will miss it by itself, and nothing waits for its end. That may take for
-    /// ever, as when an offset was yet to be told to a coordinator that is not known any more.
-    fn retire(&mut self, consumer: Arc<GroupConsumer>) {
+    /// Abandons a client that reaches no broker: the group will notice, and nothing waits for its end. That may take
+    /// for ever, as when an offset was yet to be committed to a coordinator that is not known any more.
+    fn abandon_client(&mut self, consumer: Arc<GroupConsumer>) {
         consumer.client().context().close();
         self.end(consumer);
     }
 
     /// Ends a client without waiting for it.
     fn end(&mut self, client: impl Send + 'static) {
-        self.retired.retain(|retired| !retired.is_finished());
-        match std::thread::Builder::new().name("retired".to_owned()).spawn(move || drop(client)) {
-            Ok(retired) => self.retired.push(retired),
-            Err(error) => tracing::warn!(%error, "a client of kafka was ended without a thread of its own"),
+        self.abandoned.retain(|abandoned| !abandoned.is_finished());
+        match std::thread::Builder::new().name("abandoned".to_owned()).spawn(move || drop(client)) {
+            Ok(abandoned) => self.abandoned.push(abandoned),
+            Err(error) => tracing::warn!(%error, "a client of kafka was ended without a separate thread"),
         }
     }
 
-    /// Leaves the group. The consumer's own drop would look only every 100 ms whether it has, and ends its threads.
+    /// Leaves the group. The consumer's own drop would check only every 100 ms whether it has, and ends its threads.
     fn leave(self, consumer: Arc<GroupConsumer>) {
         consumer.client().context().close();
         if self.consume.kafka.tls.is_some() {
-            // OpenSSL clears up when the process ends; a thread that still speaks by it then crashes.
+            // OpenSSL clears up when the process ends; a thread that still uses it then crashes.
             // One that has panicked has ended as well.
-            self.retired.into_iter().for_each(|retired| drop(retired.join()));
+            self.abandoned.into_iter().for_each(|abandoned| drop(abandoned.join()));
             drop(consumer);
             return;
         }
@@ -201,13 +201,13 @@ impl<P: Pipeline> Run<P> {
 
     /// Both threads' work, with one client.
     fn read(&mut self, consumer: &Arc<GroupConsumer>, group: &str) -> Result<(), Error> {
-        let Some(Seen { ends, compacted }) = self.wait_for_topic(consumer)? else { return Ok(()) };
+        let Some(TopicAtStart { ends, compacted }) = self.wait_for_topic(consumer)? else { return Ok(()) };
         self.refuse_others(consumer)?;
         let (consume, pipeline) = (&self.consume, &self.pipeline);
         let feed = Arc::new(Feed {
             pipeline: P::NAME,
             topic: consume.topic.clone(),
-            cluster_id: consumer.client().fetch_cluster_id(ASK),
+            cluster_id: consumer.client().fetch_cluster_id(REQUEST_TIMEOUT),
             changelog: pipeline.changelog(),
         });
         let server = PgServer {
@@ -215,10 +215,10 @@ impl<P: Pipeline> Run<P> {
             pipeline: Arc::clone(pipeline),
             feed: Arc::clone(&feed),
         };
-        let postgres = Postgres::new(server, consume.settings.away);
+        let postgres = Postgres::new(server, consume.settings.outage_timeout);
         let (jobs, job_queue) = tokio::sync::mpsc::channel(JOBS);
         let (sender, news) = mpsc::channel();
-        // Its end is noticed too where it answers nothing: it has panicked, or has nobody to answer.
+        // Its end is noticed too where it answers nothing: it has panicked, or nobody receives its answers.
         let answers = Guard::new(&sender);
         let writer = Writer::new(postgres.clone(), move |answer| answers.say(News::Answer(answer)));
         let handle = self.runtime.clone();
@@ -231,11 +231,10 @@ impl<P: Pipeline> Run<P> {
             reason: error.to_string(),
             joined: false,
         })?;
-        let memory_limit_mib = consume.settings.max_facts_memory.or_else(memory::default_limit_mib);
+        let memory_limit_mib = consume.settings.max_facts_memory.or_else(memory_limit::default_limit_mib);
         let client = Client { settings: consume.kafka.clone(), group: group.to_owned(), topic: consume.topic.clone() };
         let settings = consume.settings.for_core(compacted);
-        let what = (Arc::clone(pipeline), Arc::clone(&feed));
-        let core = Consumer::new(Instant::now(), what, settings, (client, ends));
+        let core = Consumer::new(Instant::now(), Arc::clone(pipeline), Arc::clone(&feed), settings, client, ends);
         let parts = Parts {
             consumer: Arc::clone(consumer),
             kafka: consume.kafka.clone(),
@@ -253,23 +252,23 @@ impl<P: Pipeline> Run<P> {
         let watch = watch.map_err(|source| Error::Thread { name: "watch", source })?;
         let mut driver = Driver::new(parts, core);
         let ended = driver.run();
-        self.retired.extend(driver.take_look());
+        self.abandoned.extend(driver.take_topic_query());
         watch.end(ended)
     }
 
     /// Waits for Kafka and the topic; `None` when it is time to stop.
-    fn wait_for_topic(&mut self, consumer: &GroupConsumer) -> Result<Option<Seen>, Error> {
+    fn wait_for_topic(&mut self, consumer: &GroupConsumer) -> Result<Option<TopicAtStart>, Error> {
         let patience = self.patience();
         let mut backoff = Backoff::new(patience);
         let mut said = false;
         while !self.consume.stop.is_stopping() {
             self.consume.health.turn();
-            let looked = self.look(consumer, patience.min(ASK));
+            let found = self.find_topic(consumer, patience.min(REQUEST_TIMEOUT));
             let consume = &self.consume;
-            let missing = match looked {
+            let missing = match found {
                 Ok(Some(seen)) => return Ok(Some(seen)),
                 Ok(None) => Error::TopicMissing { topic: consume.topic.clone(), waited: backoff.elapsed() },
-                Err(error) => away(consumer, consume, (&error, backoff.elapsed())),
+                Err(error) => unavailable(consumer, consume, &error, backoff.elapsed()),
             };
             if let Error::ClientLost { .. } | Error::TopicRefused { .. } = missing {
                 return Err(missing);
@@ -287,8 +286,8 @@ impl<P: Pipeline> Run<P> {
         Ok(None)
     }
 
-    /// What the first look at the topic told, now that the topic is there; `None` while it is not.
-    fn look(&mut self, consumer: &GroupConsumer, patience: Duration) -> Result<Option<Seen>, KafkaError> {
+    /// The state of the topic at the first query, once the topic exists; `None` while it is missing.
+    fn find_topic(&mut self, consumer: &GroupConsumer, patience: Duration) -> Result<Option<TopicAtStart>, KafkaError> {
         let topic = &self.consume.topic;
         let Some(partitions) = group::partitions(consumer, topic, patience)? else { return Ok(None) };
         if self.seen.is_none() {
@@ -298,11 +297,11 @@ impl<P: Pipeline> Run<P> {
             if compacted {
                 tracing::warn!(
                     topic,
-                    "kafka compacts the topic: it keeps one record a key, so that facts may be missing; set \
+                    "kafka compacts the topic: it keeps one record per key, so that facts may be missing; set \
                      cleanup.policy=delete, and send the file again"
                 );
             }
-            self.seen = Some(Seen { ends, compacted });
+            self.seen = Some(TopicAtStart { ends, compacted });
             self.end(kafka);
         }
         Ok(self.seen.clone())
@@ -319,9 +318,9 @@ impl<P: Pipeline> Run<P> {
                 Ok(Some(refused)) => return Err(refused),
                 Err(error) => {
                     tracing::debug!(%error, "kafka does not say who is in the group");
-                    let away = away(consumer, consume, (&error, backoff.elapsed()));
-                    consume.health.set_unready(vec![format!("waiting to be told who is in the group: {away}")]);
-                    let Some(wait) = backoff.wait() else { return Err(away) };
+                    let unavailable = unavailable(consumer, consume, &error, backoff.elapsed());
+                    consume.health.set_unready(vec![format!("waiting for the members of the group: {unavailable}")]);
+                    let Some(wait) = backoff.wait() else { return Err(unavailable) };
                     std::thread::sleep(wait);
                 }
             }
@@ -330,9 +329,9 @@ impl<P: Pipeline> Run<P> {
     }
 }
 
-/// Why Kafka did not answer: it is not there, it denies a right, it and we refuse each other, or it named no broker.
-fn away(consumer: &GroupConsumer, consume: &Consume, (error, waited): (&KafkaError, Duration)) -> Error {
-    client::listen(consumer);
+/// Why Kafka did not respond: it is unavailable, it denies a right, it and we refuse each other, or it named no broker.
+fn unavailable(consumer: &GroupConsumer, consume: &Consume, error: &KafkaError, waited: Duration) -> Error {
+    client::drain_events(consumer);
     let brokers = consume.kafka.brokers.clone();
     let context = consumer.client().context();
     if context.has_forgotten_brokers() {
@@ -353,7 +352,7 @@ fn away(consumer: &GroupConsumer, consume: &Consume, (error, waited): (&KafkaErr
         Some(reason) => Error::KafkaRefused { brokers, reason },
         None => {
             let reason = context.connections().last().unwrap_or_else(|| error.to_string());
-            Error::KafkaAway { brokers, waited, reason }
+            Error::KafkaUnavailable { brokers, waited, reason }
         }
     }
 }

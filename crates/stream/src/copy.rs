@@ -1,4 +1,4 @@
-//! PostgreSQL's binary COPY format, both ways.
+//! PostgreSQL's binary COPY format, written and read.
 //!
 //! A row is a count of fields, then each field as a length and its bytes in network order; −1 is
 //! NULL. Source: PostgreSQL documentation, COPY, "Binary Format".
@@ -37,7 +37,7 @@ pub enum CopyError {
     },
 }
 
-/// Rows on their way to Postgres, already in COPY's format.
+/// Rows that are sent to PostgreSQL, already in COPY's format.
 #[derive(Clone, Debug)]
 pub struct CopyBuffer {
     bytes: Vec<u8>,
@@ -70,7 +70,7 @@ impl CopyBuffer {
     }
 
     /// The size so far, in bytes.
-    pub fn len_bytes(&self) -> usize {
+    pub(crate) fn len_bytes(&self) -> usize {
         self.bytes.len()
     }
 
@@ -228,7 +228,7 @@ impl<'a> CopyFields<'a> {
     }
 }
 
-/// Takes a binary COPY stream apart, in whatever pieces it arrives.
+/// Splits a binary COPY stream into rows, no matter in which pieces it arrives.
 #[derive(Debug, Default)]
 pub struct CopyReader {
     bytes: Vec<u8>,

@@ -16,7 +16,7 @@ use rdkafka::{
 use crate::{
     client::{Connections, KnownBrokers},
     kafka_errors::{Decision, decide},
-    sender::SendError,
+    sending::SendError,
 };
 
 /// Counts delivery reports, one for each message, and remembers the first failures by their line.
@@ -77,22 +77,22 @@ impl Deliveries {
     pub(crate) fn verdict(&self, sent: u64) -> Result<(), SendError> {
         let failures = self.failures();
         let missing = sent.saturating_sub(self.acknowledged());
-        let unheard_of = missing.saturating_sub(self.failed());
+        let unreported = missing.saturating_sub(self.failed());
         match (failures.lost, failures.too_large) {
             (Some((count, line, error)), _) => Err(self.unacknowledged(count, line, &error)),
-            // Before what is too large: the rest may have been sound, and wants sending again.
-            (None, _) if unheard_of > 0 && self.has_forgotten_brokers() => Err(SendError::BrokersForgotten),
+            // This comes before what is too large: the rest may have been valid, and has to be sent again.
+            (None, _) if unreported > 0 && self.has_forgotten_brokers() => Err(SendError::BrokersForgotten),
             (None, Some((count, line))) => Err(SendError::TooLarge { line, count }),
             (None, None) if missing > 0 => Err(SendError::Stopped),
             (None, None) => Ok(()),
         }
     }
 
-    /// Why messages were given up: that their time was over says nothing, the last failure of a connection does.
+    /// Why messages were abandoned. A timeout says little; the last failure of a connection explains it.
     fn unacknowledged(&self, count: u64, line: u64, error: &KafkaError) -> SendError {
         let passing = decide(error) == Decision::Retry;
         match (self.connections.refusal(), self.connections.last()) {
-            (Some(refusal), _) if passing => SendError::Unwelcome(refusal),
+            (Some(refusal), _) if passing => SendError::AuthRefused(refusal),
             (None, Some(last)) if passing => SendError::Unacknowledged {
                 line,
                 reason: format!("{error}; the last connection failed: {last}"),
@@ -120,13 +120,13 @@ impl Deliveries {
     }
 }
 
-/// Why a message was not taken, for the person who has to mend it.
+/// Why a message was not taken, for the person who has to fix it.
 fn reason(error: &KafkaError) -> String {
     match error.rdkafka_error_code() {
-        // Of several refused in one request the library says `InvalidRecord`, whatever the broker has found. Ours have
-        // keys and are whole, so that it is their time, or what the topic is told to refuse.
+        // Of several refused in one request the library says `InvalidRecord`, no matter what the broker has found. Ours
+        // have keys and are whole, so the cause is their time, or what the topic's settings refuse.
         Some(RDKafkaErrorCode::InvalidTimestamp | RDKafkaErrorCode::InvalidRecord) => {
-            format!("{error}; compare this machine's clock with the broker's, and look at the topic's settings")
+            format!("{error}; compare this machine's clock with the broker's, and check the topic's settings")
         }
         _ => error.to_string(),
     }
@@ -134,7 +134,7 @@ fn reason(error: &KafkaError) -> String {
 
 impl ClientContext for Deliveries {
     fn stats(&self, statistics: Statistics) {
-        self.known_brokers.hear(&statistics);
+        self.known_brokers.on_statistics(&statistics);
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
@@ -143,7 +143,7 @@ impl ClientContext for Deliveries {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::warn!(%error, "kafka: {reason}");
-        self.connections.hear(&error, reason);
+        self.connections.on_error(&error, reason);
     }
 }
 
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_too_large_does_not_hide_that_others_were_not_heard_of() {
+    fn a_record_too_large_does_not_hide_that_others_were_not_reported() {
         let deliveries = Deliveries::default();
         deliveries.too_large(3);
         let verdict = |sent| deliveries.verdict(sent).unwrap_err();
@@ -181,10 +181,10 @@ mod tests {
     }
 
     #[test]
-    fn a_record_whose_time_was_over_is_told_by_the_last_failure_of_a_connection() {
-        let lost = |code, heard: &[(RDKafkaErrorCode, &str)]| {
+    fn a_record_that_timed_out_reports_the_last_connection_failure() {
+        let lost = |code, last_failure: &[(RDKafkaErrorCode, &str)]| {
             let deliveries = Deliveries::default();
-            heard.iter().for_each(|(code, reason)| deliveries.error(KafkaError::Global(*code), reason));
+            last_failure.iter().for_each(|(code, reason)| deliveries.error(KafkaError::Global(*code), reason));
             deliveries.lose(7, &KafkaError::MessageProduction(code));
             deliveries.verdict(1).unwrap_err().to_string()
         };

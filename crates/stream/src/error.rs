@@ -8,9 +8,9 @@ use service::{Exit, postgres};
 /// Why carrying a topic into Postgres ended.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Postgres did not answer for longer than it may be away.
-    #[error("postgres has been away for {} s: {doing}; check that it runs, then start again", waited.as_secs())]
-    PostgresAway {
+    /// PostgreSQL did not respond for longer than it may be unavailable.
+    #[error("postgres has been unavailable for {} s: {doing}; check that it runs, then start again", waited.as_secs())]
+    PostgresUnavailable {
         /// What was being done.
         doing: &'static str,
         /// How long it was tried.
@@ -30,14 +30,14 @@ pub enum Error {
     #[error("the changelog cannot be read back")]
     Changelog(#[from] crate::copy::CopyError),
     /// Computing or writing the results failed.
-    #[error("the results cannot be published: {0:#}")]
-    Publication(anyhow::Error),
-    /// Kafka did not answer for longer than it may be away.
+    #[error("the results cannot be refreshed: {0:#}")]
+    Refresh(anyhow::Error),
+    /// Kafka did not respond for longer than it may be unavailable.
     #[error(
-        "kafka at {brokers} has been away for {} s; check that it runs, then start again; the last reason: {reason}",
+        "kafka at {brokers} has been unavailable for {} s; check that it runs, then start again; the last reason: {reason}",
         waited.as_secs()
     )]
-    KafkaAway {
+    KafkaUnavailable {
         /// The bootstrap servers.
         brokers: String,
         /// How long it was tried.
@@ -62,7 +62,7 @@ pub enum Error {
         /// Whether that client had had a part in the group.
         joined: bool,
     },
-    /// Kafka refuses us, or we do not trust it; trying again has not mended that.
+    /// Kafka refuses us, or we do not trust it; trying again has not changed that.
     #[error("kafka at {brokers} refuses us, or is not trusted; check the --kafka-… settings: {reason}")]
     KafkaRefused {
         /// The bootstrap servers.
@@ -81,7 +81,7 @@ pub enum Error {
     /// The client library reports something that trying again will not mend.
     #[error("kafka: {0}")]
     Kafka(KafkaError),
-    /// The topic is not there.
+    /// The topic is missing.
     #[error("topic {topic} is still missing after {} s; run the producer, or check --topic", waited.as_secs())]
     TopicMissing {
         /// The Kafka topic.
@@ -126,7 +126,7 @@ pub enum Error {
     /// The topic is not the one the stored offsets belong to.
     #[error(
         "topic {topic}, partition {partition} is not the topic the stored offsets belong to: {why}; \
-         if it was deleted and made again on purpose, run once with --reset-offsets"
+         if it was deleted and recreated on purpose, run once with --reset-offsets"
     )]
     TopicChanged {
         /// The Kafka topic.
@@ -136,22 +136,23 @@ pub enum Error {
         /// How that shows.
         why: String,
     },
-    /// The topic was deleted and made again while we knew it, and either nothing of it is in memory, or that was accepted.
-    #[error("topic {topic} was deleted and made again; start again, and it is compared with what was read")]
-    TopicMadeAgain {
+    /// The topic was deleted and recreated while we knew it, and either nothing of it is in memory, or that was
+    /// accepted.
+    #[error("topic {topic} was deleted and recreated; start again, and it is compared with what was read")]
+    TopicRecreated {
         /// The Kafka topic.
         topic: String,
     },
-    /// A group's records arrive in a partition that is not its home, and another consumer owns that.
+    /// A group's records arrive in a partition that is not its owner partition, and another consumer owns that.
     #[error(
-        "{route} lives in partition {home}, which another consumer owns, but its records now come from partition \
-         {partition} too; run one replica, or `consumer rehome` alone, or `consumer reset` and send again with keys"
+        "{partition_key} belongs to partition {owner_partition}, which another consumer owns, but its records now come from partition \
+         {partition} too; run one replica, or `consumer repartition` alone, or `consumer reset` and send again with keys"
     )]
-    Homeless {
-        /// The group's route.
-        route: String,
-        /// The partition it lives in.
-        home: i32,
+    KeyMoved {
+        /// The group's partition key.
+        partition_key: String,
+        /// Its owner partition.
+        owner_partition: i32,
         /// The partition its record came from.
         partition: i32,
     },
@@ -197,9 +198,9 @@ pub enum Error {
         /// Where it connects from.
         host: String,
     },
-    /// Something was asked for that only a consumer that owns every partition may do.
+    /// Something was requested that only a consumer that owns every partition may do.
     #[error("another consumer owns some of the partitions; stop all others and run this alone")]
-    NotAlone,
+    NotSoleOwner,
     /// A thread could not be started, as where a limit of processes is reached.
     #[error("the thread {name} cannot be started; check the limit of processes (ulimit -u, or pids of the container)")]
     Thread {
@@ -210,26 +211,26 @@ pub enum Error {
     },
     /// The part that talks to Postgres has ended.
     #[error("the writer has ended")]
-    WriterGone,
+    WriterStopped,
 }
 
 impl Error {
     /// The exit code the error deserves.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::PostgresAway { .. }
-            | Self::KafkaAway { .. }
+            Self::PostgresUnavailable { .. }
+            | Self::KafkaUnavailable { .. }
             | Self::ClientLost { .. }
             | Self::TopicMissing { .. }
             | Self::Thread { .. }
             | Self::OpenTransaction { .. }
-            | Self::TopicMadeAgain { .. } => Exit::Unavailable,
-            Self::RetentionGap { .. } | Self::TopicChanged { .. } | Self::Homeless { .. } => Exit::Input,
+            | Self::TopicRecreated { .. } => Exit::Unavailable,
+            Self::RetentionGap { .. } | Self::TopicChanged { .. } | Self::KeyMoved { .. } => Exit::Input,
             Self::KafkaRefused { .. } | Self::KafkaDenied { .. } | Self::GroupShared { .. } => Exit::Usage,
             Self::TopicRefused { .. } => Exit::Usage,
-            Self::Partition { .. } | Self::Memory { .. } | Self::OtherTopic { .. } | Self::NotAlone => Exit::Usage,
+            Self::Partition { .. } | Self::Memory { .. } | Self::OtherTopic { .. } | Self::NotSoleOwner => Exit::Usage,
             Self::Postgres { source, .. } => postgres::exit(source),
-            Self::Changelog(_) | Self::Publication(_) | Self::Kafka(_) | Self::WriterGone => Exit::Bug,
+            Self::Changelog(_) | Self::Refresh(_) | Self::Kafka(_) | Self::WriterStopped => Exit::Bug,
         }
     }
 }

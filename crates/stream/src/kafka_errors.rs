@@ -1,6 +1,6 @@
 //! What each error of Kafka, or of its client library, means for us.
 //!
-//! [`decide`] is the one table from an error to a decision; [`Denial`] is the sentence for a right that is missing.
+//! [`decide`] is the one table from an error to a decision; [`Denial`] is the sentence for a missing right.
 
 use std::fmt;
 
@@ -9,18 +9,18 @@ use service::settings::{KafkaSettings, Login};
 
 /// What an error calls for.
 ///
-/// It says nothing of how long to try: the caller knows whether it is starting, and how long Kafka may be away.
+/// It says nothing of how long to try: the caller knows whether it is starting, and how long Kafka may be unavailable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub(crate) enum Decision {
     /// It may pass: try again within the time allowed, then end with 69.
     Retry,
     /// The user lacks a right on this kind of resource: 64, at the start only after the start-up wait.
     Denied(Resource),
     /// Login, certificate or mechanism were not accepted, by the broker or by us: 64 after the start-up wait.
     Refused,
-    /// The topic, or a partition of it, is not there: wait for it, then end with 69.
+    /// The topic, or a partition of it, is missing: wait for it, then end with 69.
     TopicMissing,
-    /// Kafka does not have the offset that was asked for: compare with the first and the last it has.
+    /// Kafka does not have the offset that was requested: compare with the first and the last it has.
     OffsetOutOfRange,
     /// A record or a batch is larger than Kafka takes: 65.
     TooLarge,
@@ -50,7 +50,7 @@ pub enum Resource {
 }
 
 /// Decides what an error calls for.
-pub fn decide(error: &KafkaError) -> Decision {
+pub(crate) fn decide(error: &KafkaError) -> Decision {
     match error {
         KafkaError::MessageConsumptionFatal(code) => match decide_code(*code) {
             denied @ (Decision::Denied(_) | Decision::Settings) => denied,
@@ -60,7 +60,7 @@ pub fn decide(error: &KafkaError) -> Decision {
         KafkaError::Subscription(_) => Decision::Settings,
         KafkaError::Canceled => Decision::ClientDead,
         KafkaError::NoMessageReceived | KafkaError::PartitionEOF(_) => Decision::Event,
-        // Both name no code; they fail when a partition was taken away, or an answer was late.
+        // Both name no code; they fail when a partition was revoked, or a response was late.
         KafkaError::PauseResume(_) | KafkaError::Seek(_) => Decision::Retry,
         KafkaError::AdminOpCreation(_) => Decision::Bug,
         _ => code_of(error).map_or(Decision::Retry, decide_code),
@@ -68,13 +68,13 @@ pub fn decide(error: &KafkaError) -> Decision {
 }
 
 /// Decides what an error code calls for; a code that is not in the table, as of a later Kafka, may pass.
-pub fn decide_code(code: Code) -> Decision {
+pub(crate) fn decide_code(code: Code) -> Decision {
     let listed = TABLE.iter().find(|(_, codes)| codes.contains(&code));
     listed.map_or(Decision::Retry, |(decision, _)| *decision)
 }
 
 /// The code of an error, that of an administrative request included, which the library's own function leaves out.
-pub fn code_of(error: &KafkaError) -> Option<Code> {
+pub(crate) fn code_of(error: &KafkaError) -> Option<Code> {
     match error {
         KafkaError::AdminOp(code) => Some(*code),
         _ => error.rdkafka_error_code(),
@@ -104,7 +104,7 @@ const TABLE: &[(Decision, &[Code])] = &[
         Code::InconsistentVoterSet, Code::PrincipalDeserializationFailure, Code::FencedMemberEpoch,
         Code::UnreleasedInstanceId, Code::StaleMemberEpoch, Code::UnknownSubscriptionId, Code::TelemetryTooLarge,
         Code::RebootstrapRequired,
-        // Another was quicker to make it: asked again, it is there.
+        // Another client was quicker to make it: the next request finds it.
         Code::TopicAlreadyExists,
         // A cluster that starts has fewer brokers for a while; who makes topics ends with 64 when it stays so.
         Code::InvalidReplicationFactor,
@@ -151,7 +151,7 @@ const TABLE: &[(Decision, &[Code])] = &[
         Code::Noop,
         Code::NoError,
     ]),
-    // Requests that are wrong, answers to requests that are never made, and marks that are no codes.
+    // Requests that are wrong, responses to requests that are never made, and marks that are not codes.
     (Decision::Bug, &[
         Code::Begin, Code::UnknownGroup, Code::ExistingSubscription, Code::Conflict, Code::KeySerialization,
         Code::ValueSerialization, Code::KeyDeserialization, Code::ValueDeserialization, Code::ReadOnly, Code::NoEnt,

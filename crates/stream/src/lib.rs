@@ -1,27 +1,25 @@
 #![doc = include_str!("../README.md")]
 
 mod client;
-pub mod consume;
+mod consume;
 pub mod copy;
 mod core;
-pub mod csv_records;
 mod deliveries;
-pub mod error;
-mod file_kind;
-pub mod json;
+mod error;
+mod identity;
 mod kafka;
-pub mod kafka_errors;
-pub mod measures;
-pub mod membership;
-mod memory;
+mod kafka_errors;
+mod membership;
+mod memory_limit;
+pub mod metrics;
 mod pace;
-pub mod pipeline;
+mod pipeline;
 mod postgres;
 mod producing;
 pub mod sender;
-pub mod settings;
-pub mod source;
-pub mod table;
+mod sending;
+mod settings;
+mod source;
 pub mod topic;
 mod topic_client;
 
@@ -34,18 +32,18 @@ mod tests;
 pub mod groups {
     pub use crate::core::{
         batch::{Changes, Counts, Outcome},
-        groups::{Groups, Position},
-        offsets::Version,
+        groups::Groups,
+        offsets::{Position, Version},
     };
 }
 
 pub use consume::{Consume, consume};
 pub use error::Error;
-pub use membership::Identity;
-pub use pipeline::{Changelog, Coverage, Fact, Pipeline, Published, Reading};
+pub use identity::Identity;
+pub use pipeline::{Changelog, Coverage, Decoded, Fact, Pipeline, RefreshReport};
 pub use postgres::{
     database,
     maintenance::{self, Hashed, Tables},
 };
 pub use settings::ConsumeSettings;
-pub use source::{Outgoing, Row, Source, SourceError};
+pub use source::{Outgoing, RowOutcome, Source, SourceError};

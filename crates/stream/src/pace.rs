@@ -5,9 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A sleep shorter than this takes longer than asked; so many may be sent at once instead.
+/// A sleep shorter than this takes longer than requested; so many may be sent at once instead.
 const FINEST: Duration = Duration::from_millis(1);
-/// A sender that was held up makes good for this much, and not for more: no flood after a stall.
+/// A sender that was delayed makes good for this much, and not for more: no flood after a stall.
 const MAKES_GOOD: Duration = Duration::from_millis(100);
 
 /// So many a second, evenly.
@@ -39,8 +39,8 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// How many are sent in ten seconds by one who looks at the clock every `look`.
-    fn sent_in_ten_seconds(rate: u32, look: Duration) -> u32 {
+    /// How many are sent in ten seconds by one who checks the clock every `tick`.
+    fn sent_in_ten_seconds(rate: u32, tick: Duration) -> u32 {
         let begun = Instant::now();
         let (mut now, mut sent) = (begun, 0);
         let mut pace = Pace::new(NonZeroU32::new(rate).unwrap(), begun);
@@ -49,19 +49,19 @@ mod tests {
                 pace.step(now);
                 sent += 1;
             }
-            now += look;
+            now += tick;
         }
         sent
     }
 
     #[test]
     fn the_rate_is_kept() {
-        for (rate, look_ms) in [(1, 1), (3, 1), (1_000, 1), (1_000, 20), (50_000, 10)] {
-            let sent = sent_in_ten_seconds(rate, Duration::from_millis(look_ms.into()));
+        for (rate, tick_ms) in [(1, 1), (3, 1), (1_000, 1), (1_000, 20), (50_000, 10)] {
+            let sent = sent_in_ten_seconds(rate, Duration::from_millis(tick_ms.into()));
             let wanted = rate * 10;
-            // The last look may come a little before the end, and up to a millisecond is sent ahead.
-            let a_look = rate * look_ms / 1000;
-            assert!(sent + a_look >= wanted && sent <= wanted + rate / 1000 + 1, "{rate}: {sent}");
+            // The last tick may come a little before the end, and up to a millisecond is sent ahead.
+            let a_tick = rate * tick_ms / 1000;
+            assert!(sent + a_tick >= wanted && sent <= wanted + rate / 1000 + 1, "{rate}: {sent}");
         }
     }
 

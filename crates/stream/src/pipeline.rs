@@ -1,7 +1,7 @@
-//! What a pipeline tells `stream` about its data.
+//! What a pipeline defines about its data, for `stream`.
 //!
 //! A pipeline is a name, a record type, its groups, and how a group becomes a row. Everything
-//! about Kafka, offsets and transactions is done here, for all of them alike.
+//! about Kafka, offsets and transactions is done here, the same for all of them.
 
 use std::{borrow::Cow, fmt, hash::Hash};
 
@@ -22,21 +22,21 @@ pub trait Fact: Clone + Send + 'static {
     /// Whether both facts say the same, bit for bit.
     fn same(&self, other: &Self) -> bool;
 
-    /// Whether it takes back what was known under its key, and tells nothing else.
+    /// Whether it retracts what was known under its key, and says nothing else.
     ///
-    /// Such a record is corrected where it takes something back, and filtered where there is nothing to take back.
-    /// It is kept, so that a record it has overtaken cannot bring back what was taken.
-    fn is_withdrawal(&self) -> bool {
+    /// Such a record counts as corrected where it retracts something, and as filtered where there is nothing to
+    /// retract. It is kept, so that a record it has overtaken cannot bring back what was retracted.
+    fn is_retraction(&self) -> bool {
         false
     }
 }
 
 /// What a message turned out to be.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Reading<R> {
+pub enum Decoded<R> {
     /// A valid record.
     Record(R),
-    /// A sound record that this pipeline does not keep.
+    /// A valid record that this pipeline does not keep.
     Filtered,
     /// A record that cannot be used, and why.
     Rejected(Cow<'static, str>),
@@ -44,8 +44,8 @@ pub enum Reading<R> {
 
 /// Where a pipeline's facts are stored: an append-only table of its database.
 ///
-/// Beside the pipeline's own columns the table has those that this crate fills:
-/// `id`, `home`, `partition`, `"offset"`, `timestamp_ms`.
+/// Besides the pipeline's own columns the table has those that this crate fills:
+/// `id`, `owner_partition`, `partition`, `"offset"`, `timestamp_ms`.
 #[derive(Clone, Copy, Debug)]
 pub struct Changelog {
     /// The table's name.
@@ -56,30 +56,30 @@ pub struct Changelog {
     pub key: &'static [&'static str],
 }
 
-/// What a publication is part of.
+/// What a refresh is part of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Coverage {
-    /// `(partition, the offset up to which it is published)`, for every partition of the topic, in order.
-    pub published: Vec<(i32, i64)>,
-    /// Whether every partition of the topic is published to the end seen at start, and nothing is known to be missing.
+    /// `(partition, the offset up to which it is refreshed)`, for every partition of the topic, in order.
+    pub refreshed: Vec<(i32, i64)>,
+    /// Whether every partition of the topic is refreshed to the end seen at start, and nothing is known to be missing.
     pub complete: bool,
     /// What is known to be missing, in words; `None` when nothing is.
     pub missing: Option<String>,
 }
 
-/// What a publication did, in words for the log.
+/// What a refresh did, in words for the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Published {
-    /// State rows that were written because they differ from what was stored; what [`Pipeline::conclude`] gives is
-    /// added to what [`Pipeline::upsert`] has written.
+pub struct RefreshReport {
+    /// State rows that were written because they differ from what was stored; what [`Pipeline::refresh_global`] gives
+    /// is added to what [`Pipeline::upsert`] has written.
     pub rows_written: u64,
-    /// The number of the run this publication recorded, or `None` when it would repeat the last one.
+    /// The number of the run this refresh recorded, or `None` when it would repeat the last one.
     pub batch_id: Option<i32>,
     /// What a person wants to know, for the end of the log line: `156/5/3; largest of 2: China`.
     pub summary: String,
 }
 
-/// A dataset: how its messages are read, grouped, stored and published.
+/// A dataset: how its messages are read, grouped, stored and refreshed.
 pub trait Pipeline: Send + Sync + 'static {
     /// The pipeline's name, as given to `--pipeline`.
     const NAME: &'static str;
@@ -91,7 +91,7 @@ pub trait Pipeline: Send + Sync + 'static {
     /// What is kept of a record.
     type Fact: Fact;
     /// What the facts of a group share, so that each of them stays small: names, for instance.
-    type Symbols: Default + Send + 'static;
+    type Interner: Default + Send + 'static;
     /// A group's row in the state table.
     type Row: Send + Sync + 'static;
 
@@ -99,19 +99,19 @@ pub trait Pipeline: Send + Sync + 'static {
     fn changelog(&self) -> Changelog;
 
     /// Reads a message; pure. A message without a value never gets here: it is rejected before.
-    fn read<'a>(&self, key: Option<&'a [u8]>, value: &'a [u8]) -> Reading<Self::Record<'a>>;
+    fn read<'a>(&self, key: Option<&'a [u8]>, value: &'a [u8]) -> Decoded<Self::Record<'a>>;
 
     /// The group a record belongs to.
     fn group(record: &Self::Record<'_>) -> Self::Group;
 
-    /// What the message key of a group's records is made of; two groups may share a route.
-    fn route(group: &Self::Group) -> String;
+    /// What the message key of a group's records is made of; two groups may share a partition key.
+    fn partition_key(group: &Self::Group) -> String;
 
     /// What is kept of a record.
-    fn fact(record: &Self::Record<'_>, symbols: &mut Self::Symbols) -> Self::Fact;
+    fn fact(record: &Self::Record<'_>, interner: &mut Self::Interner) -> Self::Fact;
 
     /// Writes a fact's columns, in the order of [`Changelog::columns`]: first those of its group.
-    fn encode(group: &Self::Group, fact: &Self::Fact, symbols: &Self::Symbols, row: &mut CopyRow<'_>);
+    fn encode(group: &Self::Group, fact: &Self::Fact, interner: &Self::Interner, row: &mut CopyRow<'_>);
 
     /// Reads the group [`Pipeline::encode`] wrote first.
     ///
@@ -123,21 +123,25 @@ pub trait Pipeline: Send + Sync + 'static {
     ///
     /// # Errors
     /// When a column does not hold what it should.
-    fn decode_fact(row: &mut CopyFields<'_>, symbols: &mut Self::Symbols) -> Result<Self::Fact, CopyError>;
+    fn decode_fact(row: &mut CopyFields<'_>, interner: &mut Self::Interner) -> Result<Self::Fact, CopyError>;
 
-    /// Computes a group's row from its facts, which come in key order; pure. There are none when all were withdrawn.
+    /// Computes a group's row from its facts, which come in key order; pure. There are none when all were retracted.
     fn aggregate<'a>(
         &self,
         group: &Self::Group,
         facts: impl Iterator<Item = &'a Self::Fact>,
-        symbols: &Self::Symbols,
+        interner: &Self::Interner,
     ) -> Self::Row;
 
-    /// Writes changed groups where they differ from what is stored. Runs inside the publication's
-    /// transaction, and sees all that other replicas have published.
+    /// Writes changed groups where they differ from what is stored. Runs inside the refresh's
+    /// transaction, and sees all that other replicas have refreshed.
     fn upsert(&self, tx: &mut PgConnection, rows: &[Self::Row]) -> impl Future<Output = Result<u64, sqlx::Error>>;
 
     /// Writes what needs all groups: clusters, quarters. Runs in the same transaction, after
     /// [`Pipeline::upsert`]; a run that would repeat the last one writes nothing.
-    fn conclude(&self, tx: &mut PgConnection, coverage: &Coverage) -> impl Future<Output = anyhow::Result<Published>>;
+    fn refresh_global(
+        &self,
+        tx: &mut PgConnection,
+        coverage: &Coverage,
+    ) -> impl Future<Output = anyhow::Result<RefreshReport>>;
 }

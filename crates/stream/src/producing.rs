@@ -16,12 +16,12 @@ use rdkafka::{
     producer::{BaseProducer, Producer},
 };
 
-use crate::{client, deliveries::Deliveries, sender::SendSettings};
+use crate::{client, deliveries::Deliveries, sending::SendSettings};
 
 /// How long one poll waits for delivery reports; the last one ends the sending this much later.
 const POLL: Duration = Duration::from_millis(10);
-/// How long to wait for the client's first answer before it is given rows all the same.
-const FIRST_ANSWER: Duration = Duration::from_secs(1);
+/// How long to wait for the client's first response before it is given rows all the same.
+const FIRST_RESPONSE: Duration = Duration::from_secs(1);
 /// Kafka's own bound of a batch, minus its frame.
 const MAX_BATCH: usize = 1_000_000;
 
@@ -48,7 +48,7 @@ impl Producing {
                 }
             }
         });
-        hurry(&client, &settings.topic);
+        warm_up(&client, &settings.topic);
         Ok(Self { client, done, polling: Some(polling) })
     }
 }
@@ -79,27 +79,27 @@ fn config(settings: &SendSettings) -> rdkafka::ClientConfig {
         .set("enable.idempotence", "true")
         .set("acks", "all")
         .set("compression.type", "lz4")
-        // As Java's clients do it, so that a key has one home whoever sends it.
+        // As Java's clients do it, so that a key has one partition, no matter which client sends it.
         .set("partitioner", "murmur2_random")
         .set("linger.ms", "20")
-        // A batch beyond the topic's limit would be refused whole, sound records and all.
+        // A batch beyond the topic's limit would be refused whole, with its valid records.
         .set("batch.size", batch_bytes.to_string())
         .set("batch.num.messages", "20000")
-        // Beside its bytes a queued message costs some 200 of bookkeeping: this bounds both.
+        // Besides its own bytes a queued message costs some 200 more: this bounds both.
         .set("queue.buffering.max.messages", "150000")
         .set("queue.buffering.max.kbytes", "32768")
         .set("statistics.interval.ms", client::STATISTICS_MS)
-        .set("message.timeout.ms", settings.away_limit.as_millis().to_string());
+        .set("message.timeout.ms", settings.outage_timeout.as_millis().to_string());
     config
 }
 
-/// Has the client ask for its producer id at once.
+/// Has the client request its producer id at once.
 ///
-/// By itself it asks with the first answer of a broker it is connected to for good, or after half a
-/// second. The first answer may come over the connection it gives up; the second does not. Whether
-/// there are answers does not matter here.
-fn hurry(client: &BaseProducer<Deliveries>, topic: &str) {
+/// Otherwise it sends that request with the first response over a connection that stays open, or after half a
+/// second. The first response may come over the connection that it closes; the second does not. Whether
+/// there are responses does not matter here.
+fn warm_up(client: &BaseProducer<Deliveries>, topic: &str) {
     for _ in 0..2 {
-        drop(client.client().fetch_metadata(Some(topic), FIRST_ANSWER));
+        drop(client.client().fetch_metadata(Some(topic), FIRST_RESPONSE));
     }
 }

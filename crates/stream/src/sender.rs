@@ -1,144 +1,31 @@
 //! Sends a source's rows to a topic, and counts what Kafka acknowledged.
 
-use std::{
-    num::NonZeroU32,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use rdkafka::{
     error::KafkaError,
     producer::{BaseRecord, Producer},
     types::RDKafkaErrorCode,
 };
-use service::{Stop, backoff::Backoff, settings::KafkaSettings};
+use service::{Stop, backoff::Backoff};
 
 use crate::{
     kafka_errors::{Decision, Denial, Resource, decide, decide_code},
     pace::Pace,
     producing::Producing,
-    source::{Outgoing, Row, Source, SourceError},
+    source::{Outgoing, RowOutcome, Source},
 };
 
-/// How long the last messages may take once stopping was asked for: within the stop deadline of 20 s.
+pub use crate::sending::{OUTAGE_TIMEOUT, OnRejected, SendError, SendSettings, Sent, Watch};
+
+/// How long the last messages may take once a stop was requested: within the stop deadline of 20 s.
 const STOP_LIMIT: Duration = Duration::from_secs(15);
-/// How often progress is told; quicker than the eye needs, slower than costs anything.
+/// How often progress is reported; quicker than the eye needs, and slow enough to cost nothing.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 /// How often a sent row is named.
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
-/// Rows between two looks at the clock and the stop token; a look costs as much as a row.
-const ROWS_A_LOOK: u64 = 64;
-/// How long Kafka may be away at run time, unless another limit is given: a broker that is
-/// restarted is back before, and a job that waits longer holds up its retry.
-pub const AWAY_LIMIT: Duration = Duration::from_secs(300);
-
-/// How rows are sent.
-#[derive(Clone, Debug)]
-pub struct SendSettings {
-    /// Where Kafka is.
-    pub kafka: KafkaSettings,
-    /// The topic.
-    pub topic: String,
-    /// The largest batch the topic takes, in bytes, where it is known.
-    pub max_message_bytes: Option<usize>,
-    /// How long a right that is denied at the start is waited for: it may be granted after we were started.
-    pub wait: Duration,
-    /// How long Kafka may be away before a record is given up.
-    pub away_limit: Duration,
-    /// Records a second, or as many as Kafka takes.
-    pub rate: Option<NonZeroU32>,
-    /// What a row that cannot be read does.
-    pub on_rejected: OnRejected,
-}
-
-/// What a row that cannot be read does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnRejected {
-    /// It is counted, and the rest is sent.
-    GoOn,
-    /// It ends the sending.
-    Stop,
-}
-
-/// What was done with the input.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Sent {
-    /// Rows read.
-    pub read: u64,
-    /// Rows handed to Kafka's client.
-    pub sent: u64,
-    /// Rows that are sound and not wanted.
-    pub filtered: u64,
-    /// Rows that cannot be read.
-    pub rejected: u64,
-    /// Messages Kafka has acknowledged.
-    pub acknowledged: u64,
-    /// Messages it did not take.
-    pub failed: u64,
-    /// The time it took, from the first row to the last acknowledgement.
-    pub seconds: f64,
-}
-
-/// Is told what happens meanwhile.
-pub trait Watch {
-    /// A row cannot be read.
-    fn rejected(&mut self, line: u64, reason: &str);
-    /// One of the rows sent: the first, then at most one a second.
-    fn sample(&mut self, label: &str);
-    /// The counts so far, several times a second.
-    fn progress(&mut self, so_far: &Sent);
-}
-
-/// Why the sending is not complete.
-#[derive(Debug, thiserror::Error)]
-pub enum SendError {
-    /// The input cannot be read any further.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// A row cannot be read, and that is to end the sending.
-    #[error("line {line}: {reason}")]
-    Rejected {
-        /// The row's line.
-        line: u64,
-        /// Why it cannot be read.
-        reason: String,
-    },
-    /// Kafka does not take records as large as these.
-    #[error("line {line}: the record is larger than kafka takes ({count} such, the first one named)")]
-    TooLarge {
-        /// The first one's line.
-        line: u64,
-        /// How many there are.
-        count: u64,
-    },
-    /// Kafka did not acknowledge some records.
-    #[error("line {line}: kafka did not acknowledge the record: {reason} ({count} such, the first one named)")]
-    Unacknowledged {
-        /// The first one's line.
-        line: u64,
-        /// What the client said.
-        reason: String,
-        /// How many there are.
-        count: u64,
-    },
-    /// Kafka denies us the right to write.
-    #[error("{0}")]
-    Denied(Denial),
-    /// Kafka gives us no producer id: we may write nowhere, or its version wants another right for that.
-    #[error("{0}; before Kafka 2.8 grant `--operation IdempotentWrite --cluster` too")]
-    NoProducerId(Denial),
-    /// Kafka refuses our login or certificate, or we do not trust its own, and records were given up for that.
-    #[error("kafka refuses us, or is not trusted: {0}")]
-    Unwelcome(String),
-    /// Kafka's client cannot go on.
-    #[error("kafka's client cannot go on: {0}")]
-    Client(KafkaError),
-    /// Kafka named no broker, and the client has forgotten all: only a new one reaches it again.
-    #[error("kafka named no broker, not even itself")]
-    BrokersForgotten,
-    /// Stopping was asked for before the end of the input.
-    #[error("stopped before the end of the input")]
-    Stopped,
-}
+/// Rows between two checks of the clock and the stop token; a check costs as much as a row.
+const ROWS_PER_POLL: u64 = 64;
 
 /// Sends all rows of a source, and waits until Kafka has acknowledged them; blocks.
 ///
@@ -157,10 +44,10 @@ pub fn send(
     let begun = Instant::now();
     let pace = settings.rate.map(|rate| Pace::new(rate, begun));
     let mut sender =
-        Sender { client, settings, watch, stop, pace, sent: Sent::default(), begun, told: None, sampled: None };
+        Sender { client, settings, watch, stop, pace, sent: Sent::default(), begun, reported: None, sampled: None };
     let result = sender.run(source);
     sender.drain();
-    sender.tell();
+    sender.report();
     (sender.sent, result.and_then(|()| sender.verdict()))
 }
 
@@ -173,7 +60,7 @@ struct Sender<'a> {
     pace: Option<Pace>,
     sent: Sent,
     begun: Instant,
-    told: Option<Instant>,
+    reported: Option<Instant>,
     sampled: Option<Instant>,
 }
 
@@ -183,12 +70,12 @@ impl Sender<'_> {
         while let Some(row) = source.next(&mut message)? {
             self.sent.read += 1;
             match row {
-                Row::Filtered => self.sent.filtered += 1,
-                Row::Rejected(reason) => self.reject(source.line(), reason)?,
-                Row::Send => self.hand_over(source, &message)?,
+                RowOutcome::Filtered => self.sent.filtered += 1,
+                RowOutcome::Rejected(reason) => self.reject(source.line(), reason)?,
+                RowOutcome::Send => self.hand_over(source, &message)?,
             }
-            if self.pace.is_some() || self.sent.read % ROWS_A_LOOK == 1 {
-                self.look(source)?;
+            if self.pace.is_some() || self.sent.read % ROWS_PER_POLL == 1 {
+                self.check_and_report(source)?;
             }
         }
         Ok(())
@@ -222,7 +109,7 @@ impl Sender<'_> {
     fn enqueue_first(&mut self, line: usize, message: &Outgoing) -> Result<(), SendError> {
         let mut backoff = Backoff::new(self.settings.wait);
         loop {
-            let denied = match self.enqueue(line, message).and_then(|()| self.settle()) {
+            let denied = match self.enqueue(line, message).and_then(|()| self.await_first()) {
                 Err(denied @ (SendError::Denied(_) | SendError::NoProducerId(_))) => denied,
                 ended => return ended,
             };
@@ -235,14 +122,14 @@ impl Sender<'_> {
     }
 
     /// Waits until what was enqueued was taken, or was not.
-    fn settle(&mut self) -> Result<(), SendError> {
+    fn await_first(&mut self) -> Result<(), SendError> {
         loop {
             self.check()?;
             if self.client.in_flight_count() == 0 {
                 // It may have failed since.
                 return self.check();
             }
-            self.tell_sometimes();
+            self.log_progress();
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -257,7 +144,7 @@ impl Sender<'_> {
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                     record = back;
                     self.check()?;
-                    self.tell_sometimes();
+                    self.log_progress();
                     std::thread::sleep(Duration::from_millis(1));
                 }
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), _)) => {
@@ -265,7 +152,7 @@ impl Sender<'_> {
                     return Ok(());
                 }
                 Err((error, _)) if matches!(decide(&error), Decision::Denied(_)) => return Err(self.denied()),
-                // A client that has ended says only that; why, it has kept.
+                // A client that has ended says only that; `ended` knows why.
                 Err((error, _)) => return Err(self.ended().unwrap_or(SendError::Client(error))),
             }
         }
@@ -273,10 +160,10 @@ impl Sender<'_> {
 
     fn keep_pace(&mut self) -> Result<(), SendError> {
         while let Some(ahead) = self.pace.as_ref().and_then(|pace| pace.ahead(Instant::now())) {
-            // In slices, so that a slow pace does not hold up the stop.
+            // In slices, so that a slow pace does not delay the stop.
             std::thread::sleep(ahead.min(PROGRESS_EVERY));
             self.check()?;
-            self.tell_sometimes();
+            self.log_progress();
         }
         if let Some(pace) = &mut self.pace {
             pace.step(Instant::now());
@@ -285,9 +172,9 @@ impl Sender<'_> {
     }
 
     /// What is done only every so many rows.
-    fn look(&mut self, source: &dyn Source) -> Result<(), SendError> {
+    fn check_and_report(&mut self, source: &dyn Source) -> Result<(), SendError> {
         self.check()?;
-        self.tell_sometimes();
+        self.log_progress();
         if self.sent.sent > 0 && is_due(&mut self.sampled, SAMPLE_EVERY) {
             self.watch.sample(&source.label());
         }
@@ -318,18 +205,18 @@ impl Sender<'_> {
             if self.client.client().fatal_error().is_some() || self.client.context().has_forgotten_brokers() {
                 break;
             }
-            self.tell_sometimes();
+            self.log_progress();
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 
-    fn tell_sometimes(&mut self) {
-        if is_due(&mut self.told, PROGRESS_EVERY) {
-            self.tell();
+    fn log_progress(&mut self) {
+        if is_due(&mut self.reported, PROGRESS_EVERY) {
+            self.report();
         }
     }
 
-    fn tell(&mut self) {
+    fn report(&mut self) {
         let deliveries = self.client.context();
         self.sent.acknowledged = deliveries.acknowledged();
         self.sent.failed = deliveries.failed();

@@ -3,7 +3,7 @@
 /// One Kafka message about to be sent. Its buffers are reused from row to row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outgoing {
-    /// The message key: the record's route, which decides its partition.
+    /// The message key: the record's partition key, which decides its partition.
     pub key: Vec<u8>,
     /// The message value.
     pub value: Vec<u8>,
@@ -11,10 +11,10 @@ pub struct Outgoing {
 
 /// What became of one row of the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Row {
+pub enum RowOutcome {
     /// The message is filled in and wants to be sent.
     Send,
-    /// The row is sound and not wanted.
+    /// The row is valid and not wanted.
     Filtered,
     /// The row cannot be read; the reason is a sentence's worth, lowercase.
     Rejected(String),
@@ -36,13 +36,22 @@ pub enum SourceError {
     },
 }
 
+impl From<formats::ReadError> for SourceError {
+    fn from(error: formats::ReadError) -> Self {
+        match error {
+            formats::ReadError::Unusable(what) => Self::Unusable(what),
+            formats::ReadError::Read { line, source } => Self::Read { line, source },
+        }
+    }
+}
+
 /// An input, row by row.
 pub trait Source: Send {
     /// Reads the next row into `message`; `None` at the end of the input.
     ///
     /// # Errors
-    /// When nothing more can be read. A bad row is no error, but [`Row::Rejected`].
-    fn next(&mut self, message: &mut Outgoing) -> Result<Option<Row>, SourceError>;
+    /// When nothing more can be read. A bad row is not an error, but [`RowOutcome::Rejected`].
+    fn next(&mut self, message: &mut Outgoing) -> Result<Option<RowOutcome>, SourceError>;
 
     /// Why the consumer will reject the row last read, where that is known: it is sent all the same.
     fn unusable(&self) -> Option<&str> {

@@ -1,4 +1,4 @@
-//! A topic: how many partitions it has, and making it when it is missing.
+//! A topic: how many partitions it has, and how it is made when it is missing.
 //!
 //! All of this blocks; call it on a thread that may.
 
@@ -11,27 +11,27 @@ pub use crate::topic_client::TopicSettings;
 use crate::{
     client::Connections,
     kafka_errors::{Decision, Denial, Resource, code_of, decide},
-    topic_client::{ANSWER, Kafka},
+    topic_client::{Kafka, REQUEST_TIMEOUT},
 };
 
-/// The last question is given this long, however little of the waiting is left.
-const LEAST: Duration = Duration::from_millis(100);
+/// The least timeout of a request, also where less of the waiting time is left.
+const MIN_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// A topic that is there.
+/// A topic that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topic {
     /// The number of its partitions.
     pub partitions: i32,
-    /// What it is set to, where we may ask.
+    /// Its settings, where we may read them.
     pub settings: TopicSettings,
-    /// Whether it was made just now.
+    /// Whether it was created just now.
     pub created: bool,
 }
 
 /// Why there is no topic to work with.
 #[derive(Debug, thiserror::Error)]
 pub enum TopicError {
-    /// Kafka did not answer, or the topic did not come up, before the deadline.
+    /// Kafka did not respond, or the topic did not appear, before the deadline.
     #[error("kafka at {brokers} is unavailable after {waited_s} s: {last}")]
     Unavailable {
         /// The bootstrap servers.
@@ -43,7 +43,7 @@ pub enum TopicError {
     },
     /// Kafka refuses us, or we do not trust it, and so it was until the deadline.
     #[error("kafka at {brokers} refuses us, or is not trusted: {reason}")]
-    Unwelcome {
+    AuthRefused {
         /// The bootstrap servers.
         brokers: String,
         /// What the client library says.
@@ -60,7 +60,7 @@ pub enum TopicError {
         /// What Kafka said.
         reason: String,
     },
-    /// Stopping was asked for in the meantime.
+    /// A stop was requested in the meantime.
     #[error("stopped while waiting for kafka")]
     Stopped,
 }
@@ -74,21 +74,21 @@ pub struct Losses {
     pub compacted: bool,
 }
 
-/// Asks Kafka, within some seconds, what of a topic cannot be read again.
+/// Queries Kafka, within some seconds, what of a topic cannot be read again.
 ///
 /// # Errors
 /// When it does not say: why not.
 pub fn losses(kafka: &KafkaSettings, topic: &str) -> Result<Losses, String> {
     let kafka = Kafka::connect(kafka).map_err(|error| error.to_string())?;
     let reason = |error: KafkaError| kafka.connections().last().unwrap_or_else(|| error.to_string());
-    let partitions = kafka.partitions(topic, ANSWER).map_err(reason)?;
+    let partitions = kafka.partitions(topic, REQUEST_TIMEOUT).map_err(reason)?;
     let partitions = partitions.ok_or_else(|| format!("topic {topic} is missing"))?;
     let mut first_offsets = kafka.first_offsets(topic, partitions).map_err(reason)?;
     first_offsets.retain(|_, first| *first > 0);
     Ok(Losses { first_offsets, compacted: kafka.settings(topic).is_compacted() })
 }
 
-/// How a topic is looked for.
+/// How a topic is looked up.
 #[derive(Clone, Debug)]
 pub struct Lookup {
     /// Where Kafka is.
@@ -100,60 +100,60 @@ pub struct Lookup {
 }
 
 impl Lookup {
-    /// Asks for the topic, and makes it with `partitions` when it is missing. Waits for Kafka, and for rights.
+    /// Looks the topic up, and makes it with `partitions` when it is missing. Waits for Kafka, and for rights.
     ///
     /// # Errors
-    /// When Kafka is away, refuses, denies a right, or stopping was asked for.
+    /// When Kafka is unavailable, refuses, denies a right, or a stop was requested.
     pub fn ensure(&self, partitions: i32, stop: &Stop) -> Result<Topic, TopicError> {
         let kafka = Kafka::connect(&self.kafka).map_err(|error| self.refused(&error))?;
         let mut created = false;
         let found =
-            self.wait(&kafka, stop, |limit| match kafka.partitions(&self.topic, limit).map_err(Failed::ask)? {
+            self.wait(&kafka, stop, |limit| match kafka.partitions(&self.topic, limit).map_err(Failed::describe)? {
                 None if !created => {
                     created = kafka.create(&self.topic, partitions).map_err(Failed::create)?;
-                    kafka.partitions(&self.topic, limit).map_err(Failed::ask)
+                    kafka.partitions(&self.topic, limit).map_err(Failed::describe)
                 }
                 found => Ok(found),
             })?;
         Ok(Topic { partitions: found, settings: kafka.settings(&self.topic), created })
     }
 
-    /// Asks for the topic and waits until it is there, without ever making it.
+    /// Looks the topic up and waits until it exists, without ever making it.
     ///
     /// # Errors
-    /// When Kafka is away, denies a right, the topic stays missing, or stopping was asked for.
+    /// When Kafka is unavailable, denies a right, the topic stays missing, or a stop was requested.
     pub fn find(&self, stop: &Stop) -> Result<Topic, TopicError> {
         let kafka = Kafka::connect(&self.kafka).map_err(|error| self.refused(&error))?;
-        let ask = |limit| kafka.partitions(&self.topic, limit).map_err(Failed::ask);
-        let partitions = self.wait(&kafka, stop, ask)?;
+        let query = |limit| kafka.partitions(&self.topic, limit).map_err(Failed::describe);
+        let partitions = self.wait(&kafka, stop, query)?;
         Ok(Topic { partitions, settings: kafka.settings(&self.topic), created: false })
     }
 
-    /// Tries until there is an answer, Kafka refuses, or the deadline has passed.
+    /// Tries until there is a response, Kafka refuses, or the deadline has passed.
     fn wait(
         &self,
         kafka: &Kafka,
         stop: &Stop,
-        mut ask: impl FnMut(Duration) -> Result<Option<i32>, Failed>,
+        mut query: impl FnMut(Duration) -> Result<Option<i32>, Failed>,
     ) -> Result<i32, TopicError> {
         let mut backoff = Backoff::new(self.wait);
         let mut last: Option<Failed> = None;
         loop {
-            let limit = self.wait.saturating_sub(backoff.elapsed()).clamp(LEAST, ANSWER);
-            let failed = match ask(limit) {
+            let limit = self.wait.saturating_sub(backoff.elapsed()).clamp(MIN_TIMEOUT, REQUEST_TIMEOUT);
+            let failed = match query(limit) {
                 Ok(Some(partitions)) => return Ok(partitions),
                 Ok(None) => Failed::missing(),
                 Err(failed) if decide(&failed.error) == Decision::Settings => return Err(self.refused(&failed.error)),
                 Err(failed) => failed,
             };
-            // A question that the deadline cut short says less than the answer before it.
-            let cut_short = limit < ANSWER && is_silence(&failed.error);
+            // A request that the deadline cut short says less than the response before it.
+            let cut_short = limit < REQUEST_TIMEOUT && is_silence(&failed.error);
             let failed = last.take().filter(|_| cut_short).unwrap_or(failed);
             if stop.is_stopping() {
                 return Err(TopicError::Stopped);
             }
             let Some(wait) = backoff.wait() else {
-                return Err(self.give_up(&failed, kafka.connections(), backoff.elapsed()));
+                return Err(self.timed_out(&failed, kafka.connections(), backoff.elapsed()));
             };
             let (brokers, topic) = (&self.kafka.brokers, &self.topic);
             tracing::debug!(brokers, topic, "waiting for kafka: {}", self.reason(&failed, kafka.connections()));
@@ -163,7 +163,7 @@ impl Lookup {
     }
 
     /// Why there is still no topic: what the last try failed of.
-    fn give_up(&self, failed: &Failed, connections: &Connections, waited: Duration) -> TopicError {
+    fn timed_out(&self, failed: &Failed, connections: &Connections, waited: Duration) -> TopicError {
         let Failed { right, error } = failed;
         let brokers = self.kafka.brokers.clone();
         if matches!(decide(error), Decision::Denied(_)) {
@@ -173,7 +173,7 @@ impl Lookup {
             return self.refused(error);
         }
         match connections.refusal().filter(|_| is_silence(error)) {
-            Some(reason) => TopicError::Unwelcome { brokers, reason },
+            Some(reason) => TopicError::AuthRefused { brokers, reason },
             None => {
                 let last = self.reason(failed, connections);
                 TopicError::Unavailable { brokers, waited_s: waited.as_secs(), last }
@@ -201,7 +201,7 @@ impl Lookup {
     }
 }
 
-/// What it takes to ask for a topic, and to make one.
+/// The rights to look up a topic, and to make one.
 const DESCRIBE: &str = "Describe";
 const CREATE: &str = "Create";
 
@@ -212,12 +212,12 @@ struct Failed {
 }
 
 impl Failed {
-    fn ask(error: KafkaError) -> Self {
+    fn describe(error: KafkaError) -> Self {
         Self { right: DESCRIBE, error }
     }
 
     fn missing() -> Self {
-        Self::ask(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition))
+        Self::describe(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition))
     }
 
     fn create(error: KafkaError) -> Self {
@@ -225,7 +225,7 @@ impl Failed {
     }
 }
 
-/// Whether Kafka gave no answer: why, the connections know.
+/// Whether Kafka did not respond; the connections know why.
 fn is_silence(error: &KafkaError) -> bool {
     use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut, Resolve};
     let codes = [AllBrokersDown, BrokerTransportFailure, OperationTimedOut, Resolve];
@@ -267,30 +267,30 @@ mod tests {
         let (kafka, topic) = (KafkaSettings::plaintext("k:9092"), "co2".to_owned());
         let lookup = Lookup { kafka, topic, wait: Duration::ZERO };
         let (quiet, refused) = (Connections::default(), Connections::default());
-        refused.hear(&KafkaError::Global(RDKafkaErrorCode::SaslAuthenticationFailed), "wrong password");
-        let ask = |code| Failed::ask(KafkaError::MetadataFetch(code));
+        refused.on_error(&KafkaError::Global(RDKafkaErrorCode::SaslAuthenticationFailed), "wrong password");
+        let describe = |code| Failed::describe(KafkaError::MetadataFetch(code));
         let create = |code| Failed::create(KafkaError::AdminOp(code));
         let cases = [
             (Failed::missing(), &refused, "topic `co2` is missing"),
             (
-                ask(TopicAuthorizationFailed),
+                describe(TopicAuthorizationFailed),
                 &quiet,
                 "Describe on topic `co2`; grant `kafka-acls.sh --add --allow-principal User:ANONYMOUS --operation Write",
             ),
             (create(TopicAuthorizationFailed), &quiet, "Create on topic `co2`"),
             (create(InvalidReplicationFactor), &quiet, "lower it"),
-            (ask(OperationTimedOut), &refused, "refuses us, or is not trusted: wrong password"),
-            (ask(OperationTimedOut), &quiet, "is unavailable after 3 s: Meta data fetch error: OperationTimedOut"),
-            (ask(LeaderNotAvailable), &quiet, "LeaderNotAvailable"),
+            (describe(OperationTimedOut), &refused, "refuses us, or is not trusted: wrong password"),
+            (describe(OperationTimedOut), &quiet, "is unavailable after 3 s: Meta data fetch error: OperationTimedOut"),
+            (describe(LeaderNotAvailable), &quiet, "LeaderNotAvailable"),
         ];
         for (failed, connections, expected) in cases {
-            let error = lookup.give_up(&failed, connections, Duration::from_secs(3)).to_string();
+            let error = lookup.timed_out(&failed, connections, Duration::from_secs(3)).to_string();
             assert!(error.contains(expected), "{expected}: {error}");
         }
     }
 
     #[test]
-    fn a_topic_is_compacted_whatever_else_is_done_to_it() {
+    fn a_topic_with_compact_in_its_policy_is_compacted() {
         let of = |policy: &str| TopicSettings { cleanup_policy: Some(policy.to_owned()), ..TopicSettings::default() };
         let compacted = ["compact", "compact,delete", "delete, compact"].map(|policy| of(policy).is_compacted());
         assert_eq!((compacted, of("delete").is_compacted()), ([true; 3], false));

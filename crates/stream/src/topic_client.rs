@@ -1,4 +1,4 @@
-//! Asks Kafka for a topic: its partitions, its settings, and to make it.
+//! Looks up a topic's partitions and settings in Kafka, and makes it.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -19,10 +19,10 @@ use crate::{
     kafka_errors::code_of,
 };
 
-/// How long one question to Kafka may take; waiting longer is done by asking again.
-pub(crate) const ANSWER: Duration = Duration::from_secs(5);
+/// How long one request to Kafka may take; to wait longer, it is repeated.
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Settings of a topic; each is `None` where Kafka does not tell.
+/// Settings of a topic; each is `None` where Kafka does not report it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TopicSettings {
     /// The largest batch it takes, in bytes.
@@ -42,10 +42,10 @@ impl TopicSettings {
     }
 }
 
-/// The clients that ask.
+/// The clients that send the requests.
 pub(crate) struct Kafka {
     settings: KafkaSettings,
-    /// A consumer, because only a consumer can ask for a topic without making it.
+    /// A consumer, because only a consumer can look up a topic without making it.
     reader: BaseConsumer<Listener>,
     admin: AdminClient<Listener>,
     listener: Listener,
@@ -71,7 +71,7 @@ impl Kafka {
     pub(crate) fn partitions(&self, topic: &str, limit: Duration) -> Result<Option<i32>, KafkaError> {
         let found = partitions_of(self.reader.client(), topic, limit);
         if found.is_err() {
-            client::listen(&self.reader);
+            client::drain_events(&self.reader);
         }
         found
     }
@@ -82,29 +82,32 @@ impl Kafka {
         topic: &str,
         partitions: impl IntoIterator<Item = i32>,
     ) -> Result<BTreeMap<i32, i64>, KafkaError> {
-        let end = |partition| self.reader.fetch_watermarks(topic, partition, ANSWER).map(|(_, end)| (partition, end));
+        let end = |partition| {
+            self.reader.fetch_watermarks(topic, partition, REQUEST_TIMEOUT).map(|(_, end)| (partition, end))
+        };
         partitions.into_iter().map(end).collect()
     }
 
     /// The first offset that Kafka has of each partition.
     pub(crate) fn first_offsets(&self, topic: &str, partitions: i32) -> Result<BTreeMap<i32, i64>, KafkaError> {
-        let first =
-            |partition| self.reader.fetch_watermarks(topic, partition, ANSWER).map(|(first, _)| (partition, first));
+        let first = |partition| {
+            self.reader.fetch_watermarks(topic, partition, REQUEST_TIMEOUT).map(|(first, _)| (partition, first))
+        };
         (0..partitions).map(first).collect()
     }
 
-    /// Whether the topic was made here; another client may have been quicker.
+    /// Makes the topic; returns whether it was made here, since another client may have been quicker.
     pub(crate) fn create(&self, topic: &str, partitions: i32) -> Result<bool, KafkaError> {
         use RDKafkaErrorCode::{NotController, TopicAlreadyExists, UnsupportedFeature, UnsupportedVersion};
         let options = self.options()?;
-        let answer = match self.create_with(topic, partitions, &options) {
+        let response = match self.create_with(topic, partitions, &options) {
             // Brokers of before KRaft do not pass the request on to their controller.
             Err(NotController) => {
-                self.create_with(topic, partitions, &AdminOptions::new().request_timeout(Some(ANSWER)))
+                self.create_with(topic, partitions, &AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT)))
             }
-            answer => answer,
+            response => response,
         };
-        match answer {
+        match response {
             Ok(()) => Ok(true),
             Err(TopicAlreadyExists) => Ok(false),
             Err(UnsupportedFeature | UnsupportedVersion) => self.create_by_use(topic),
@@ -114,7 +117,7 @@ impl Kafka {
 
     fn create_with(&self, topic: &str, partitions: i32, options: &AdminOptions) -> Result<(), RDKafkaErrorCode> {
         // Minus one: as many replicas as the brokers make by default.
-        // Brokers may be told to compact by default, and history would be lost.
+        // Brokers may compact by default, and history would be lost.
         let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1)).set("cleanup.policy", "delete");
         let made = block_on(self.admin.create_topics([&new], options));
         match made.map_err(|error| code_of(&error).unwrap_or(RDKafkaErrorCode::Fail))?.into_iter().next() {
@@ -123,27 +126,27 @@ impl Kafka {
         }
     }
 
-    /// Makes the topic by asking for it: all that an embedded broker offers.
+    /// Makes the topic by a metadata request for it: all that an embedded broker offers.
     fn create_by_use(&self, topic: &str) -> Result<bool, KafkaError> {
         let mut config = config(&self.settings);
         config.set("allow.auto.create.topics", "true");
-        let asking = BaseConsumer::from_config_and_context(&config, self.listener.clone())?;
-        Ok(partitions_of(asking.client(), topic, ANSWER)?.is_some())
+        let consumer = BaseConsumer::from_config_and_context(&config, self.listener.clone())?;
+        Ok(partitions_of(consumer.client(), topic, REQUEST_TIMEOUT)?.is_some())
     }
 
-    /// What the topic is set to, where we may ask.
+    /// The topic's settings, where we may read them.
     pub(crate) fn settings(&self, topic: &str) -> TopicSettings {
-        self.ask_settings(topic).unwrap_or_else(|error| {
+        self.fetch_settings(topic).unwrap_or_else(|error| {
             tracing::debug!(topic, %error, "the topic's settings are not known");
             TopicSettings::default()
         })
     }
 
-    fn ask_settings(&self, topic: &str) -> Result<TopicSettings, KafkaError> {
-        let asked = [ResourceSpecifier::Topic(topic)];
-        let answer = block_on(self.admin.describe_configs(&asked, &self.options()?))?;
-        let Some(answer) = answer.into_iter().next() else { return Ok(TopicSettings::default()) };
-        let found = answer.map_err(KafkaError::AdminOp)?;
+    fn fetch_settings(&self, topic: &str) -> Result<TopicSettings, KafkaError> {
+        let resources = [ResourceSpecifier::Topic(topic)];
+        let response = block_on(self.admin.describe_configs(&resources, &self.options()?))?;
+        let Some(response) = response.into_iter().next() else { return Ok(TopicSettings::default()) };
+        let found = response.map_err(KafkaError::AdminOp)?;
         let value = |name| found.get(name).and_then(|entry| entry.value.clone());
         let number = |name| value(name).and_then(|value| value.parse().ok());
         Ok(TopicSettings {
@@ -154,12 +157,15 @@ impl Kafka {
         })
     }
 
-    /// Sends a request to a broker that is there. An embedded broker names a controller that is
-    /// not, and a request sent that way would wait in vain.
+    /// Sends requests to a broker that exists. An embedded broker names a controller that does
+    /// not exist, and a request to that one would only time out.
     fn options(&self) -> Result<AdminOptions, KafkaError> {
-        let metadata = self.reader.client().fetch_metadata(None, ANSWER)?;
+        let metadata = self.reader.client().fetch_metadata(None, REQUEST_TIMEOUT)?;
         let broker = metadata.brokers().first().map(MetadataBroker::id);
-        Ok(AdminOptions::new().request_timeout(Some(ANSWER)).operation_timeout(Some(ANSWER)).broker_id(broker))
+        Ok(AdminOptions::new()
+            .request_timeout(Some(REQUEST_TIMEOUT))
+            .operation_timeout(Some(REQUEST_TIMEOUT))
+            .broker_id(broker))
     }
 }
 
@@ -169,10 +175,10 @@ fn config(settings: &KafkaSettings) -> ClientConfig {
     config
 }
 
-/// Waits for an answer on this thread; the admin client has a thread of its own that fetches it.
-fn block_on<T>(answer: impl Future<Output = Result<T, KafkaError>>) -> Result<T, KafkaError> {
+/// Waits for a response on this thread; the admin client has another thread that fetches it.
+fn block_on<T>(response: impl Future<Output = Result<T, KafkaError>>) -> Result<T, KafkaError> {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
-    runtime.map_err(|_| KafkaError::AdminOpCreation("no runtime".to_owned()))?.block_on(answer)
+    runtime.map_err(|_| KafkaError::AdminOpCreation("no runtime".to_owned()))?.block_on(response)
 }
 
 fn partitions_of<C: ClientContext>(
@@ -200,12 +206,12 @@ impl ClientContext for Listener {
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, text: &str) {
         tracing::trace!(facility, "{text}");
         // Nothing takes in the errors of an administrative client.
-        self.0.hear_log(facility, text);
+        self.0.on_log(facility, text);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::trace!(%error, "{reason}");
-        self.0.hear(&error, reason);
+        self.0.on_error(&error, reason);
     }
 }
 

@@ -11,8 +11,8 @@ use rdkafka::{
 };
 use service::{Stop, settings::KafkaSettings};
 use stream::{
-    Outgoing, Row, Source, SourceError,
-    sender::{AWAY_LIMIT, OnRejected, SendError, SendSettings, Sent, Watch, send},
+    Outgoing, RowOutcome, Source, SourceError,
+    sender::{OUTAGE_TIMEOUT, OnRejected, SendError, SendSettings, Sent, Watch, send},
     topic::{Lookup, TopicError},
 };
 
@@ -34,18 +34,18 @@ enum Item {
 }
 
 impl Source for List {
-    fn next(&mut self, message: &mut Outgoing) -> Result<Option<Row>, SourceError> {
+    fn next(&mut self, message: &mut Outgoing) -> Result<Option<RowOutcome>, SourceError> {
         let Some(item) = self.rows.get(self.next) else { return Ok(None) };
         self.next += 1;
         (message.key, message.value) = (b"k".to_vec(), b"v".to_vec());
         match item {
             Item::Key(key) => message.key = key.to_vec(),
             Item::Large => message.value = vec![b'x'; 2_000_000],
-            Item::Filtered => return Ok(Some(Row::Filtered)),
-            Item::Bad => return Ok(Some(Row::Rejected("bad".to_owned()))),
+            Item::Filtered => return Ok(Some(RowOutcome::Filtered)),
+            Item::Bad => return Ok(Some(RowOutcome::Rejected("bad".to_owned()))),
             Item::Broken => return Err(SourceError::Unusable("broken".to_owned())),
         }
-        Ok(Some(Row::Send))
+        Ok(Some(RowOutcome::Send))
     }
 
     fn line(&self) -> u64 {
@@ -58,12 +58,12 @@ impl Source for List {
 }
 
 #[derive(Default)]
-struct Seen {
+struct TopicState {
     rejected: Vec<u64>,
     samples: Vec<String>,
 }
 
-impl Watch for Seen {
+impl Watch for TopicState {
     fn rejected(&mut self, line: u64, _reason: &str) {
         self.rejected.push(line);
     }
@@ -90,7 +90,7 @@ impl Cluster {
             topic: TOPIC.to_owned(),
             max_message_bytes: None,
             wait: Duration::ZERO,
-            away_limit: AWAY_LIMIT,
+            outage_timeout: OUTAGE_TIMEOUT,
             rate: None,
             on_rejected: OnRejected::GoOn,
         }
@@ -102,28 +102,28 @@ impl Cluster {
 
     fn send_with(&self, rows: &[Item], settings: &SendSettings) -> (Sent, Result<(), String>) {
         let mut source = List { rows: rows.to_vec(), next: 0 };
-        let (sent, ended) = send(&mut source, settings, &mut Seen::default(), &Stop::default());
+        let (sent, ended) = send(&mut source, settings, &mut TopicState::default(), &Stop::default());
         (sent, ended.map_err(|error| error.to_string()))
     }
 
     /// The partition of each key the topic holds.
-    fn homes(&self, partitions: i32, messages: usize) -> BTreeMap<Vec<u8>, i32> {
+    fn partitions_of_keys(&self, partitions: i32, messages: usize) -> BTreeMap<Vec<u8>, i32> {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", self.0.bootstrap_servers())
-            .set("group.id", "homes")
+            .set("group.id", "partitions-of-keys")
             .create()
-            .expect("the settings are sound");
+            .expect("the settings are valid");
         let mut assignment = TopicPartitionList::new();
         for partition in 0..partitions {
-            assignment.add_partition_offset(TOPIC, partition, Offset::Beginning).expect("a sound offset");
+            assignment.add_partition_offset(TOPIC, partition, Offset::Beginning).expect("a valid offset");
         }
-        consumer.assign(&assignment).expect("the partitions are there");
-        let mut homes = BTreeMap::new();
+        consumer.assign(&assignment).expect("the partitions exist");
+        let mut found = BTreeMap::new();
         for _ in 0..messages {
             let message = consumer.poll(Duration::from_secs(20)).expect("a message in time").expect("no error");
-            homes.insert(message.key().unwrap_or_default().to_vec(), message.partition());
+            found.insert(message.key().unwrap_or_default().to_vec(), message.partition());
         }
-        homes
+        found
     }
 }
 
@@ -132,7 +132,7 @@ fn counts(sent: &Sent) -> [u64; 6] {
 }
 
 #[test]
-fn a_key_has_the_home_that_java_clients_give_it() {
+fn a_key_goes_to_the_partition_that_java_clients_choose() {
     // Hashes as in Apache Kafka's UtilsTest.testMurmur2.
     let hashes: [(&'static [u8], i32); 6] = [
         (b"21", -973_932_308),
@@ -149,11 +149,11 @@ fn a_key_has_the_home_that_java_clients_give_it() {
     assert_eq!((counts(&sent), ended), ([6, 6, 0, 0, 6, 0], Ok(())));
     let expected: BTreeMap<Vec<u8>, i32> =
         hashes.iter().map(|(key, hash)| (key.to_vec(), (hash & i32::MAX) % partitions)).collect();
-    assert_eq!(cluster.homes(partitions, rows.len()), expected);
+    assert_eq!(cluster.partitions_of_keys(partitions, rows.len()), expected);
 }
 
 #[test]
-fn the_books_balance() {
+fn outcomes_sum_to_read() {
     let cluster = Cluster::with_partitions(2);
     let rows = [Item::Key(b"a"), Item::Filtered, Item::Bad, Item::Key(b"b"), Item::Bad];
     let (sent, ended) = cluster.send(&rows);
@@ -198,15 +198,20 @@ fn a_record_the_broker_refuses_is_no_success() {
 }
 
 #[test]
-fn kafka_that_stays_away_ends_the_sending() {
+fn kafka_that_stays_unavailable_ends_the_sending() {
     let cluster = Cluster::with_partitions(1);
-    assert_eq!(cluster.settings().away_limit, Duration::from_secs(300), "five minutes, unless another limit is given");
-    let settings = SendSettings { away_limit: Duration::from_secs(1), rate: NonZeroU32::new(10), ..cluster.settings() };
+    assert_eq!(
+        cluster.settings().outage_timeout,
+        Duration::from_secs(300),
+        "five minutes, unless another limit is given"
+    );
+    let settings =
+        SendSettings { outage_timeout: Duration::from_secs(1), rate: NonZeroU32::new(10), ..cluster.settings() };
     let mut source = List { rows: vec![Item::Key(b"a"); 600], next: 0 };
     let (sent, ended) = std::thread::scope(|scope| {
-        let sending = scope.spawn(|| send(&mut source, &settings, &mut Seen::default(), &Stop::default()));
+        let sending = scope.spawn(|| send(&mut source, &settings, &mut TopicState::default(), &Stop::default()));
         std::thread::sleep(Duration::from_secs(1));
-        cluster.0.broker_down(-1).expect("the in-process cluster takes orders");
+        cluster.0.broker_down(-1).expect("the in-process cluster accepts commands");
         sending.join().expect("sending does not panic")
     });
     assert!(matches!(ended, Err(SendError::Unacknowledged { .. })), "{ended:?}");
@@ -240,7 +245,7 @@ fn stopping_ends_it_before_the_end_of_the_input() {
     let settings = SendSettings { rate: NonZeroU32::new(10), ..cluster.settings() };
     let stop = Stop::default();
     let mut source = List { rows: vec![Item::Key(b"a"); 1_000], next: 0 };
-    let mut seen = Seen::default();
+    let mut seen = TopicState::default();
     let (sent, ended) = std::thread::scope(|scope| {
         scope.spawn(|| {
             std::thread::sleep(Duration::from_millis(500));
@@ -254,7 +259,7 @@ fn stopping_ends_it_before_the_end_of_the_input() {
 }
 
 #[test]
-fn a_topic_is_found_and_never_made_by_asking() {
+fn a_topic_is_found_and_never_created_by_a_lookup() {
     let cluster = Cluster::with_partitions(3);
     let lookup = |topic: &str| Lookup {
         kafka: KafkaSettings::plaintext(cluster.0.bootstrap_servers()),
@@ -262,15 +267,15 @@ fn a_topic_is_found_and_never_made_by_asking() {
         wait: Duration::from_millis(300),
     };
     let stop = Stop::default();
-    let found = lookup(TOPIC).find(&stop).expect("the topic is there");
+    let found = lookup(TOPIC).find(&stop).expect("the topic exists");
     assert_eq!((found.partitions, found.created), (3, false));
     for _ in 0..2 {
-        let error = lookup("missing").find(&stop).expect_err("nobody made the topic");
+        let error = lookup("missing").find(&stop).expect_err("nobody created the topic");
         assert!(error.to_string().ends_with("topic `missing` is missing"), "{error}");
     }
-    assert_eq!(lookup(TOPIC).ensure(6, &stop).expect("the topic is there").partitions, 3);
-    let made = lookup("missing").ensure(6, &stop).expect("this cluster makes a topic by use");
-    assert!(made.partitions > 0 && made.created, "{made:?}");
+    assert_eq!(lookup(TOPIC).ensure(6, &stop).expect("the topic exists").partitions, 3);
+    let created = lookup("missing").ensure(6, &stop).expect("this cluster creates a topic on first use");
+    assert!(created.partitions > 0 && created.created, "{created:?}");
     stop.stop();
     assert!(matches!(lookup("another").find(&stop), Err(TopicError::Stopped)));
 }
@@ -282,7 +287,7 @@ fn waiting_for_kafka_ends() {
         topic: TOPIC.to_owned(),
         wait: Duration::from_millis(200),
     };
-    let error = lookup.find(&Stop::default()).expect_err("nobody listens there");
+    let error = lookup.find(&Stop::default()).expect_err("no broker is at this address");
     assert!(matches!(error, TopicError::Unavailable { .. }), "{error:?}");
     assert!(error.to_string().contains("Connection refused"), "{error}");
 }

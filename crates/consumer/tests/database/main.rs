@@ -1,6 +1,6 @@
 //! The real binary against a real PostgreSQL.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod copies;
 mod rejects;

@@ -26,9 +26,9 @@ async fn said(values: &[&str]) -> Vec<String> {
 #[tokio::test]
 async fn the_first_reject_names_the_table_and_the_others_are_only_counted() {
     let named = |log: &[String]| log.iter().filter(|line| line.contains("WARN") && line.contains("rejects")).count();
-    let sound = r#"{"Datetime":"2008-01-01 00:00:00","Global_active_power":1}"#;
-    let log = said(&["rubbish", sound, "rubbish", "rubbish"]).await;
+    let valid = r#"{"Datetime":"2008-01-01 00:00:00","Global_active_power":1}"#;
+    let log = said(&["rubbish", valid, "rubbish", "rubbish"]).await;
     assert_eq!(named(&log), 1, "{log:#?}");
     assert_eq!(log.iter().filter(|line| line.contains("rejected=1")).count(), 4, "{log:#?}");
-    assert_eq!(named(&said(&[sound]).await), 0);
+    assert_eq!(named(&said(&[valid]).await), 0);
 }

@@ -37,7 +37,7 @@ async fn a_database_that_cannot_hold_every_text_is_refused_at_once() {
 }
 
 #[tokio::test]
-async fn a_search_path_of_the_databases_own_does_not_hide_the_tables() {
+async fn the_databases_own_search_path_does_not_hide_the_tables() {
     let database = database_of("emissions").await;
     let mut server = PgConnection::connect(database.server_url()).await.unwrap();
     let alter = format!("ALTER DATABASE {} SET search_path = elsewhere", database.name());
@@ -50,7 +50,7 @@ async fn a_search_path_of_the_databases_own_does_not_hide_the_tables() {
 async fn what_is_missing_is_named_with_what_makes_it() {
     let database = TestDatabase::create().await.unwrap();
     let hash = |url: String| Program::new("consumer").unwrap().args(["hash"]).env("DATABASE_URL", url);
-    for url in [database.url(), format!("{}_that_is_not_there", database.url())] {
+    for url in [database.url(), format!("{}_that_is_missing", database.url())] {
         let ended = hash(url).run(LIMIT).unwrap().expect_code(64).unwrap();
         assert!(ended.said("run `migrate up`"), "{ended}");
     }

@@ -6,7 +6,7 @@ use demo::{
     sample::{self, household},
 };
 
-/// Any number would do; this one gives three clusters that are easy to tell apart.
+/// Any number would do; this one gives three clusters that are easy to distinguish.
 const SEED: u64 = 42;
 
 /// The files, from the repository's top folder, and what is in them.

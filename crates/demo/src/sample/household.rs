@@ -1,7 +1,7 @@
 //! The sample of the energy pipeline: a made household, in the shape of the real file.
 //!
 //! Nothing in it was measured. Every half hour has a row instead of every minute, so that a week of each season fits
-//! into a small file. The same seed gives the same bytes everywhere: only additions, multiplications and divisions are used.
+//! into a small file. The same seed gives the same bytes everywhere: the code only adds, multiplies and divides.
 
 use std::fmt::Write as _;
 

@@ -84,9 +84,9 @@ impl Rule<'_> {
         stream.write_all(&u32::try_from(request.len()).unwrap().to_be_bytes()).unwrap();
         stream.write_all(&request).unwrap();
         // Size, correlation, throttle time, the number of results, the first one's error.
-        let mut answer = [0; 18];
-        stream.read_exact(&mut answer).unwrap();
-        assert_eq!(answer[12..], [0, 0, 0, 1, 0, 0], "{self:?} is refused");
+        let mut response = [0; 18];
+        stream.read_exact(&mut response).unwrap();
+        assert_eq!(response[12..], [0, 0, 0, 1, 0, 0], "{self:?} is refused");
         std::thread::sleep(OBEYED);
     }
 }

@@ -30,7 +30,7 @@ use crate::{
 const USERS: usize = 64;
 const PASSWORD: &str = "a-users-password";
 
-/// The settings of a broker with a listener for users, beside the one where everybody is its administrator.
+/// The settings of a broker with a listener for users, besides the one where everybody is its administrator.
 fn properties() -> String {
     let users: String = (0..USERS).map(|number| format!(" user_user{number}=\"{PASSWORD}\"")).collect();
     format!(
@@ -63,7 +63,7 @@ fn shared() -> Arc<Kafka> {
     })
 }
 
-/// A test's own user and topic, on the broker of all.
+/// A test's own user and topic, on the shared broker.
 pub(crate) struct Case {
     broker: Arc<Kafka>,
     /// The user, who has no right until one is granted.
@@ -73,7 +73,7 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    /// A new user and a name for a topic. Where this machine runs no real Kafka, the test says so and ends; on CI it fails.
+    /// A new user and a name for a topic. Without a real Kafka, the test says so and ends; on CI it fails.
     pub(crate) fn new(test: &str) -> Option<Self> {
         static TAKEN: AtomicUsize = AtomicUsize::new(0);
         kafka::for_tests(test)?;
@@ -154,7 +154,7 @@ impl Case {
         program.run(LIMIT).unwrap().expect_code(0).unwrap();
     }
 
-    /// A consumer into a database, as the user, in the case's group; what it logs holds where it answers, see [`probes`].
+    /// A consumer into a database, as the user, in the case's group; it logs its probes' address, see [`probes`].
     pub(crate) fn consumer(&self, url: &str) -> Program {
         self.program("consumer")
             .args(["--group-id", &self.group()])

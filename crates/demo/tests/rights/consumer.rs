@@ -11,7 +11,7 @@ use crate::{
     check,
 };
 
-/// A denial is noticed, or seen to be over, within the time between two looks and what a client needs for one.
+/// A denial is noticed, or seen to be over, within the time between two checks and what a client needs for one.
 const NOTICED: Duration = Duration::from_secs(30);
 
 #[test]
@@ -28,13 +28,13 @@ fn reading(case: &Case, args: &[&str]) -> (Running, Probes) {
     case.allow_topic(&[Operation::Read]);
     case.allow(Operation::Read, Resource::Group(&case.group()));
     let (mut consumer, probes) = ready(case, &database(), args);
-    consumer.wait_for_line("published batch_id 1", LIMIT).unwrap();
+    consumer.wait_for_line("refreshed batch_id 1", LIMIT).unwrap();
     (consumer, probes)
 }
 
-/// A consumer that is ready, and where it answers.
+/// A consumer that is ready, and its probes.
 fn ready(case: &Case, url: &str, args: &[&str]) -> (Running, Probes) {
-    let consumer = case.consumer(url).args(["--listen", "127.0.0.1:0", "--publish-every", "100ms"]).args(args);
+    let consumer = case.consumer(url).args(["--listen", "127.0.0.1:0", "--refresh-every", "100ms"]).args(args);
     let mut consumer = consumer.start().unwrap();
     let probes = Probes::of(&mut consumer, LIMIT).unwrap();
     probes.wait_until_ok("/readyz", LIMIT).unwrap();
@@ -49,9 +49,9 @@ fn denied_at_start(test: &str, granted: impl FnOnce(&Case), words: &[&str]) {
     granted(&case);
     let mut consumer = case.consumer(&database()).args(["--listen", "127.0.0.1:0", "--until-end"]).start().unwrap();
     let probes = Probes::of(&mut consumer, LIMIT).unwrap();
-    assert!(probes.ask("/readyz").is_err());
+    assert!(probes.get("/readyz").is_err());
     let ended = consumer.wait(LIMIT).unwrap();
-    assert!(!ended.said("kafka answers again"), "silence is no answer: {ended}");
+    assert!(!ended.said("kafka answers again"), "silence is not a response: {ended}");
     check(ended, 64, &[&[case.user.as_str()], words].concat());
 }
 
@@ -71,8 +71,8 @@ fn a_consumer_without_read_on_its_topic_is_denied_it() {
 }
 
 #[test]
-fn a_consumer_without_describe_on_its_topic_is_denied_it_and_not_told_that_it_is_missing() {
-    let test = "a_consumer_without_describe_on_its_topic_is_denied_it_and_not_told_that_it_is_missing";
+fn a_consumer_without_describe_on_its_topic_is_denied_and_the_topic_not_called_missing() {
+    let test = "a_consumer_without_describe_on_its_topic_is_denied_and_the_topic_not_called_missing";
     let granted = |case: &Case| case.allow(Operation::Read, Resource::Group(&case.group()));
     denied_at_start(test, granted, &["Describe on topic"]);
 }
@@ -86,7 +86,7 @@ fn rights_that_come_while_a_consumer_waits_are_used() {
     let mut consumer = consumer.start().unwrap();
     let probes = Probes::of(&mut consumer, LIMIT).unwrap();
     let line = consumer.wait_for_line("waiting for kafka and the topic", LIMIT).unwrap();
-    assert!(line.contains("Describe on topic") && probes.ask("/readyz").is_err(), "{line}");
+    assert!(line.contains("Describe on topic") && probes.get("/readyz").is_err(), "{line}");
     case.allow_topic(&[Operation::Describe]);
     probes.wait_until_not_ok("/readyz", &["Read on group"], LIMIT).unwrap();
     case.allow(Operation::Read, Resource::Group(&case.group()));
@@ -95,8 +95,8 @@ fn rights_that_come_while_a_consumer_waits_are_used() {
     consumer.wait(LIMIT).unwrap().expect_code(0).unwrap();
 }
 
-/// A right is taken from a consumer that has nothing to read, and comes back: it is not ready meanwhile, says why, and reads what
-/// was sent meanwhile.
+/// A right is taken from a consumer that has nothing to read, and comes back: it is not ready meanwhile, says why, and
+/// reads what was sent meanwhile.
 fn revoked_and_granted(test: &str, what: &str) {
     let Some(case) = Case::new(test) else { return };
     let (mut consumer, probes) = reading(&case, &[]);
@@ -106,10 +106,10 @@ fn revoked_and_granted(test: &str, what: &str) {
     probes.wait_until_not_ok("/readyz", &[what, &case.user], NOTICED).unwrap();
     case.send_as_admin(9);
     std::thread::sleep(Duration::from_secs(6));
-    assert!(probes.ask("/readyz").is_err(), "silence is no answer");
+    assert!(probes.get("/readyz").is_err(), "silence is not a response");
     case.remove(Permission::Deny, Operation::Read, resource);
     probes.wait_until_ok("/readyz", NOTICED).unwrap();
-    consumer.wait_for_line("published batch_id 2", NOTICED).unwrap();
+    consumer.wait_for_line("refreshed batch_id 2", NOTICED).unwrap();
     consumer.stop(LIMIT).unwrap().expect_code(0).unwrap();
 }
 
@@ -118,7 +118,7 @@ fn read_on_the_topic_is_revoked_and_comes_back() {
     revoked_and_granted("read_on_the_topic_is_revoked_and_comes_back", "Read on topic");
 }
 
-/// Nothing was ever read that could be told to the group.
+/// Nothing was ever read whose offset could be committed to the group.
 #[test]
 fn read_on_the_group_is_revoked_while_the_topic_is_empty() {
     let Some(case) = Case::new("read_on_the_group_is_revoked_while_the_topic_is_empty") else { return };
@@ -126,7 +126,7 @@ fn read_on_the_group_is_revoked_while_the_topic_is_empty() {
     case.allow_topic(&[Operation::Read]);
     let group = case.group();
     case.allow(Operation::Read, Resource::Group(&group));
-    let (consumer, probes) = ready(&case, &database(), &["--away", "4s"]);
+    let (consumer, probes) = ready(&case, &database(), &["--outage-timeout", "4s"]);
     case.deny(Operation::Read, Resource::Group(&group));
     probes.wait_until_not_ok("/readyz", &["Read on group", &case.user], NOTICED).unwrap();
     check(consumer.wait(LIMIT).unwrap(), 64, &["Read on group", &case.user]);
@@ -137,7 +137,7 @@ fn read_on_the_group_is_revoked_and_comes_back() {
     revoked_and_granted("read_on_the_group_is_revoked_and_comes_back", "Read on group");
 }
 
-/// The topic is hidden from two replicas of which one has no partition, and shown again: both notice either, and both go on.
+/// The topic is hidden from two replicas, one without a partition, and shown again: both notice both, and go on.
 #[test]
 fn a_replica_without_partitions_notices_a_denial_and_its_end() {
     let Some(case) = Case::new("a_replica_without_partitions_notices_a_denial_and_its_end") else { return };
@@ -148,7 +148,7 @@ fn a_replica_without_partitions_notices_a_denial_and_its_end() {
     let url = database();
     let replicas = [(); 2].map(|()| ready(&case, &url, &[]));
     case.deny(Operation::Describe, Resource::Topic(&case.topic));
-    // A client looks at the topic every 30 s.
+    // A client checks the topic every 30 s.
     for (_, probes) in &replicas {
         probes.wait_until_not_ok("/readyz", &["Describe on topic"], LIMIT).unwrap();
     }
@@ -157,7 +157,7 @@ fn a_replica_without_partitions_notices_a_denial_and_its_end() {
         probes.wait_until_ok("/readyz", NOTICED).unwrap();
     }
     case.send_as_admin(9);
-    let is_read = |replica: &Running| replica.stderr().iter().any(|line| line.contains("published batch_id 2"));
+    let is_read = |replica: &Running| replica.stderr().iter().any(|line| line.contains("refreshed batch_id 2"));
     wait_until("what was sent since is read", NOTICED, || replicas.iter().any(|(replica, _)| is_read(replica)));
     for (replica, _) in replicas {
         replica.stop(LIMIT).unwrap().expect_code(0).unwrap();
@@ -168,7 +168,7 @@ fn a_replica_without_partitions_notices_a_denial_and_its_end() {
 fn a_right_that_stays_revoked_ends_the_consumer_after_the_time_of_an_outage() {
     let test = "a_right_that_stays_revoked_ends_the_consumer_after_the_time_of_an_outage";
     let Some(case) = Case::new(test) else { return };
-    let (consumer, _) = reading(&case, &["--away", "3s"]);
+    let (consumer, _) = reading(&case, &["--outage-timeout", "3s"]);
     case.deny(Operation::Read, Resource::Topic(&case.topic));
     check(consumer.wait(LIMIT).unwrap(), 64, &["Read on topic", &case.user]);
 }

@@ -1,6 +1,6 @@
-//! The real binaries on a Kafka with an authorizer: what a user with too few rights is told.
+//! The real binaries on a Kafka with an authorizer: what they report to a user with too few rights.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails at once")]
 
 mod acls;
 mod broker;

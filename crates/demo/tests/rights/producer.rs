@@ -91,7 +91,7 @@ fn nothing_is_sent_to_a_topic_that_is_compacted() {
     let ended = case.producer(10).run(LIMIT).unwrap();
     check(ended, 64, &[&format!("topic `{}` has cleanup.policy=compact,delete", case.topic)]);
     assert_eq!(demo::broker::ends(case.admin_address(), &case.topic).unwrap(), [(0, 0)]);
-    // Who may not ask for the settings is not held up by that.
+    // A user who may not read the topic's settings can still send.
     case.remove(Permission::Allow, Operation::DescribeConfigs, Resource::Topic(&case.topic));
     case.producer(10).run(LIMIT).unwrap().expect_code(0).unwrap();
 }

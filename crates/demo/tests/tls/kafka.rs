@@ -22,7 +22,7 @@ const TOPIC: &str = "behind-tls";
 const ROWS: i64 = 40;
 const UNTIL_END: [&str; 1] = ["--until-end"];
 
-/// The settings of a broker with two more listeners than it has by itself; `@…@` are those of `scripts/kafka`.
+/// The settings of a broker with two more listeners than by default; `@…@` are those of `scripts/kafka`.
 fn properties(keystore: &str, truststore: &str) -> String {
     format!(
         "listeners=PLAINTEXT://127.0.0.1:@PORT@,CONTROLLER://127.0.0.1:@CONTROLLER@,\
@@ -39,19 +39,19 @@ fn properties(keystore: &str, truststore: &str) -> String {
     )
 }
 
-/// A broker of a test's own; `localhost` is what its certificate says.
+/// A test's own broker; `localhost` is what its certificate says.
 struct Broker {
     kafka: Kafka,
     /// Its own settings.
     properties: String,
-    /// The settings of whoever logs in.
+    /// The settings of a client that logs in.
     login: Vec<(&'static str, String)>,
-    /// The settings of whoever shows a certificate.
+    /// The settings of a client that shows a certificate.
     mutual: Vec<(&'static str, String)>,
 }
 
 impl Broker {
-    /// Starts one in folders of the test's own, `name` and what comes after it.
+    /// Starts one in the test's own folders, whose names begin with `name`.
     fn start(name: &str, authority: &Authority) -> Self {
         let files = folder(&format!("{name}-settings"));
         let pair = authority.sign("localhost");

@@ -1,6 +1,6 @@
 //! The real binaries on servers with TLS and logins, and what they say when they are not let in.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails at once")]
 
 mod certificates;
 mod kafka;
@@ -18,7 +18,7 @@ const WAIT: &str = "3s";
 /// And for one that does, however busy the machine is.
 const PATIENCE: &str = "30s";
 
-/// An empty folder of a test's own.
+/// A test's own empty folder.
 fn folder(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("tls").join(name);
     // What an earlier run left, if one was killed.

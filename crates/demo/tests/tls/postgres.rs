@@ -10,7 +10,7 @@ use crate::{LIMIT, WAIT, certificates::Authority, check, folder};
 
 const WRITER_PASSWORD: &str = "a-writers-password";
 
-/// A server of a test's own; `localhost` is what its certificate says.
+/// A test's own server; `localhost` is what its certificate says.
 struct Server {
     postgres: Postgres,
     runtime: Runtime,
@@ -26,8 +26,8 @@ impl Server {
         {
             server.put("", name, &text);
         }
-        server.ask("", "ALTER SYSTEM SET ssl = on").unwrap();
-        server.ask("", "ALTER SYSTEM SET ssl_ca_file = 'root.crt'").unwrap();
+        server.query("", "ALTER SYSTEM SET ssl = on").unwrap();
+        server.query("", "ALTER SYSTEM SET ssl_ca_file = 'root.crt'").unwrap();
         server.admit("", "scram-sha-256");
         server
     }
@@ -41,8 +41,8 @@ impl Server {
     /// The URL of the consumer's role at a host.
     fn writer_url(&self, host: &str, query: &str) -> String {
         let url = self.url(host, query);
-        let (_, place) = url.split_once('@').unwrap();
-        format!("postgres://tributary_writer:{WRITER_PASSWORD}@{place}")
+        let (_, address) = url.split_once('@').unwrap();
+        format!("postgres://tributary_writer:{WRITER_PASSWORD}@{address}")
     }
 
     /// The superuser's password.
@@ -50,14 +50,14 @@ impl Server {
         self.postgres.url().split([':', '@']).nth(2).unwrap()
     }
 
-    /// Lets those in who come with TLS, and in this way; nobody else.
+    /// Admits connections with TLS and this authentication method, and no others.
     fn admit(&self, query: &str, how: &str) {
         self.put(query, "pg_hba.conf", &format!("hostssl all all 127.0.0.1/32 {how}\nhostssl all all ::1/128 {how}"));
         let loaded = "SELECT pg_conf_load_time()::text";
-        let before = self.ask(query, loaded).unwrap();
-        self.ask(query, "SELECT pg_reload_conf()::text").unwrap();
+        let before = self.query(query, loaded).unwrap();
+        self.query(query, "SELECT pg_reload_conf()::text").unwrap();
         let deadline = Instant::now() + Duration::from_secs(10);
-        while self.ask(query, loaded).is_ok_and(|now| now == before) {
+        while self.query(query, loaded).is_ok_and(|now| now == before) {
             assert!(Instant::now() < deadline, "the server does not read its settings again");
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -66,11 +66,11 @@ impl Server {
     /// Writes a file of the server, as the server's own user, who alone may read it.
     fn put(&self, query: &str, name: &str, text: &str) {
         let lines = format!("SELECT line FROM unnest(string_to_array('{text}', E'\\n')) AS line");
-        self.ask(query, &format!("COPY ({lines}) TO PROGRAM 'umask 077 && cat >{name}'")).unwrap();
+        self.query(query, &format!("COPY ({lines}) TO PROGRAM 'umask 077 && cat >{name}'")).unwrap();
     }
 
-    /// Has the superuser run a statement; the first value of the first row, if there is one.
-    fn ask(&self, query: &str, sql: &str) -> Result<Option<String>, sqlx::Error> {
+    /// Runs a statement as the superuser; the first value of the first row, if there is one.
+    fn query(&self, query: &str, sql: &str) -> Result<Option<String>, sqlx::Error> {
         self.runtime.block_on(async {
             let mut connection = PgConnection::connect(&self.url("127.0.0.1", query)).await?;
             sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_optional(&mut connection).await

@@ -3,32 +3,34 @@
 use std::collections::BTreeSet;
 
 use manifests::{
-    laws::{self, variables::Knowledge},
-    rendering::Rendering,
-    roads::{
-        Road,
-        allowed::{self, Way},
+    connections::{
+        Connection,
+        allowed::{self, Direction},
         derived,
     },
+    rendering::Rendering,
+    rules::{self, variables::Knowledge},
 };
 
-/// The breaches of every law, roads included.
+/// The breaches of every rule, connections included.
 pub(crate) fn of(rendering: &Rendering, knowledge: &Knowledge) -> Vec<String> {
-    [laws::breaches(rendering), knowledge.breaches(rendering), of_roads(rendering)].concat()
+    [rules::breaches(rendering), knowledge.breaches(rendering), of_connections(rendering)].concat()
 }
 
-/// The roads that are wanted and closed, or open and not wanted, on either side.
-fn of_roads(rendering: &Rendering) -> Vec<String> {
-    let derived = derived::roads(rendering);
-    let of_way = |way: Way| {
-        let wanted: BTreeSet<Road> = derived.iter().filter(|road| way.governs(road)).cloned().collect();
-        let allowed = match allowed::roads(rendering, way) {
+/// The connections that are wanted and closed, or open and not wanted, on either side.
+fn of_connections(rendering: &Rendering) -> Vec<String> {
+    let derived = derived::connections(rendering);
+    let of_direction = |direction: Direction| {
+        let wanted: BTreeSet<Connection> =
+            derived.iter().filter(|connection| direction.governs(connection)).cloned().collect();
+        let allowed = match allowed::connections(rendering, direction) {
             Ok(allowed) => allowed,
-            Err(error) => return vec![format!("{way:?}: {error:#}")],
+            Err(error) => return vec![format!("{direction:?}: {error:#}")],
         };
-        let closed = wanted.difference(&allowed).map(|road| format!("{way:?} is closed: {road}"));
-        let idle = allowed.difference(&wanted).map(|road| format!("{way:?} is open for nobody: {road}"));
+        let closed = wanted.difference(&allowed).map(|connection| format!("{direction:?} is closed: {connection}"));
+        let idle =
+            allowed.difference(&wanted).map(|connection| format!("{direction:?} is open for nobody: {connection}"));
         closed.chain(idle).collect()
     };
-    [Way::Ingress, Way::Egress].into_iter().flat_map(of_way).collect()
+    [Direction::Ingress, Direction::Egress].into_iter().flat_map(of_direction).collect()
 }

@@ -3,10 +3,10 @@
 /// The overlays of the repository.
 pub(crate) const OVERLAYS: [&str; 2] = [".", "sample"];
 
-/// The ways to get the input: the volume's file, the made sample, an address.
+/// The sources of the input: the volume's file, the made sample, an address.
 const INPUTS: [&[&str]; 3] = [&[], &["sample"], &["https-input"]];
 
-/// Which pipelines there are beside `emissions`.
+/// Which pipelines there are besides `emissions`.
 const PIPELINES: [&[&str]; 2] = [&[], &["energy"]];
 
 /// Whose Kafka, and what KEDA then needs to measure the lag there.

@@ -1,13 +1,13 @@
-//! Every overlay, and the base with every combination of components that we claim, against every law.
+//! Every overlay, and the base with every combination of components that we claim, against every rule.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails at once")]
 
 mod breaches;
 mod combinations;
-mod laws;
+mod connections;
 mod mutations;
 mod overlays;
-mod roads;
+mod rules;
 
 use std::io::Write as _;
 
@@ -18,7 +18,7 @@ fn tree(test: &str) -> Option<Tree> {
     let kustomize = Kustomize::from_env();
     if kustomize.is_none() {
         assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "CI=true, and there is no kustomize: run make test");
-        // Written past the test harness, which keeps what a passing test prints to itself.
+        // Written past the test harness, which captures what a passing test prints.
         let line = format!("skipped: {test}: KUSTOMIZE is not set (make test finds one)\n");
         std::io::stderr().write_all(line.as_bytes()).unwrap();
     }

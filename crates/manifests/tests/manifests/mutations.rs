@@ -1,6 +1,6 @@
-//! Each law is tried on a rendering that breaks it: one that nothing can break would say nothing.
+//! Each rule is tried on a rendering that breaks it: one that nothing can break would say nothing.
 
-use manifests::{laws::variables::Knowledge, rendering::Rendering};
+use manifests::{rendering::Rendering, rules::variables::Knowledge};
 use serde_json::{Value, json};
 
 use crate::breaches;
@@ -9,7 +9,7 @@ const CONSUMER: &str = "Deployment/emissions-consumer";
 const POD: &str = "/spec/template/spec";
 const CONTAINER: &str = "/spec/template/spec/containers/0";
 
-/// What is changed: an object, a place in it, the new value (null removes it), and a part of the breach that follows.
+/// What is changed: an object, a path in it, the new value (null removes it), and a part of the breach that follows.
 type Mutation = (&'static str, String, Value, &'static str);
 
 #[test]
@@ -53,7 +53,7 @@ fn containers_that_are_not_bounded_are_found() {
     check(vec![
         (CONSUMER, format!("{CONTAINER}/image"), json!("tributary/consumer:latest"), "has no version"),
         (CONSUMER, format!("{CONTAINER}/image"), json!("tributary/consumer:other"), "does not get the revision's tag"),
-        (CONSUMER, format!("{CONTAINER}/imagePullPolicy"), json!("Always"), "may be pulled although it is there"),
+        (CONSUMER, format!("{CONTAINER}/imagePullPolicy"), json!("Always"), "may be pulled although it exists"),
         (CONSUMER, format!("{CONTAINER}/resources/limits/memory"), Value::Null, "lacks /resources/limits/memory"),
         (CONSUMER, format!("{CONTAINER}/resources/requests/cpu"), json!("4000m"), "of processor are requested"),
         (CONSUMER, format!("{CONTAINER}/resources/requests/memory"), json!("8Gi"), "of memory are requested"),
@@ -67,7 +67,12 @@ fn containers_that_are_not_bounded_are_found() {
 #[test]
 fn programs_that_are_watched_badly_are_found() {
     check(vec![
-        (CONSUMER, format!("{CONTAINER}/livenessProbe/httpGet/path"), json!("/readyz"), "its probes ask the same"),
+        (
+            CONSUMER,
+            format!("{CONTAINER}/livenessProbe/httpGet/path"),
+            json!("/readyz"),
+            "its probes send the same request",
+        ),
         (CONSUMER, format!("{CONTAINER}/startupProbe"), Value::Null, "has no startupProbe"),
         (
             CONSUMER,
@@ -79,7 +84,7 @@ fn programs_that_are_watched_badly_are_found() {
             CONSUMER,
             format!("{POD}/terminationGracePeriodSeconds"),
             json!(20),
-            "is killed 20 s after it was told to stop",
+            "is killed 20 s after it was asked to stop",
         ),
         ("Deployment/superset", "/spec/replicas".into(), json!(2), "0 disruption budgets, of several replicas: true"),
     ]);
@@ -119,12 +124,7 @@ fn secrets_and_variables_that_are_wrong_are_found() {
             "TOPIK is a variable that its program does not read",
         ),
         (CONSUMER, first.clone(), json!({"name": "LISTEN", "value": "x"}), "LISTEN is set twice"),
-        (
-            CONSUMER,
-            first.clone(),
-            json!({"name": "TOPIC", "value": "$(DATABASE_URL)"}),
-            "which does not stand before it",
-        ),
+        (CONSUMER, first.clone(), json!({"name": "TOPIC", "value": "$(DATABASE_URL)"}), "which is not set before it"),
         (CONSUMER, first, secret("WRITER_PASSWROD"), "secrets.env.example has no WRITER_PASSWROD"),
         (CONSUMER, format!("{CONTAINER}/args"), json!(["--batch-sise=5"]), "--batch-sise is no option of its program"),
         (
@@ -137,9 +137,9 @@ fn secrets_and_variables_that_are_wrong_are_found() {
 }
 
 #[test]
-fn roads_that_are_closed_or_idle_are_found() {
+fn connections_that_are_denied_or_unused_are_found() {
     let policy = "NetworkPolicy/emissions-consumer";
-    let port = |way: &str| format!("/spec/{way}/0/ports/0/port");
+    let port = |direction: &str| format!("/spec/{direction}/0/ports/0/port");
     let own =
         json!([{"name": "KAFKA_BROKERS", "value": "kafka:9092"}, {"name": "TOPIC", "value": "https://example.com/x"}]);
     check(vec![
@@ -188,9 +188,9 @@ fn custom_resources_that_do_not_fit_are_found() {
     ]);
 }
 
-/// Each mutation of the rendering with both pipelines, autoscaling and monitoring breaks a law, and says so.
+/// Each mutation of the rendering with both pipelines, autoscaling and monitoring breaks a rule, and says so.
 fn check(mutations: Vec<Mutation>) {
-    let Some(tree) = crate::tree("the laws, tried on what breaks them") else { return };
+    let Some(tree) = crate::tree("the rules, tried on what breaks them") else { return };
     let knowledge = Knowledge::new().unwrap();
     let whole = tree.render_with("mutated", &["energy", "monitoring", "autoscaling"]).unwrap();
     for (object, pointer, value, expected) in mutations {

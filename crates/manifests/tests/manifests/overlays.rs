@@ -1,8 +1,8 @@
-//! Every overlay and every claimed combination of components, against every law and its roads.
+//! Every overlay and every claimed combination of components, against every rule and its connections.
 
 use std::{collections::BTreeSet, fs, process::Command, thread};
 
-use manifests::{laws::variables::Knowledge, repository, tree::Tree};
+use manifests::{repository, rules::variables::Knowledge, tree::Tree};
 
 use crate::{breaches::of, combinations};
 
@@ -10,8 +10,8 @@ use crate::{breaches::of, combinations};
 const SIDE_BY_SIDE: usize = 4;
 
 #[test]
-fn the_overlays_keep_every_law() {
-    let Some(tree) = crate::tree("the_overlays_keep_every_law") else { return };
+fn the_overlays_keep_every_rule() {
+    let Some(tree) = crate::tree("the_overlays_keep_every_rule") else { return };
     let knowledge = Knowledge::new().unwrap();
     for overlay in combinations::OVERLAYS {
         assert_eq!(of(&tree.render(overlay).unwrap(), &knowledge), Vec::<String>::new(), "{overlay}");
@@ -19,8 +19,8 @@ fn the_overlays_keep_every_law() {
 }
 
 #[test]
-fn every_combination_of_components_keeps_every_law() {
-    let Some(tree) = crate::tree("every_combination_of_components_keeps_every_law") else { return };
+fn every_combination_of_components_keeps_every_rule() {
+    let Some(tree) = crate::tree("every_combination_of_components_keeps_every_rule") else { return };
     let knowledge = Knowledge::new().unwrap();
     let all = combinations::all();
     let try_part =
@@ -44,8 +44,8 @@ fn tried(tree: &Tree, knowledge: &Knowledge, components: &[&str]) -> Vec<String>
 
 /// The overlays that `make up` writes: they are text in a script until somebody has called that.
 #[test]
-fn the_overlays_of_make_up_keep_every_law_and_have_what_was_asked_for() {
-    let Some(tree) = crate::tree("the_overlays_of_make_up_keep_every_law_and_have_what_was_asked_for") else { return };
+fn the_overlays_of_make_up_keep_every_rule_and_have_what_was_asked_for() {
+    let Some(tree) = crate::tree("the_overlays_of_make_up_keep_every_rule_and_have_what_was_asked_for") else { return };
     const ADDRESS: &str = "https://example.com/co2.csv?year=2024&columns=all";
     let knowledge = Knowledge::new().unwrap();
     for (data, energy) in [(ADDRESS, ""), (ADDRESS, "power.zip"), ("sample", "power.zip"), ("co2.csv", "power.zip")] {
@@ -80,8 +80,8 @@ fn a_second_pipeline_changes_nothing_of_the_first() {
     let (alone, both) = (tree.render(".").unwrap(), tree.render_with("both", &["energy"]).unwrap());
     for object in &alone.objects {
         let after = both.find(object.kind(), object.name()).unwrap_or_else(|| panic!("{object} is gone"));
-        let told = object.to_string() == "ConfigMap/superset-init";
-        assert!(told || after.0 == object.0, "{object} has changed");
+        let expected = object.to_string() == "ConfigMap/superset-init";
+        assert!(expected || after.0 == object.0, "{object} has changed");
     }
     let added = both.objects.iter().filter(|object| alone.find(object.kind(), object.name()).is_none());
     let names: Vec<String> = added.map(ToString::to_string).collect();

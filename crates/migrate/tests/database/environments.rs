@@ -1,4 +1,4 @@
-//! Databases and servers with settings of their own.
+//! Databases and servers with their own settings.
 
 use sqlx::{AssertSqlSafe, Executor};
 

@@ -48,7 +48,7 @@ impl Fixture {
 
     /// A superuser's connection to the test's database.
     pub(crate) async fn connect(&self) -> PgConnection {
-        PgConnection::connect_with(&self.options(&self.name)).await.expect("the test's database is there")
+        PgConnection::connect_with(&self.options(&self.name)).await.expect("the test's database exists")
     }
 
     /// A connection to the test's database as one of its roles.
@@ -59,7 +59,7 @@ impl Fixture {
 
     /// A superuser's connection to database `postgres`.
     pub(crate) async fn server(&self) -> PgConnection {
-        PgConnection::connect_with(&self.options("postgres")).await.expect("TEST_DATABASE_URL answers")
+        PgConnection::connect_with(&self.options("postgres")).await.expect("TEST_DATABASE_URL is reachable")
     }
 
     /// A role's name.

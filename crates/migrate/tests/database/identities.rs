@@ -14,13 +14,13 @@ async fn it_is_drawn_once_and_kept() {
     let again = fixture.up().await;
     assert!(!again.stderr.contains("identity"), "{}", again.stderr);
     assert_eq!(scalar::<String>(&mut fixture.connect().await, IDENTITY).await, first);
-    // Whoever carries records has to read it.
+    // The consumer has to read it.
     assert_eq!(scalar::<String>(&mut fixture.connect_as("writer").await, IDENTITY).await, first);
     fixture.finish().await;
 }
 
 #[tokio::test]
-async fn a_copy_gets_one_of_its_own_and_the_original_keeps_its() {
+async fn a_copy_gets_its_own_and_the_original_keeps_its() {
     let (original, copy) = (Fixture::new(), Fixture::new());
     original.up().await;
     let first: String = scalar(&mut original.connect().await, IDENTITY).await;

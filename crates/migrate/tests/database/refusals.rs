@@ -4,7 +4,7 @@ use sqlx::{Executor, PgConnection};
 
 use crate::fixture::{Fixture, check, scalar};
 
-/// What `up` and `status` say of a schema whose bookkeeping was changed.
+/// What `up` and `status` say of a schema whose migrations tables were changed.
 async fn check_changed(change: &'static str, named: &[&str]) {
     let fixture = Fixture::new();
     fixture.up().await;
@@ -24,7 +24,15 @@ async fn check_changed(change: &'static str, named: &[&str]) {
 #[tokio::test]
 async fn an_edited_migration_is_named() {
     let change = "UPDATE migrations_emissions SET checksum = sha384('another file') WHERE version = 1";
-    check_changed(change, &["emissions/0001_facts.sql", "edited"]).await;
+    check_changed(change, &["emissions/0001_baseline.sql", "edited"]).await;
+}
+
+#[tokio::test]
+async fn a_database_of_a_build_before_the_baseline_is_named() {
+    let change = "UPDATE migrations_stream SET description = 'ledger' WHERE version = 1; \
+                  UPDATE migrations_emissions SET description = 'facts' WHERE version = 1; \
+                  INSERT INTO migrations_emissions VALUES (2, 'clusters', now(), true, '', 0)";
+    check_changed(change, &["before 0.1.0", "stream/0001_ledger.sql", "emissions/0001_facts.sql"]).await;
 }
 
 #[tokio::test]
@@ -38,7 +46,7 @@ async fn a_table_of_someone_elses_is_named() {
     let fixture = Fixture::new();
     let mut connection = fixture.create_database().await;
     connection.execute("CREATE TABLE rejects (mine text)").await.unwrap();
-    check(&fixture.run(&["up"]).await, 65, &["stream/0001_ledger.sql", "\"rejects\" already exists"]);
+    check(&fixture.run(&["up"]).await, 65, &["stream/0001_baseline.sql", "\"rejects\" already exists"]);
     connection.execute("SELECT mine FROM rejects").await.unwrap();
     fixture.finish().await;
 }
@@ -60,7 +68,7 @@ async fn another_pipelines_database_is_named_and_left_alone() {
         let before = relations(&mut connection).await;
 
         let said = format!("the database holds the pipeline {first}; give {second} another");
-        for up in [&["--pipeline", second, "up"][..], &["--pipeline", second, "up", "--adopt"]] {
+        for up in [&["--pipeline", second, "up"][..], &["--pipeline", second, "up", "--move-legacy-tables"]] {
             check(&fixture.run(up).await, 64, &[&said, &fixture.name]);
         }
         assert_eq!(relations(&mut connection).await, before);
@@ -72,7 +80,7 @@ async fn another_pipelines_database_is_named_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_login_that_may_not_create_roles_is_told_so() {
+async fn a_login_that_may_not_create_roles_is_refused() {
     let fixture = Fixture::new();
     fixture.up().await;
     let reader = fixture.url(&fixture.role("reader"));

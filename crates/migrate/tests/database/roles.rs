@@ -76,7 +76,7 @@ async fn strangers_stay_outside() {
 }
 
 #[tokio::test]
-async fn a_role_that_was_made_again_gets_its_rights_back() {
+async fn a_recreated_role_gets_its_rights_back() {
     let fixture = Fixture::new();
     fixture.up().await;
     let mut connection = fixture.connect().await;
@@ -111,7 +111,7 @@ async fn a_login_without_superpowers_is_enough() {
 }
 
 #[tokio::test]
-async fn the_owner_may_upgrade_what_is_there() {
+async fn the_owner_may_upgrade_what_exists() {
     let fixture = Fixture::new();
     fixture.up().await;
     let owner = fixture.url(&fixture.role("owner"));

@@ -20,7 +20,7 @@ async fn all_have_comments(connection: &mut PgConnection) {
                    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm')";
     let count = |condition: &str| format!("SELECT count(*) {columns} {condition}");
     let all: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(count(""))).fetch_one(&mut *connection).await.unwrap();
-    assert!(all > 100, "{all} columns: the query looks in the wrong place");
+    assert!(all > 100, "{all} columns: the query is wrong");
     let bare = format!(
         "SELECT c.relname::text || '.' || a.attname {columns} AND col_description(c.oid, a.attnum) IS NULL \
          UNION ALL SELECT DISTINCT c.relname::text {columns} AND obj_description(c.oid, 'pg_class') IS NULL"
@@ -45,7 +45,7 @@ async fn the_views_show_the_latest_run() {
     let means = "SELECT cluster || ' ' || country_count || ' ' || avg_co2 || ' ' || avg_gdp FROM cluster_analysis";
     assert_eq!(scalar::<String>(&mut connection, means).await, "0 12 2.00 10.00");
 
-    let facts = "INSERT INTO emissions_changelog (id, home, partition, \"offset\", timestamp_ms, iso_code, country, \
+    let facts = "INSERT INTO emissions_changelog (id, owner_partition, partition, \"offset\", timestamp_ms, iso_code, country, \
                  year, co2) VALUES (1, 0, 0, 0, 0, 'TCD', 'Chad', 1990, 1), (2, 0, 0, 1, 0, 'TCD', 'Tchad', 1990, 2)";
     connection.execute(facts).await.unwrap();
     let known = "SELECT string_agg(country || ' ' || year_start || ' ' || co2, ', ') FROM emissions_facts";
@@ -54,7 +54,7 @@ async fn the_views_show_the_latest_run() {
 }
 
 #[tokio::test]
-async fn the_books_must_balance() {
+async fn the_accounting_must_add_up() {
     let fixture = Fixture::new();
     fixture.up().await;
     let mut connection = fixture.connect().await;
@@ -67,7 +67,7 @@ async fn the_books_must_balance() {
 }
 
 #[tokio::test]
-async fn status_tells_what_is_missing_and_what_is_there() {
+async fn status_shows_what_is_missing_and_what_exists() {
     let fixture = Fixture::new();
     let before = fixture.run(&["status"]).await;
     check(&before, 0, &[]);

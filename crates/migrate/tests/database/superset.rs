@@ -15,7 +15,7 @@ fn superuser(fixture: &Fixture) -> String {
     fixture.options("postgres").get_username().to_owned()
 }
 
-/// How a role fares at the door of Superset's database: `Ok`, or the SQLSTATE.
+/// What a role gets when it connects to Superset's database: the connection, or the SQLSTATE.
 async fn enter(fixture: &Fixture, role: &str) -> Result<PgConnection, String> {
     let options = fixture.options(&fixture.role("superset")).username(&fixture.role(role));
     let error = match PgConnection::connect_with(&options).await {
@@ -30,7 +30,7 @@ async fn status(fixture: &Fixture) -> String {
     check(&status, 0, &[]);
     let role = fixture.role("superset");
     let line = status.stdout.lines().find_map(|line| line.strip_prefix(&role));
-    line.expect("status tells of the role").trim().to_owned()
+    line.expect("status shows the role").trim().to_owned()
 }
 
 #[tokio::test]
@@ -103,7 +103,7 @@ async fn a_database_of_somebody_elses_is_left_alone() {
     let named = [format!("database {database} belongs to {login}"), "another SUPERSET_DATABASE".to_owned()];
     check(&up_as(&fixture, &login, "s3cret").await, 65, &[&named[0], &named[1]]);
     assert_eq!(status(&fixture).await, format!("exists; database {database} belongs to {login}"));
-    drop(enter(&fixture, "superset").await.expect("its doors are as they were"));
+    drop(enter(&fixture, "superset").await.expect("its privileges are as they were"));
 
     let mut command = fixture.command(&["up"]);
     let command = command.env("SUPERSET_PASSWORD", "s3cret").env("SUPERSET_DATABASE", &fixture.name);

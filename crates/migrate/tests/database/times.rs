@@ -10,9 +10,9 @@ use crate::fixture::{Fixture, check};
 /// 2100-01-01 in milliseconds: the first that is no time.
 const END: i64 = 4_102_444_800_000;
 /// 2024-05-26 06:40 in milliseconds.
-const SOUND: i64 = 1_716_705_600_000;
+const VALID: i64 = 1_716_705_600_000;
 
-/// The SQL of a pipeline's datasets that have one of their own.
+/// The SQL of a pipeline's datasets that have their own.
 fn datasets(pipeline: &str) -> Vec<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../superset/assets/datasets").join(pipeline);
     let files = fs::read_dir(folder).unwrap().map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
@@ -52,13 +52,13 @@ async fn a_timestamp_that_is_no_time_is_shown_as_unknown_and_stops_no_view() {
         let fixture = Fixture::new();
         check(&fixture.run(&["--pipeline", database.pipeline, "up"]).await, 0, &[]);
         let mut connection = fixture.connect().await;
-        for wild in [i64::MIN, -1, 0, END, SOUND * 1_000, SOUND * 1_000_000, i64::MAX] {
+        for wild in [i64::MIN, -1, 0, END, VALID * 1_000, VALID * 1_000_000, i64::MAX] {
             assert_eq!(newest(&mut connection, database.pipeline, [wild, 0]).await, None, "{wild}");
             let reject = "INSERT INTO rejects (batch, topic, partition, \"offset\", timestamp_ms, reason) \
                           VALUES (1, 't', 0, 0, $1, 'x')";
             sqlx::query(reject).bind(wild).execute(&mut connection).await.unwrap();
             read_everything(&mut connection, database).await;
-            assert_eq!(newest(&mut connection, database.pipeline, [wild, SOUND]).await, Some(SOUND), "{wild}");
+            assert_eq!(newest(&mut connection, database.pipeline, [wild, VALID]).await, Some(VALID), "{wild}");
         }
         // The first and the last time there is: an age of that many seconds is beyond an integer.
         for time in [1, END - 1] {

@@ -1,4 +1,4 @@
-//! Services that are away, and locks that are held.
+//! Services that are unavailable, and locks that others have.
 
 use std::{
     net::TcpListener,
@@ -10,16 +10,16 @@ use sqlx::{Connection, Executor};
 use crate::fixture::{Ended, Fixture, check};
 
 #[tokio::test]
-async fn postgres_that_stays_away_is_unavailable() {
+async fn postgres_that_stays_down_is_unavailable() {
     let fixture = Fixture::new();
-    // A port that is free again is one where nobody listens.
+    // A port that is free again is one where no server listens.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let began = Instant::now();
     let url = format!("postgres://admin:s3cret@127.0.0.1:{port}");
     let ended: Ended = fixture.command(&["up", "--wait", "1s"]).env("DATABASE_URL", url).output().await.unwrap().into();
     check(&ended, 69, &["waiting for postgres at 127.0.0.1", "does not answer after 1s"]);
     assert!(!ended.stderr.contains("s3cret"));
-    assert!(began.elapsed() >= Duration::from_secs(1), "it gave up after {:?}", began.elapsed());
+    assert!(began.elapsed() >= Duration::from_secs(1), "it ended after {:?}", began.elapsed());
 }
 
 #[tokio::test]
@@ -39,7 +39,7 @@ async fn a_refused_login_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn another_migrate_is_waited_for_and_no_longer_than_asked() {
+async fn another_migrate_is_waited_for_and_no_longer_than_set() {
     let fixture = Fixture::new();
     let mut holder = fixture.create_database().await;
     holder.execute("SELECT pg_advisory_lock(x'7472696275746172'::bigint)").await.unwrap();

@@ -15,7 +15,7 @@ use emissions::{
 
 /// A country of 123 years whose size is spread over some orders of magnitude by its number.
 fn facts(number: u32, names: &mut Names) -> (IsoCode, Vec<YearFact>) {
-    let code = IsoCode::try_from(format!("C{number:06}").as_str()).expect("a sound code");
+    let code = IsoCode::try_from(format!("C{number:06}").as_str()).expect("a valid code");
     let name = names.intern(&format!("Country {number}"));
     let size = (f64::from(number % 977) / 100.0).exp();
     let wealth = 1.0 + f64::from(number % 89);

@@ -1,4 +1,4 @@
-//! A row on its way: CSV to record, CSV to message, and message to record.
+//! A row through the pipeline: CSV to record, CSV to message, and message to record.
 
 use std::{fmt::Write, hint::black_box};
 
@@ -9,10 +9,8 @@ use emissions::{
     record::FIELDS,
     source::{CsvSettings, CsvSource},
 };
-use stream::{
-    Outgoing, Reading, Row, Source,
-    csv_records::{CsvRecord, CsvRecords},
-};
+use formats::{CsvRecord, CsvRecords};
+use stream::{Decoded, Outgoing, RowOutcome, Source};
 
 /// Rows in the CSV: enough to leave the caches of the small, few enough for a quick run.
 const ROWS: u32 = 100_000;
@@ -29,23 +27,23 @@ fn csv() -> String {
 }
 
 fn messages(csv: &str) -> Vec<Outgoing> {
-    let mut source = CsvSource::open(csv.as_bytes(), &CsvSettings { from_year: 1900 }).expect("a sound header");
+    let mut source = CsvSource::open(csv.as_bytes(), &CsvSettings { from_year: 1900 }).expect("a valid header");
     let (mut message, mut messages) = (Outgoing::default(), vec![]);
-    while let Some(row) = source.next(&mut message).expect("a sound row") {
-        assert_eq!(row, Row::Send);
+    while let Some(row) = source.next(&mut message).expect("a valid row") {
+        assert_eq!(row, RowOutcome::Send);
         messages.push(message.clone());
     }
     messages
 }
 
-/// Reads all rows as observations: the part of the way before a message is written.
+/// Reads all rows as observations: the step before a message is written.
 fn read(csv: &str) {
-    let columns = Columns(LAYOUT.find(&FIELDS.map(str::to_owned)).expect("a sound header"));
+    let columns = Columns(LAYOUT.find(&FIELDS.map(str::to_owned)).expect("a valid header"));
     let mut rows = CsvRecords::new(csv.as_bytes());
     // The first record is the header.
-    assert_eq!(rows.read().expect("a sound header"), Some(CsvRecord::Read));
-    while rows.read().expect("a sound row").is_some() {
-        black_box(columns.read(&rows).expect("a sound row"));
+    assert_eq!(rows.read().expect("a valid header"), Some(CsvRecord::Read));
+    while rows.read().expect("a valid row").is_some() {
+        black_box(columns.read(&rows).expect("a valid row"));
     }
 }
 
@@ -56,9 +54,9 @@ fn benches(c: &mut Criterion) {
     group.bench_function("csv to record", |bencher| bencher.iter(|| read(black_box(&csv))));
     group.bench_function("csv to message", |bencher| {
         bencher.iter(|| {
-            let mut source = CsvSource::open(csv.as_bytes(), &CsvSettings { from_year: 1900 }).expect("a sound header");
+            let mut source = CsvSource::open(csv.as_bytes(), &CsvSettings { from_year: 1900 }).expect("a valid header");
             let mut message = Outgoing::default();
-            while source.next(&mut message).expect("a sound row").is_some() {
+            while source.next(&mut message).expect("a valid row").is_some() {
                 black_box(&message);
             }
         });
@@ -67,12 +65,12 @@ fn benches(c: &mut Criterion) {
     group.bench_function("message to record", |bencher| {
         bencher.iter(|| {
             for sent in &messages {
-                assert!(matches!(black_box(message::decode(&sent.value)), Reading::Record(_)));
+                assert!(matches!(black_box(message::decode(&sent.value)), Decoded::Record(_)));
             }
         });
     });
     group.finish();
 }
 
-criterion_group!(road, benches);
-criterion_main!(road);
+criterion_group!(records, benches);
+criterion_main!(records);

@@ -99,10 +99,12 @@ pub struct Cluster {
 
 /// Clusters the countries that can be clustered, in the order of their codes.
 pub fn model(aggregates: &[CountryAggregate], settings: &ModelSettings) -> Modelled {
-    let mut countries: Vec<&CountryAggregate> =
-        aggregates.iter().filter(|country| not_clustered(country, settings).is_none()).collect();
+    let mut countries: Vec<&CountryAggregate> = aggregates
+        .iter()
+        .filter(|country| not_clustered(country, &settings.features, settings.transform).is_none())
+        .collect();
     countries.sort_by_key(|country| country.iso_code);
-    let (scaled, scaler) = standardise(&matrix(&countries, settings));
+    let (scaled, scaler) = standardise(&matrix(&countries, &settings.features, settings.transform));
     match divide(&scaled, settings) {
         Ok(found) => {
             let space = FeatureSpace {
@@ -178,7 +180,8 @@ impl fmt::Display for Model {
 impl Modelled {
     /// Why a country is in no cluster of this run, for a person to read; `None` when it is in one.
     pub fn not_clustered(&self, country: &CountryAggregate, settings: &ModelSettings) -> Option<String> {
-        not_clustered(country, settings).or_else(|| matches!(self, Self::TooFew { .. }).then(|| self.to_string()))
+        let reason = not_clustered(country, &settings.features, settings.transform);
+        reason.or_else(|| matches!(self, Self::TooFew { .. }).then(|| self.to_string()))
     }
 }
 
@@ -201,11 +204,11 @@ fn clustered(
 ) -> Vec<Clustered> {
     let rows = countries.iter().zip(&found.labels).zip(&separation.points);
     let row = |((country, &label), &silhouette): ((&&CountryAggregate, &usize), &f64)| {
-        let place = space.place(country).expect("a clustered country has every feature");
+        let coordinates = space.coordinates(country).expect("a clustered country has every feature");
         Clustered {
             country: (*country).clone(),
             cluster: integer(label),
-            squared_distances: space.squared_distances(&place),
+            squared_distances: space.squared_distances(&coordinates),
             silhouette,
         }
     };

@@ -2,19 +2,16 @@
 
 use std::io::Read;
 
-use stream::{
-    csv_records::CsvRecords,
-    table::{Layout, Places},
-};
+use formats::{ColumnIndexes, CsvRecords, Layout};
 
 use crate::record::{FIELDS, Fields, Number, Observation, Reason, Text, says_missing};
 
-/// The seven columns, and how the file is published.
+/// The seven columns, and the file's usual delimiter.
 pub const LAYOUT: Layout<{ FIELDS.len() }> = Layout { names: FIELDS, delimiter: b',' };
 
 /// Where the seven columns are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Columns(pub Places<{ FIELDS.len() }>);
+pub struct Columns(pub ColumnIndexes<{ FIELDS.len() }>);
 
 impl Columns {
     /// Reads the record that `rows` is at.

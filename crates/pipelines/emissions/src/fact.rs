@@ -1,4 +1,4 @@
-//! What is kept of a record: one fact per country and year.
+//! What is stored of a record: one fact per country and year.
 
 use indexmap::IndexSet;
 use stream::Fact;
@@ -7,7 +7,7 @@ use crate::measure::Measure;
 
 /// A country's figures of one year, as last known.
 ///
-/// 40 bytes: with its stamp a fact takes 48 in memory.
+/// 40 bytes: with its version a fact takes 48 in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct YearFact {
     /// Persons.
@@ -42,11 +42,11 @@ pub struct Name(u32);
 
 /// Every name a country was seen with, each kept once.
 ///
-/// Most countries have one: it is beside what else is known of the country, so that reading it costs no search.
+/// Most countries have one name. It is stored with the country's other data, so that reading it needs no lookup.
 #[derive(Debug, Default)]
 pub struct Names {
     first: Option<Box<str>>,
-    /// Behind a pointer, since few have any and every country's place in memory would be larger for it.
+    /// Behind a pointer: few countries have any, and every country would take more memory without it.
     later: Option<Box<IndexSet<Box<str>>>>,
 }
 

@@ -4,7 +4,7 @@ use std::{fmt, ops::Deref, str::FromStr};
 
 use ndarray::Array2;
 
-use crate::{aggregates::CountryAggregate, model_settings::ModelSettings};
+use crate::aggregates::CountryAggregate;
 
 /// The fewest facts a country is clustered with: fewer years are too little for a mean.
 pub const MIN_DATA_POINTS: i32 = 5;
@@ -134,9 +134,9 @@ impl Transform {
 }
 
 /// Why a country cannot be clustered, for a person to read; `None` when it can.
-pub fn not_clustered(country: &CountryAggregate, settings: &ModelSettings) -> Option<String> {
+pub fn not_clustered(country: &CountryAggregate, features: &Features, transform: Transform) -> Option<String> {
     let unusable = |usable: fn(f64) -> bool| -> Vec<Feature> {
-        settings.features.iter().copied().filter(|feature| !feature.of(country).is_some_and(usable)).collect()
+        features.iter().copied().filter(|feature| !feature.of(country).is_some_and(usable)).collect()
     };
     let missing = unusable(|_| true);
     if !missing.is_empty() {
@@ -146,7 +146,7 @@ pub fn not_clustered(country: &CountryAggregate, settings: &ModelSettings) -> Op
         return Some(format!("{} data points are fewer than {MIN_DATA_POINTS}", country.data_points));
     }
     let without_log = unusable(|value| value > 0.0);
-    match settings.transform {
+    match transform {
         Transform::Log if !without_log.is_empty() => {
             Some(format!("no logarithm of {}: not above 0", join(&without_log)))
         }
@@ -158,10 +158,10 @@ pub fn not_clustered(country: &CountryAggregate, settings: &ModelSettings) -> Op
 ///
 /// # Panics
 /// When a country cannot be clustered: see [`not_clustered`].
-pub fn matrix(countries: &[&CountryAggregate], settings: &ModelSettings) -> Array2<f64> {
-    Array2::from_shape_fn((countries.len(), settings.features.len()), |(row, column)| {
-        let value = settings.features[column].of(countries[row]).expect("a country that can be clustered has it");
-        settings.transform.apply(value)
+pub fn matrix(countries: &[&CountryAggregate], features: &Features, transform: Transform) -> Array2<f64> {
+    Array2::from_shape_fn((countries.len(), features.len()), |(row, column)| {
+        let value = features[column].of(countries[row]).expect("a country that can be clustered has it");
+        transform.apply(value)
     })
 }
 
@@ -176,8 +176,8 @@ mod tests {
     use super::*;
     use crate::clusters::tests::country;
 
-    fn settings(features: &str, transform: Transform) -> ModelSettings {
-        ModelSettings { features: features.parse().unwrap(), transform, ..ModelSettings::default() }
+    fn features(names: &str) -> Features {
+        names.parse().unwrap()
     }
 
     #[test]
@@ -199,7 +199,7 @@ mod tests {
     fn a_country_that_cannot_be_clustered_says_why() {
         let whole = country("AAA", [1.0, 2.0, 3.0, 4.0]);
         let check = |country: &CountryAggregate, transform, expected: Option<&str>| {
-            let found = not_clustered(country, &settings("avg_co2,avg_gdp", transform));
+            let found = not_clustered(country, &features("avg_co2,avg_gdp"), transform);
             assert_eq!(found.as_deref(), expected);
         };
         check(&whole, Transform::Log, None);
@@ -220,9 +220,9 @@ mod tests {
     fn a_row_is_a_country_and_a_column_a_feature() {
         let countries = [country("AAA", [1.0, 2.0, 3.0, 4.0]), country("BBB", [5.0, 6.0, 7.0, 8.0])];
         let countries: Vec<&CountryAggregate> = countries.iter().collect();
-        let found = matrix(&countries, &settings("avg_population,avg_co2", Transform::None));
+        let found = matrix(&countries, &features("avg_population,avg_co2"), Transform::None);
         assert_eq!(found, array![[1.0, 4.0], [5.0, 8.0]]);
-        let found = matrix(&countries, &settings("avg_gdp", Transform::Log));
+        let found = matrix(&countries, &features("avg_gdp"), Transform::Log);
         assert_eq!(found, array![[3.0_f64.ln()], [7.0_f64.ln()]]);
     }
 }

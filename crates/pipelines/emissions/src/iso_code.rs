@@ -40,9 +40,9 @@ impl TryFrom<&str> for IsoCode {
     fn try_from(text: &str) -> Result<Self, NotACode> {
         let len = u8::try_from(text.len()).map_err(|_| NotACode)?;
         let mut bytes = [0; MAX_LEN];
-        let sound = !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control());
+        let valid = !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control());
         match bytes.get_mut(..text.len()) {
-            Some(into) if sound => into.copy_from_slice(text.as_bytes()),
+            Some(into) if valid => into.copy_from_slice(text.as_bytes()),
             _ => return Err(NotACode),
         }
         Ok(Self { bytes, len })
@@ -85,11 +85,11 @@ mod tests {
 
     #[test]
     fn a_code_is_checked_against_no_list() {
-        for sound in ["BRA", "X", "OWID_KOS", "Ω"] {
-            assert_eq!(IsoCode::try_from(sound).unwrap().as_str(), sound);
+        for valid in ["BRA", "X", "OWID_KOS", "Ω"] {
+            assert_eq!(IsoCode::try_from(valid).unwrap().as_str(), valid);
         }
-        for unsound in ["", "B A", "BRA\n", "\u{0}", &"X".repeat(33)] {
-            assert_eq!(IsoCode::try_from(unsound), Err(NotACode), "{unsound:?}");
+        for invalid in ["", "B A", "BRA\n", "\u{0}", &"X".repeat(33)] {
+            assert_eq!(IsoCode::try_from(invalid), Err(NotACode), "{invalid:?}");
         }
     }
 }

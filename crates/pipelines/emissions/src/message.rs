@@ -1,10 +1,8 @@
-//! The Kafka message: the key, and the seven fields as JSON, both ways.
+//! The Kafka message: the key, and the seven fields as JSON, encoded and decoded.
 
+use formats::json::{Malformed, Object, Value};
 use serde::Serialize;
-use stream::{
-    Outgoing, Reading,
-    json::{Malformed, Object, Value},
-};
+use stream::{Decoded, Outgoing};
 
 use crate::{
     iso_code::IsoCode,
@@ -16,10 +14,10 @@ use crate::{
 /// Unknown fields are passed over; `null`, `""`, `"NaN"` and the bare `NaN` are missing. A known
 /// field that comes twice is rejected: which of the two is meant, nobody can say. Allocates only
 /// where a text holds an escape.
-pub fn decode(value: &[u8]) -> Reading<Record<'_>> {
+pub fn decode(value: &[u8]) -> Decoded<Record<'_>> {
     match fields(value).and_then(Fields::check) {
         Ok(observation) => observation.into_record(),
-        Err(reason) => Reading::Rejected(reason),
+        Err(reason) => Decoded::Rejected(reason),
     }
 }
 
@@ -62,25 +60,25 @@ fn fields(value: &[u8]) -> Result<Fields<'_>, Reason> {
     let mut seen = 0_u32;
     while let Some((key, value)) = object.next_field().map_err(malformed)? {
         let bit = match &*key {
-            "country" => place(&mut fields.country, text_of(value), 0),
-            "year" => place(&mut fields.year, number_of(&value), 1),
-            "iso_code" => place(&mut fields.iso_code, text_of(value), 2),
-            "population" => place(&mut fields.population, number_of(&value), 3),
-            "gdp" => place(&mut fields.gdp, number_of(&value), 4),
-            "co2" => place(&mut fields.co2, number_of(&value), 5),
-            "co2_per_capita" => place(&mut fields.co2_per_capita, number_of(&value), 6),
+            "country" => set(&mut fields.country, text_of(value), 0),
+            "year" => set(&mut fields.year, number_of(&value), 1),
+            "iso_code" => set(&mut fields.iso_code, text_of(value), 2),
+            "population" => set(&mut fields.population, number_of(&value), 3),
+            "gdp" => set(&mut fields.gdp, number_of(&value), 4),
+            "co2" => set(&mut fields.co2, number_of(&value), 5),
+            "co2_per_capita" => set(&mut fields.co2_per_capita, number_of(&value), 6),
             _ => continue,
         };
         if seen & bit != 0 {
-            return Err(format!("{key} is there twice").into());
+            return Err(format!("{key} appears twice").into());
         }
         seen |= bit;
     }
     Ok(fields)
 }
 
-/// Fills a field in, and tells the bit that stands for it.
-fn place<T>(field: &mut T, value: T, number: u32) -> u32 {
+/// Sets a field, and returns its bit in `seen`.
+fn set<T>(field: &mut T, value: T, number: u32) -> u32 {
     *field = value;
     1 << number
 }
@@ -113,17 +111,17 @@ mod tests {
 
     fn check(value: &str, expected: &str) {
         let found = match decode(value.as_bytes()) {
-            Reading::Record(r) => format!(
+            Decoded::Record(r) => format!(
                 "{} {} {} {:?} {:?} {:?} {:?}",
                 r.country, r.year, r.iso_code, r.population, r.gdp, r.co2, r.co2_per_capita
             ),
-            Reading::Filtered => "filtered".to_owned(),
-            Reading::Rejected(reason) => format!("! {reason}"),
+            Decoded::Filtered => "filtered".to_owned(),
+            Decoded::Rejected(reason) => format!("! {reason}"),
         };
         assert_eq!(found, expected, "{value}");
     }
 
-    /// Checks a sound message with this field beside the three that must be there.
+    /// Checks a valid message with this field besides the three required ones.
     fn check_with(field: &str, expected: &str) {
         check(&format!(r#"{{"country":"Brazil","year":1987,"iso_code":"BRA",{field}}}"#), expected);
     }
@@ -165,14 +163,14 @@ mod tests {
         check_with(r#""co2":-Infinity"#, "! co2 is infinite");
         check_with(r#""gdp":1e400"#, "! gdp is infinite");
         check_with(r#""gdp":-1"#, "! gdp is not within 0e0 to 1e15");
-        check_with(r#""gdp":1,"gdp":1"#, "! gdp is there twice");
+        check_with(r#""gdp":1,"gdp":1"#, "! gdp appears twice");
         check(r#"{"country":"Bra\u0000zil","year":1987,"iso_code":"BRA"}"#, "! country holds a control character");
     }
 
     #[test]
     fn bad_bytes_are_rejected() {
         let read = decode(b"{\"country\":\"Bra\xFFzil\"}");
-        assert_eq!(read, Reading::Rejected("not UTF-8 from byte 15 on".into()));
+        assert_eq!(read, Decoded::Rejected("not UTF-8 from byte 15 on".into()));
     }
 
     #[test]
@@ -248,12 +246,12 @@ mod tests {
         #[test]
         fn no_mutation_makes_it_panic(
             observation in any_observation(),
-            places in proptest::collection::vec((any::<prop::sample::Index>(), "[\\[\\]{}\":,\\\\NIe0.-]"), 1..6),
+            edits in proptest::collection::vec((any::<prop::sample::Index>(), "[\\[\\]{}\":,\\\\NIe0.-]"), 1..6),
         ) {
             let mut message = Outgoing::default();
             encode(&observation, &mut message);
-            for (place, byte) in places {
-                let at = place.index(message.value.len());
+            for (position, byte) in edits {
+                let at = position.index(message.value.len());
                 message.value[at] = byte.as_bytes()[0];
             }
             let _ = decode(&message.value);

@@ -1,4 +1,4 @@
-//! What a model run is asked to do.
+//! The settings of a model run.
 
 use std::{fmt, str::FromStr};
 

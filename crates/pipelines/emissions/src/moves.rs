@@ -22,50 +22,50 @@ pub struct FeatureSpace {
 
 impl FeatureSpace {
     /// Where a country lies, in standard deviations; `None` when a feature is missing.
-    pub fn place(&self, country: &CountryAggregate) -> Option<Vec<f64>> {
+    pub fn coordinates(&self, country: &CountryAggregate) -> Option<Vec<f64>> {
         let values: Option<Vec<f64>> =
             self.features.iter().map(|feature| feature.of(country).map(|value| self.transform.apply(value))).collect();
         values.map(|values| self.scaler.scale(&values))
     }
 
-    /// The squared distances of a place to the centroids, in squared standard deviations, of shape `(k,)`.
-    pub fn squared_distances(&self, place: &[f64]) -> Vec<f64> {
-        let to = |centroid: &Vec<f64>| place.iter().zip(centroid).map(|(x, c)| (x - c) * (x - c)).sum();
+    /// The squared distances of coordinates to the centroids, in squared standard deviations, of shape `(k,)`.
+    pub fn squared_distances(&self, coordinates: &[f64]) -> Vec<f64> {
+        let to = |centroid: &Vec<f64>| coordinates.iter().zip(centroid).map(|(x, c)| (x - c) * (x - c)).sum();
         self.centroids.iter().map(to).collect()
     }
 
     /// Each feature's share in (squared distance to `step.to` − squared distance to `step.from`).
     ///
     /// A share below 0 draws the country to the new cluster. `None` when the run has no such cluster.
-    fn shares(&self, place: &[f64], step: Step) -> Option<Vec<f64>> {
+    fn shares(&self, coordinates: &[f64], step: Step) -> Option<Vec<f64>> {
         let centroid = |label| usize::try_from(label).ok().and_then(|label: usize| self.centroids.get(label));
         let (from, to) = (centroid(step.from)?, centroid(step.to)?);
         let share = |((x, from), to): ((&f64, &f64), &f64)| (x - to) * (x - to) - (x - from) * (x - from);
-        Some(place.iter().zip(from).zip(to).map(share).collect())
+        Some(coordinates.iter().zip(from).zip(to).map(share).collect())
     }
 }
 
 /// A country's change of cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Step {
+pub(crate) struct Step {
     /// Its label in the run before.
     pub from: i32,
     /// Its label now.
     pub to: i32,
 }
 
-/// A country's place in a run.
+/// A country's coordinates in a run.
 #[derive(Clone, Copy, Debug)]
-pub struct Standing<'a> {
+pub(crate) struct Placement<'a> {
     /// The run's space.
     pub space: &'a FeatureSpace,
-    /// The country's place in it: see [`FeatureSpace::place`].
-    pub place: &'a [f64],
+    /// The country's coordinates in it: see [`FeatureSpace::coordinates`].
+    pub coordinates: &'a [f64],
 }
 
 /// What moved a country.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Cause {
+pub(crate) struct Cause {
     /// The feature whose share changed most in favour of the new cluster.
     pub feature: Feature,
     /// That change, in squared standard deviations: below 0, since it brought the country nearer.
@@ -76,9 +76,9 @@ pub struct Cause {
 ///
 /// Both runs have the same features. Where the run before is not known, or has not both clusters,
 /// the shares of this run stand for the change. `None` when this run has not both clusters.
-pub fn cause(before: Option<Standing<'_>>, now: Standing<'_>, step: Step) -> Option<Cause> {
-    let shares = now.space.shares(now.place, step)?;
-    let earlier = before.and_then(|before| before.space.shares(before.place, step));
+pub(crate) fn cause(before: Option<Placement<'_>>, now: Placement<'_>, step: Step) -> Option<Cause> {
+    let shares = now.space.shares(now.coordinates, step)?;
+    let earlier = before.and_then(|before| before.space.shares(before.coordinates, step));
     let earlier = earlier.unwrap_or_else(|| vec![0.0; shares.len()]);
     let changes = shares.iter().zip(&earlier).map(|(now, before)| now - before);
     let causes = now.space.features.iter().zip(changes).map(|(&feature, share)| Cause { feature, share });
@@ -100,8 +100,8 @@ mod tests {
     }
 
     fn check(before: Option<(&FeatureSpace, [f64; 2])>, now: (&FeatureSpace, [f64; 2]), expected: Option<(&str, f64)>) {
-        let before = before.as_ref().map(|(space, place)| Standing { space, place });
-        let now = Standing { space: now.0, place: &now.1 };
+        let before = before.as_ref().map(|(space, coordinates)| Placement { space, coordinates });
+        let now = Placement { space: now.0, coordinates: &now.1 };
         let found = cause(before, now, Step { from: 0, to: 1 });
         assert_eq!(found.map(|cause| (cause.feature.name(), cause.share)), expected);
     }
@@ -129,12 +129,12 @@ mod tests {
     }
 
     #[test]
-    fn a_country_is_placed_as_the_run_scales() {
+    fn a_country_is_projected_as_the_run_scales() {
         let space = space(&[[0.0, 0.0], [1.0, 1.0]]);
-        let place = space.place(&country("AAA", [14.0, 0.0, 50.0, 0.0])).unwrap();
-        assert_eq!(place, [2.0, -1.0]);
-        assert_eq!(space.squared_distances(&place), [5.0, 5.0]);
+        let coordinates = space.coordinates(&country("AAA", [14.0, 0.0, 50.0, 0.0])).unwrap();
+        assert_eq!(coordinates, [2.0, -1.0]);
+        assert_eq!(space.squared_distances(&coordinates), [5.0, 5.0]);
         let no_gdp = CountryAggregate { avg_gdp: None, ..country("AAA", [1.0; 4]) };
-        assert_eq!(space.place(&no_gdp), None);
+        assert_eq!(space.coordinates(&no_gdp), None);
     }
 }

@@ -1,9 +1,8 @@
-//! The emissions pipeline, from message to publication.
+//! The emissions pipeline, from message to refresh.
 
-use clap::Args;
 use sqlx::PgConnection;
 use stream::{
-    Changelog, Coverage, Hashed, Pipeline, Published, Reading, Tables,
+    Changelog, Coverage, Decoded, Hashed, Pipeline, RefreshReport, Tables,
     copy::{CopyError, CopyFields, CopyRow},
 };
 
@@ -13,22 +12,10 @@ use crate::{
     iso_code::IsoCode,
     measure::Measure,
     message,
-    model_settings::ModelSettings,
-    publication,
     record::Record,
+    refresh,
+    settings::EmissionsSettings,
 };
-
-/// Settings of the consumer that only this pipeline has.
-#[derive(Args, Clone, Debug)]
-pub struct EmissionsSettings {
-    /// How countries are clustered.
-    #[command(flatten)]
-    pub model: ModelSettings,
-    /// How many model runs are kept; older ones are deleted.
-    #[arg(long, env = "KEEP_RUNS", default_value_t = 1000, value_name = "RUNS",
-          value_parser = clap::value_parser!(i32).range(1..), help_heading = "Clusters")]
-    pub keep_runs: i32,
-}
 
 /// Countries clustered by their CO₂ emissions.
 #[derive(Clone, Debug)]
@@ -40,14 +27,14 @@ impl Pipeline for Emissions {
     type Record<'a> = Record<'a>;
     type Group = IsoCode;
     type Fact = YearFact;
-    type Symbols = Names;
+    type Interner = Names;
     type Row = CountryAggregate;
 
     fn changelog(&self) -> Changelog {
         CHANGELOG
     }
 
-    fn read<'a>(&self, _key: Option<&'a [u8]>, value: &'a [u8]) -> Reading<Record<'a>> {
+    fn read<'a>(&self, _key: Option<&'a [u8]>, value: &'a [u8]) -> Decoded<Record<'a>> {
         message::decode(value)
     }
 
@@ -55,7 +42,7 @@ impl Pipeline for Emissions {
         record.iso_code
     }
 
-    fn route(iso_code: &IsoCode) -> String {
+    fn partition_key(iso_code: &IsoCode) -> String {
         iso_code.to_string()
     }
 
@@ -108,11 +95,11 @@ impl Pipeline for Emissions {
     }
 
     async fn upsert(&self, tx: &mut PgConnection, rows: &[CountryAggregate]) -> Result<u64, sqlx::Error> {
-        publication::upsert(tx, rows).await
+        refresh::upsert(tx, rows).await
     }
 
-    async fn conclude(&self, tx: &mut PgConnection, coverage: &Coverage) -> anyhow::Result<Published> {
-        publication::conclude(tx, &self.0, coverage).await
+    async fn refresh_global(&self, tx: &mut PgConnection, coverage: &Coverage) -> anyhow::Result<RefreshReport> {
+        refresh::refresh_global(tx, &self.0, coverage).await
     }
 }
 
@@ -123,7 +110,7 @@ const CHANGELOG: Changelog = Changelog {
     key: &["iso_code", "year"],
 };
 
-/// What the pipeline keeps in its database.
+/// The pipeline's tables in its database.
 pub const TABLES: Tables = Tables {
     changelog: CHANGELOG,
     derived: &[

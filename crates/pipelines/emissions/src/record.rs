@@ -1,8 +1,8 @@
-//! A record, parsed once and valid: past this file nobody asks again whether a year is a year.
+//! A record, parsed once and valid: no later code checks it again.
 
 use std::{borrow::Cow, ops::RangeInclusive};
 
-use stream::Reading;
+use stream::Decoded;
 
 use crate::{iso_code::IsoCode, measure::Measure};
 
@@ -43,7 +43,7 @@ pub struct Record<'a> {
     pub co2_per_capita: Measure,
 }
 
-/// The figures of a country or of an aggregate (the world, a continent): a sound row of the input.
+/// The figures of a country or of an aggregate (the world, a continent): a valid row of the input.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observation<'a> {
     /// The name of the country or aggregate: 1 to 200 characters without control characters.
@@ -62,7 +62,7 @@ pub struct Observation<'a> {
     pub co2_per_capita: Measure,
 }
 
-/// What stands where a number belongs.
+/// The content of a number field.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Number {
     /// Nothing, null, the empty text or `NaN`.
@@ -74,7 +74,7 @@ pub enum Number {
     Wrong,
 }
 
-/// What stands where a text belongs.
+/// The content of a text field.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Text<'a> {
     /// Nothing, null, the empty text or `NaN`.
@@ -86,7 +86,7 @@ pub enum Text<'a> {
     Wrong(&'static str),
 }
 
-/// The seven fields as they stand in a message or a CSV row, not yet judged.
+/// The seven fields as a message or a CSV row has them, not yet checked.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fields<'a> {
     /// The name of the country or aggregate.
@@ -105,13 +105,13 @@ pub struct Fields<'a> {
     pub co2_per_capita: Number,
 }
 
-/// Whether a text says that a value is missing: empty, or `NaN`, perhaps with quotes of its own.
+/// Whether a text says that a value is missing: empty, or `NaN`, perhaps in quotes.
 pub fn says_missing(text: &str) -> bool {
     matches!(text, "" | "NaN" | "\"NaN\"")
 }
 
 impl<'a> Fields<'a> {
-    /// Judges the fields; what is missing may be so, all else must be valid.
+    /// Checks the fields: optional ones may be missing, and all others must be valid.
     ///
     /// # Errors
     /// The reason, when a field does not hold what it should.
@@ -130,9 +130,9 @@ impl<'a> Fields<'a> {
 
 impl<'a> Observation<'a> {
     /// Keeps a country, and filters an aggregate.
-    pub fn into_record(self) -> Reading<Record<'a>> {
+    pub fn into_record(self) -> Decoded<Record<'a>> {
         match self.iso_code {
-            Some(iso_code) if !iso_code.as_str().starts_with(AGGREGATE) => Reading::Record(Record {
+            Some(iso_code) if !iso_code.as_str().starts_with(AGGREGATE) => Decoded::Record(Record {
                 country: self.country,
                 year: self.year,
                 iso_code,
@@ -141,7 +141,7 @@ impl<'a> Observation<'a> {
                 co2: self.co2,
                 co2_per_capita: self.co2_per_capita,
             }),
-            _ => Reading::Filtered,
+            _ => Decoded::Filtered,
         }
     }
 }
@@ -199,7 +199,7 @@ fn measure(field: &'static str, number: Number, range: &RangeInclusive<f64>) -> 
 mod tests {
     use super::*;
 
-    fn sound() -> Fields<'static> {
+    fn valid() -> Fields<'static> {
         Fields {
             country: Text::Is("Brazil".into()),
             year: Number::Is(1987.0),
@@ -210,62 +210,62 @@ mod tests {
 
     fn check(fields: Fields<'_>, expected: &str) {
         let found = match fields.clone().check().map(Observation::into_record) {
-            Ok(Reading::Record(_)) => "record".to_owned(),
-            Ok(Reading::Filtered) => "filtered".to_owned(),
-            Ok(Reading::Rejected(reason)) | Err(reason) => reason.into_owned(),
+            Ok(Decoded::Record(_)) => "record".to_owned(),
+            Ok(Decoded::Filtered) => "filtered".to_owned(),
+            Ok(Decoded::Rejected(reason)) | Err(reason) => reason.into_owned(),
         };
         assert_eq!(found, expected, "{fields:?}");
     }
 
     fn country(name: &str) -> Fields<'_> {
-        Fields { country: Text::Is(name.into()), ..sound() }
+        Fields { country: Text::Is(name.into()), ..valid() }
     }
 
     fn code(text: &str) -> Fields<'_> {
-        Fields { iso_code: Text::Is(text.into()), ..sound() }
+        Fields { iso_code: Text::Is(text.into()), ..valid() }
     }
 
     fn year(value: f64) -> Fields<'static> {
-        Fields { year: Number::Is(value), ..sound() }
+        Fields { year: Number::Is(value), ..valid() }
     }
 
     #[test]
     fn a_country_has_1_to_200_characters() {
-        check(sound(), "record");
+        check(valid(), "record");
         check(country("Côte d'Ivoire"), "record");
         check(country(&"ô".repeat(200)), "record");
         check(country(&"ô".repeat(201)), "country is longer than 200 characters");
         check(country("Bra\u{0}zil"), "country holds a control character");
         check(country("Bra\u{85}zil"), "country holds a control character");
-        check(Fields { country: Text::Missing, ..sound() }, "country is missing");
-        check(Fields { country: Text::Wrong("a number"), ..sound() }, "country is a number");
+        check(Fields { country: Text::Missing, ..valid() }, "country is missing");
+        check(Fields { country: Text::Wrong("a number"), ..valid() }, "country is a number");
     }
 
     #[test]
     fn a_year_is_an_integer_from_1_to_9999() {
-        for sound in [1.0, 1990.0, 9999.0] {
-            check(year(sound), "record");
+        for valid in [1.0, 1990.0, 9999.0] {
+            check(year(valid), "record");
         }
-        for unsound in [0.0, -1.0, 1990.5, 10_000.0, 1e300, f64::INFINITY, f64::NEG_INFINITY] {
-            check(year(unsound), "year is not an integer from 1 to 9999");
+        for invalid in [0.0, -1.0, 1990.5, 10_000.0, 1e300, f64::INFINITY, f64::NEG_INFINITY] {
+            check(year(invalid), "year is not an integer from 1 to 9999");
         }
-        check(Fields { year: Number::Missing, ..sound() }, "year is missing");
-        check(Fields { year: Number::Wrong, ..sound() }, "year is not an integer from 1 to 9999");
+        check(Fields { year: Number::Missing, ..valid() }, "year is missing");
+        check(Fields { year: Number::Wrong, ..valid() }, "year is not an integer from 1 to 9999");
     }
 
     #[test]
-    fn aggregates_are_filtered_once_they_are_sound() {
-        check(Fields { iso_code: Text::Missing, ..sound() }, "filtered");
+    fn aggregates_are_filtered_once_they_are_valid() {
+        check(Fields { iso_code: Text::Missing, ..valid() }, "filtered");
         check(code("OWID_WRL"), "filtered");
         check(code("OWI"), "record");
         check(code("B A"), "iso_code is not 1 to 32 bytes without blanks or control characters");
-        check(Fields { iso_code: Text::Missing, gdp: Number::Wrong, ..sound() }, "gdp is not a number");
+        check(Fields { iso_code: Text::Missing, gdp: Number::Wrong, ..valid() }, "gdp is not a number");
     }
 
     #[test]
     fn a_measure_is_finite_and_in_range() {
-        let gdp = |value| Fields { gdp: Number::Is(value), ..sound() };
-        let co2 = |value| Fields { co2: Number::Is(value), ..sound() };
+        let gdp = |value| Fields { gdp: Number::Is(value), ..valid() };
+        let co2 = |value| Fields { co2: Number::Is(value), ..valid() };
         for value in [0.0, -0.0, 0.5, 1e15] {
             check(gdp(value), "record");
         }
@@ -275,7 +275,7 @@ mod tests {
         check(co2(-1e10), "record");
         check(co2(-1.1e10), "co2 is not within -1e10 to 1e10");
         check(co2(1.1e10), "co2 is not within -1e10 to 1e10");
-        check(Fields { population: Number::Is(-1.0), ..sound() }, "population is not within 0e0 to 1e15");
-        check(Fields { co2_per_capita: Number::Is(2e15), ..sound() }, "co2_per_capita is not within 0e0 to 1e15");
+        check(Fields { population: Number::Is(-1.0), ..valid() }, "population is not within 0e0 to 1e15");
+        check(Fields { co2_per_capita: Number::Is(2e15), ..valid() }, "co2_per_capita is not within 0e0 to 1e15");
     }
 }

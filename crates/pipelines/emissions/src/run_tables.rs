@@ -10,14 +10,14 @@ use crate::{
     aggregates::CountryAggregate,
     clusters::{Clustered, Model},
     model_settings::ModelSettings,
-    moves::{FeatureSpace, Standing, Step, cause},
+    moves::{FeatureSpace, Placement, Step, cause},
 };
 
 /// A run about to be recorded.
-pub struct Run<'a> {
+pub(crate) struct Run<'a> {
     /// Its number.
     pub batch_id: i32,
-    /// What it was asked to do.
+    /// Its settings.
     pub settings: &'a ModelSettings,
     /// What it was made of.
     pub fingerprint: String,
@@ -26,7 +26,7 @@ pub struct Run<'a> {
 }
 
 /// The run recorded last.
-pub struct LastRun {
+pub(crate) struct LastRun {
     /// Its number.
     pub batch_id: i32,
     /// What it was made of.
@@ -36,7 +36,7 @@ pub struct LastRun {
 }
 
 /// Reads which run was recorded last.
-pub async fn last(tx: &mut PgConnection) -> Result<Option<LastRun>, sqlx::Error> {
+pub(crate) async fn last(tx: &mut PgConnection) -> Result<Option<LastRun>, sqlx::Error> {
     let row = sqlx::query("SELECT batch_id, fingerprint, complete FROM cluster_runs ORDER BY batch_id DESC LIMIT 1")
         .fetch_optional(tx)
         .await?;
@@ -45,7 +45,7 @@ pub async fn last(tx: &mut PgConnection) -> Result<Option<LastRun>, sqlx::Error>
 }
 
 /// Notes that the same run now covers every partition to its end.
-pub async fn complete(tx: &mut PgConnection, batch_id: i32, coverage: &Coverage) -> Result<(), sqlx::Error> {
+pub(crate) async fn complete(tx: &mut PgConnection, batch_id: i32, coverage: &Coverage) -> Result<(), sqlx::Error> {
     sqlx::query("UPDATE cluster_runs SET complete = true, missing = NULL, offsets = $2 WHERE batch_id = $1")
         .bind(batch_id)
         .bind(offsets(coverage))
@@ -55,7 +55,7 @@ pub async fn complete(tx: &mut PgConnection, batch_id: i32, coverage: &Coverage)
 }
 
 /// Takes the next run number; it is never used twice, not even after a reset.
-pub async fn next_batch_id(tx: &mut PgConnection) -> Result<i32, sqlx::Error> {
+pub(crate) async fn next_batch_id(tx: &mut PgConnection) -> Result<i32, sqlx::Error> {
     sqlx::query_scalar(
         "INSERT INTO counters (name, value) VALUES ('batch_id', 1)
          ON CONFLICT (name) DO UPDATE SET value = counters.value + 1 RETURNING value::integer",
@@ -65,13 +65,14 @@ pub async fn next_batch_id(tx: &mut PgConnection) -> Result<i32, sqlx::Error> {
 }
 
 /// Records a run that found clusters.
-pub async fn record_clusters(
+pub(crate) async fn record_clusters(
     tx: &mut PgConnection,
     run: &Run<'_>,
-    (model, countries): (&Model, &[CountryAggregate]),
+    model: &Model,
+    countries: &[CountryAggregate],
 ) -> anyhow::Result<()> {
     let moves = moves(tx, run.settings, model).await?;
-    insert_run(tx, run, (Some(model), None, countries.len())).await?;
+    insert_run(tx, run, Some(model), None, countries.len()).await?;
     insert_clusters(tx, run.batch_id, model).await?;
     insert_stats(tx, run.batch_id, model).await?;
     insert_history(tx, run.batch_id).await?;
@@ -80,18 +81,19 @@ pub async fn record_clusters(
 }
 
 /// Records a run that found none, and why.
-pub async fn record_none(
+pub(crate) async fn record_none(
     tx: &mut PgConnection,
     run: &Run<'_>,
-    (note, countries): (&str, usize),
+    note: &str,
+    countries: usize,
 ) -> Result<(), sqlx::Error> {
-    insert_run(tx, run, (None, Some(note), countries)).await?;
+    insert_run(tx, run, None, Some(note), countries).await?;
     sqlx::query("DELETE FROM co2_clusters").execute(&mut *tx).await?;
     insert_history(tx, run.batch_id).await
 }
 
 /// Deletes runs beyond the number to keep; of the history what no kept run needs.
-pub async fn prune(tx: &mut PgConnection, batch_id: i32, keep_runs: i32) -> Result<(), sqlx::Error> {
+pub(crate) async fn prune(tx: &mut PgConnection, batch_id: i32, keep_runs: i32) -> Result<(), sqlx::Error> {
     let oldest = batch_id.saturating_sub(keep_runs).saturating_add(1);
     for table in ["cluster_runs", "cluster_stats", "cluster_moves"] {
         let delete = format!("DELETE FROM {table} WHERE batch_id < $1");
@@ -109,13 +111,15 @@ pub async fn prune(tx: &mut PgConnection, batch_id: i32, keep_runs: i32) -> Resu
 }
 
 fn offsets(coverage: &Coverage) -> Json<HashMap<String, i64>> {
-    Json(coverage.published.iter().map(|(partition, offset)| (partition.to_string(), *offset)).collect())
+    Json(coverage.refreshed.iter().map(|(partition, offset)| (partition.to_string(), *offset)).collect())
 }
 
 async fn insert_run(
     tx: &mut PgConnection,
     run: &Run<'_>,
-    (model, note, countries): (Option<&Model>, Option<&str>, usize),
+    model: Option<&Model>,
+    note: Option<&str>,
+    countries: usize,
 ) -> Result<(), sqlx::Error> {
     let settings = run.settings;
     let clustered = model.map_or(0, |model| model.countries.len());
@@ -236,13 +240,13 @@ async fn moves(tx: &mut PgConnection, settings: &ModelSettings, model: &Model) -
     .await?
     .into_iter()
     .collect();
-    let before = places_before(tx, batch_id, &space).await?;
+    let before = coordinates_before(tx, batch_id, &space).await?;
     let moved = |one: &Clustered| {
         let iso_code = one.country.iso_code.as_str();
         let step = Step { from: *labels.get(iso_code)?, to: one.cluster };
-        let place = model.space.place(&one.country).filter(|_| step.from != step.to)?;
-        let before = before.get(iso_code).map(|place| Standing { space: &space, place });
-        let cause = cause(before, Standing { space: &model.space, place: &place }, step)?;
+        let coordinates = model.space.coordinates(&one.country).filter(|_| step.from != step.to)?;
+        let before = before.get(iso_code).map(|coordinates| Placement { space: &space, coordinates });
+        let cause = cause(before, Placement { space: &model.space, coordinates: &coordinates }, step)?;
         let country = one.country.country.clone();
         Some(Move { iso_code: iso_code.to_owned(), country, step, feature: cause.feature.name(), share: cause.share })
     };
@@ -270,7 +274,7 @@ async fn space_before(
 }
 
 /// Where countries lay in the run before, if the table of the latest run still is that run's.
-async fn places_before(
+async fn coordinates_before(
     tx: &mut PgConnection,
     batch_id: i32,
     space: &FeatureSpace,
@@ -284,8 +288,9 @@ async fn places_before(
     .bind(batch_id)
     .fetch_all(tx)
     .await?;
-    let placed = before.iter().filter_map(|country| Some((country.iso_code.to_string(), space.place(country)?)));
-    Ok(placed.collect())
+    let coordinates =
+        before.iter().filter_map(|country| Some((country.iso_code.to_string(), space.coordinates(country)?)));
+    Ok(coordinates.collect())
 }
 
 async fn insert_moves(tx: &mut PgConnection, batch_id: i32, moves: &[Move]) -> Result<(), sqlx::Error> {

@@ -3,10 +3,8 @@
 use std::io::Read;
 
 use clap::Args;
-use stream::{
-    Outgoing, Row, Source, SourceError,
-    csv_records::{CsvRecord, CsvRecords},
-};
+use formats::{CsvRecord, CsvRecords};
+use stream::{Outgoing, RowOutcome, Source, SourceError};
 
 use crate::{
     csv_row::{Columns, LAYOUT},
@@ -38,21 +36,21 @@ impl<R: Read> CsvSource<R> {
     /// # Errors
     /// When the input cannot be read, or is no such file: it lacks a column, for one.
     pub fn open(input: R, settings: &CsvSettings) -> Result<Self, SourceError> {
-        let (rows, places) = LAYOUT.open(input)?;
-        Ok(Self { rows, columns: Columns(places), from_year: settings.from_year })
+        let (rows, columns) = LAYOUT.open(input)?;
+        Ok(Self { rows, columns: Columns(columns), from_year: settings.from_year })
     }
 }
 
 impl<R: Read + Send> Source for CsvSource<R> {
-    fn next(&mut self, message: &mut Outgoing) -> Result<Option<Row>, SourceError> {
+    fn next(&mut self, message: &mut Outgoing) -> Result<Option<RowOutcome>, SourceError> {
         Ok(self.rows.read()?.map(|record| match record {
-            CsvRecord::Unreadable(why) => Row::Rejected(why.to_owned()),
+            CsvRecord::Unreadable(why) => RowOutcome::Rejected(why.to_owned()),
             CsvRecord::Read => match self.columns.read(&self.rows) {
-                Err(reason) => Row::Rejected(reason.into_owned()),
-                Ok(observation) if observation.year < self.from_year => Row::Filtered,
+                Err(reason) => RowOutcome::Rejected(reason.into_owned()),
+                Ok(observation) if observation.year < self.from_year => RowOutcome::Filtered,
                 Ok(observation) => {
                     message::encode(&observation, message);
-                    Row::Send
+                    RowOutcome::Send
                 }
             },
         }))

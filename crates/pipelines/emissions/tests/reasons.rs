@@ -1,6 +1,6 @@
 //! Why a country is in no cluster.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use emissions::{
     aggregates::CountryAggregate,

@@ -3,25 +3,25 @@
 use std::fs::File;
 
 use emissions::source::{CsvSettings, CsvSource};
-use stream::{Outgoing, Row, Source};
+use stream::{Outgoing, RowOutcome, Source};
 
 /// One line for each row: where it begins, what it is called, and the message made of it.
 fn rows(file: &str) -> Vec<String> {
     let path = format!("{}/test_data/{file}", env!("CARGO_MANIFEST_DIR"));
     let mut source =
-        match CsvSource::open(File::open(path).expect("the fixture is there"), &CsvSettings { from_year: 1900 }) {
+        match CsvSource::open(File::open(path).expect("the fixture exists"), &CsvSettings { from_year: 1900 }) {
             Ok(source) => source,
             Err(error) => return vec![format!("! {error}")],
         };
     let (mut message, mut rows) = (Outgoing::default(), vec![]);
     while let Some(row) = source.next(&mut message).expect("the fixture can be read") {
         let what = match row {
-            Row::Send => {
+            RowOutcome::Send => {
                 let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
                 format!("{}: {} {}", source.label(), text(&message.key), text(&message.value))
             }
-            Row::Filtered => "filtered".to_owned(),
-            Row::Rejected(reason) => format!("! {reason}"),
+            RowOutcome::Filtered => "filtered".to_owned(),
+            RowOutcome::Rejected(reason) => format!("! {reason}"),
         };
         rows.push(format!("{} {what}", source.line()));
     }
@@ -35,7 +35,7 @@ fn check(file: &str, expected: &[&str]) {
 #[test]
 fn rows_become_messages() {
     check(
-        "sound.csv",
+        "valid.csv",
         &[
             r#"2 Brazil - 1987: BRA {"country":"Brazil","year":1987,"iso_code":"BRA","population":139643584.0,"gdp":750000000000.0,"co2":210.5,"co2_per_capita":1.507}"#,
             r#"3 World - 1987: World {"country":"World","year":1987,"iso_code":null,"population":5000000000.0,"gdp":null,"co2":21000.0,"co2_per_capita":4.2}"#,

@@ -1,20 +1,17 @@
-//! What publications, resets and compactions leave in the tables of a real PostgreSQL.
+//! What refreshes, resets and compactions leave in the tables of a real PostgreSQL.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::time::Duration;
 
 use demo::TestDatabase;
 use emissions::{
-    aggregates::CountryAggregate,
-    iso_code::IsoCode,
-    model_settings::ModelSettings,
-    pipeline::{EmissionsSettings, TABLES},
-    publication,
+    aggregates::CountryAggregate, iso_code::IsoCode, model_settings::ModelSettings, pipeline::TABLES, refresh,
+    settings::EmissionsSettings,
 };
 use sqlx::{Connection, FromRow, PgConnection, postgres::PgRow};
 use stream::{
-    Coverage, Published,
+    Coverage, RefreshReport,
     maintenance::{compact::compact, hash::hash, reset},
 };
 
@@ -28,30 +25,23 @@ impl Tables {
         let database = TestDatabase::create().await.unwrap();
         let mut connection = PgConnection::connect(&database.url()).await.unwrap();
         for migration in [
-            include_str!("../../../../postgres/migrations/stream/0001_ledger.sql"),
-            include_str!("../../../../postgres/migrations/stream/0002_feeds.sql"),
-            include_str!("../../../../postgres/migrations/stream/0003_refreshed.sql"),
-            include_str!("../../../../postgres/migrations/stream/0004_gaps.sql"),
-            include_str!("../../../../postgres/migrations/stream/0005_completeness.sql"),
-            include_str!("../../../../postgres/migrations/stream/0006_spread.sql"),
-            include_str!("../../../../postgres/migrations/emissions/0001_facts.sql"),
-            include_str!("../../../../postgres/migrations/emissions/0002_clusters.sql"),
-            include_str!("../../../../postgres/migrations/emissions/0005_missing.sql"),
+            include_str!("../../../../postgres/migrations/stream/0001_baseline.sql"),
+            include_str!("../../../../postgres/migrations/emissions/0001_baseline.sql"),
         ] {
             sqlx::raw_sql(migration).execute(&mut connection).await.unwrap();
         }
         Self { connection }
     }
 
-    /// Publishes countries, in a transaction as `stream` does.
-    async fn publish(&mut self, rows: &[CountryAggregate], keep_runs: i32) -> Published {
+    /// Refreshes countries, in a transaction as `stream` does.
+    async fn refresh(&mut self, rows: &[CountryAggregate], keep_runs: i32) -> RefreshReport {
         let settings = EmissionsSettings { model: ModelSettings::default(), keep_runs };
-        let coverage = Coverage { published: vec![(0, 9)], complete: true, missing: None };
+        let coverage = Coverage { refreshed: vec![(0, 9)], complete: true, missing: None };
         let mut tx = self.connection.begin().await.unwrap();
-        let rows_written = publication::upsert(&mut tx, rows).await.unwrap();
-        let published = publication::conclude(&mut tx, &settings, &coverage).await.unwrap();
+        let rows_written = refresh::upsert(&mut tx, rows).await.unwrap();
+        let refreshed = refresh::refresh_global(&mut tx, &settings, &coverage).await.unwrap();
         tx.commit().await.unwrap();
-        Published { rows_written, ..published }
+        RefreshReport { rows_written, ..refreshed }
     }
 
     async fn query<R>(&mut self, sql: &'static str) -> Vec<R>
@@ -117,20 +107,20 @@ fn later_world() -> Vec<CountryAggregate> {
 #[tokio::test]
 async fn the_hash_is_of_the_facts_alone() {
     let (mut a, mut b) = (Tables::create().await, Tables::create().await);
-    a.publish(&world(), 1000).await;
+    a.refresh(&world(), 1000).await;
     let mut turned = later_world();
     turned.reverse();
-    b.publish(&turned[..4], 1000).await;
-    b.publish(&turned, 1000).await;
+    b.refresh(&turned[..4], 1000).await;
+    b.refresh(&turned, 1000).await;
     assert_ne!(a.hash().await, b.hash().await);
-    b.publish(&world()[..1], 1000).await;
-    assert_eq!(a.hash().await, b.hash().await, "another way to the same facts");
+    b.refresh(&world()[..1], 1000).await;
+    assert_eq!(a.hash().await, b.hash().await, "the same facts by another path");
 }
 
 #[tokio::test]
-async fn a_publication_that_would_repeat_the_last_writes_nothing() {
+async fn a_refresh_that_would_repeat_the_last_writes_nothing() {
     let mut tables = Tables::create().await;
-    let first = tables.publish(&world(), 1000).await;
+    let first = tables.refresh(&world(), 1000).await;
     assert_eq!((first.rows_written, first.batch_id), (7, Some(1)));
     assert!(first.summary.starts_with("3/2/2; largest of 2: Land of BIG"), "{}", first.summary);
     // Which transaction wrote each row, and where it lies.
@@ -142,7 +132,7 @@ async fn a_publication_that_would_repeat_the_last_writes_nothing() {
         UNION SELECT 'r', xmin::text, ctid::text FROM cluster_runs
         UNION SELECT 'n', xmin::text, ctid::text FROM counters ORDER BY 1, 2, 3";
     let before: Vec<(String, String, String)> = tables.query(versions).await;
-    let again = tables.publish(&world(), 1000).await;
+    let again = tables.refresh(&world(), 1000).await;
     assert_eq!((again.rows_written, again.batch_id), (0, None), "{}", again.summary);
     assert_eq!(tables.query::<(String, String, String)>(versions).await, before);
 }
@@ -150,8 +140,8 @@ async fn a_publication_that_would_repeat_the_last_writes_nothing() {
 #[tokio::test]
 async fn who_moves_is_recorded_with_what_moved_them() {
     let mut tables = Tables::create().await;
-    tables.publish(&world(), 1000).await;
-    tables.publish(&later_world(), 1000).await;
+    tables.refresh(&world(), 1000).await;
+    tables.refresh(&later_world(), 1000).await;
     let moves: Vec<(i32, String, i32, i32, String, bool)> = tables
         .query("SELECT batch_id, iso_code, from_cluster, to_cluster, feature, share < 0 FROM cluster_moves")
         .await;
@@ -167,15 +157,15 @@ async fn who_moves_is_recorded_with_what_moved_them() {
 async fn too_few_countries_are_recorded_and_leave_no_clusters() {
     let mut tables = Tables::create().await;
     let same = [country("SM1", [1.0; 4]), country("SM2", [1.0; 4]), country("SM3", [2.0; 4])];
-    let published = tables.publish(&same, 1000).await;
-    assert_eq!(published.batch_id, Some(1));
+    let refreshed = tables.refresh(&same, 1000).await;
+    assert_eq!(refreshed.batch_id, Some(1));
     let runs: Vec<(String, Option<i32>, i32)> =
         tables.query("SELECT note, k, num_not_clustered FROM cluster_runs").await;
     let too_few = "too few countries: 3 can be clustered, 2 of them differ, 3 are needed".to_owned();
     assert_eq!(runs, [(too_few.clone(), None, 3)]);
     let reasons = "SELECT DISTINCT not_clustered_because FROM country_aggregates ORDER BY 1";
     assert_eq!(tables.query::<(Option<String>,)>(reasons).await, [(Some(too_few),)]);
-    tables.publish(&world(), 1000).await;
+    tables.refresh(&world(), 1000).await;
     assert_eq!(tables.query::<(i64,)>("SELECT count(*) FROM co2_clusters").await, [(7,)]);
     assert_eq!(tables.query::<(Option<String>,)>(reasons).await, [(None,)], "the reason goes with what caused it");
 }
@@ -185,7 +175,7 @@ async fn old_runs_go_and_the_history_that_is_needed_stays() {
     let mut tables = Tables::create().await;
     for run in 0..7 {
         let world = if run % 2 == 0 { world() } else { later_world() };
-        tables.publish(&world, 3).await;
+        tables.refresh(&world, 3).await;
     }
     for table in [
         "SELECT DISTINCT batch_id FROM cluster_runs ORDER BY 1",
@@ -201,17 +191,17 @@ async fn old_runs_go_and_the_history_that_is_needed_stays() {
 }
 
 const STORED: &str = "
-    INSERT INTO stream_offsets (pipeline, topic, partition, epoch, next_offset, published_through)
+    INSERT INTO stream_offsets (pipeline, topic, partition, epoch, next_offset, refreshed_through)
         VALUES ('emissions', 't', 0, 4, 9, 9), ('emissions', 't', 1, 2, 9, 9), ('other', 't', 0, 1, 9, 9);
     INSERT INTO stream_gaps VALUES ('emissions', 't', 1, 1, 0, 5);
     INSERT INTO stream_completeness VALUES ('emissions', 't', false, 'offsets 0 to 5');
-    INSERT INTO group_homes VALUES ('t', 'SM1', 0);
+    INSERT INTO key_partitions VALUES ('t', 'SM1', 0);
     INSERT INTO rejects (batch, topic, partition, \"offset\", timestamp_ms, reason) VALUES (1, 't', 0, 3, 0, 'bad');
     INSERT INTO ingest_accounting VALUES
         (1, 'emissions', 't', 0, 0, 4, 4, 3, 0, 0, 0, 1, now() - interval '9 days'),
         (2, 'emissions', 't', 0, 4, 6, 2, 0, 0, 2, 0, 0, now() - interval '5 days'),
         (3, 'emissions', 't', 0, 6, 9, 3, 0, 1, 2, 0, 0, now());
-    INSERT INTO emissions_changelog (id, home, partition, \"offset\", timestamp_ms, iso_code, country, year, co2) VALUES
+    INSERT INTO emissions_changelog (id, owner_partition, partition, \"offset\", timestamp_ms, iso_code, country, year, co2) VALUES
         ((1 << 20) + 0, 0, 0, 0, 5, 'SM1', 'Small', 1990, 1), ((1 << 20) + 1, 0, 0, 1, 5, 'SM1', 'Small', 1991, 2),
         ((1 << 20) + 2, 0, 0, 2, 5, 'SM2', 'Two', 1990, 3), ((2 << 20) + 0, 0, 0, 4, 6, 'SM1', 'Small', 1990, 4),
         ((2 << 20) + 1, 0, 0, 5, 6, 'SM2', 'Two', 1990, NULL), ((3 << 20) + 0, 0, 0, 6, 7, 'SM1', 'Tiny', 1990, 4),
@@ -241,18 +231,18 @@ async fn compaction_takes_what_was_superseded_long_ago_and_no_fact() {
 async fn a_reset_leaves_nothing_but_the_counters() {
     let mut tables = Tables::create().await;
     tables.execute(STORED).await;
-    tables.publish(&world(), 1000).await;
-    tables.publish(&later_world(), 1000).await;
+    tables.refresh(&world(), 1000).await;
+    tables.refresh(&later_world(), 1000).await;
     let counts = reset::count(&mut tables.connection, &TABLES).await.unwrap();
     assert!(counts.iter().all(|(_, rows)| *rows > 0), "nothing is left out of this test: {counts:?}");
-    reset::reset(&mut tables.connection, ("emissions", &TABLES)).await.unwrap();
+    reset::reset(&mut tables.connection, "emissions", &TABLES).await.unwrap();
     let counts = reset::count(&mut tables.connection, &TABLES).await.unwrap();
     assert!(counts.iter().all(|(_, rows)| *rows == 0), "{counts:?}");
-    // Whoever still holds a claim is fenced; another pipeline's offsets stay.
+    // A consumer that still has a claim is fenced; another pipeline's offsets stay.
     let offsets: Vec<(String, i64, Option<i64>, Option<i64>)> = tables
-        .query("SELECT pipeline, epoch, next_offset, published_through FROM stream_offsets ORDER BY 1, partition")
+        .query("SELECT pipeline, epoch, next_offset, refreshed_through FROM stream_offsets ORDER BY 1, partition")
         .await;
     let row = |pipeline: &str, epoch, at| (pipeline.to_owned(), epoch, at, at);
     assert_eq!(offsets, [row("emissions", 5, None), row("emissions", 3, None), row("other", 1, Some(9))]);
-    assert_eq!(tables.publish(&world(), 1000).await.batch_id, Some(3), "a batch_id is never used twice");
+    assert_eq!(tables.refresh(&world(), 1000).await.batch_id, Some(3), "a batch_id is never used twice");
 }

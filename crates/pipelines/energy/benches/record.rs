@@ -1,4 +1,4 @@
-//! A row on its way: CSV to message, message to record, and the minutes of a day to its row.
+//! A row through the pipeline: CSV to message, message to record, and the minutes of a day to its row.
 
 use std::{fmt::Write, hint::black_box};
 
@@ -10,7 +10,7 @@ use energy::{
     message,
     source::{MeterSettings, MeterSource},
 };
-use stream::{Outgoing, Reading, Row, Source};
+use stream::{Decoded, Outgoing, RowOutcome, Source};
 
 /// Rows in the CSV: enough to leave the caches of the small, few enough for a quick run.
 const ROWS: u32 = 100_800;
@@ -42,10 +42,10 @@ fn csv() -> String {
 }
 
 fn messages(csv: &str) -> Vec<Outgoing> {
-    let mut source = MeterSource::open(csv.as_bytes(), &MeterSettings {}).expect("a sound header");
+    let mut source = MeterSource::open(csv.as_bytes(), &MeterSettings {}).expect("a valid header");
     let (mut message, mut messages) = (Outgoing::default(), vec![]);
-    while let Some(row) = source.next(&mut message).expect("a sound row") {
-        assert_eq!(row, Row::Send);
+    while let Some(row) = source.next(&mut message).expect("a valid row") {
+        assert_eq!(row, RowOutcome::Send);
         messages.push(message.clone());
     }
     messages
@@ -53,7 +53,7 @@ fn messages(csv: &str) -> Vec<Outgoing> {
 
 fn facts(messages: &[Outgoing]) -> Vec<MinuteFact> {
     let fact = |sent: &Outgoing| match message::decode(&sent.value) {
-        Reading::Record(record) => Some(MinuteFact { values: record.values, minute: record.minute }),
+        Decoded::Record(record) => Some(MinuteFact { values: record.values, minute: record.minute }),
         _ => None,
     };
     messages.iter().filter_map(fact).collect()
@@ -65,9 +65,9 @@ fn benches(c: &mut Criterion) {
     group.throughput(Throughput::Elements(u64::from(ROWS)));
     group.bench_function("csv to message", |bencher| {
         bencher.iter(|| {
-            let mut source = MeterSource::open(csv.as_bytes(), &MeterSettings {}).expect("a sound header");
+            let mut source = MeterSource::open(csv.as_bytes(), &MeterSettings {}).expect("a valid header");
             let mut message = Outgoing::default();
-            while source.next(&mut message).expect("a sound row").is_some() {
+            while source.next(&mut message).expect("a valid row").is_some() {
                 black_box(&message);
             }
         });
@@ -76,7 +76,7 @@ fn benches(c: &mut Criterion) {
     group.bench_function("message to record", |bencher| {
         bencher.iter(|| {
             for sent in &messages {
-                assert!(matches!(black_box(message::decode(&sent.value)), Reading::Record(_)));
+                assert!(matches!(black_box(message::decode(&sent.value)), Decoded::Record(_)));
             }
         });
     });
@@ -91,5 +91,5 @@ fn benches(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(road, benches);
-criterion_main!(road);
+criterion_group!(records, benches);
+criterion_main!(records);

@@ -17,7 +17,7 @@ const HOUR: u16 = 60;
 pub struct DayRow {
     /// The day.
     pub day: Day,
-    /// Minutes with power, at most 1,440; none when all were withdrawn.
+    /// Minutes with power, at most 1,440; none when all were retracted.
     pub minutes: i32,
     /// Energy, watt-minutes.
     pub watt_minutes: i64,

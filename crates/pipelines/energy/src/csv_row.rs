@@ -2,11 +2,8 @@
 
 use std::{borrow::Cow, io::Read};
 
-use stream::{
-    Outgoing, Reading,
-    csv_records::CsvRecords,
-    table::{Layout, Places},
-};
+use formats::{ColumnIndexes, CsvRecords, Layout};
+use stream::{Decoded, Outgoing};
 
 use crate::{
     date::{Date, Order},
@@ -20,9 +17,9 @@ const NAMES: [&str; 2 + MEASURES.len()] = {
     let [a, b, c, d, e, f, g] = MEASURES;
     ["Date", "Time", a, b, c, d, e, f, g]
 };
-/// The nine columns, and how the file is published.
+/// The nine columns, and the file's usual delimiter.
 pub const LAYOUT: Layout<{ NAMES.len() }> = Layout { names: NAMES, delimiter: b';' };
-/// What stands where a value was not measured; so does nothing.
+/// The text of a value that was not measured; an empty field means the same.
 const MISSING: &[u8] = b"?";
 /// So many characters of a field are shown: more than any date or time has.
 const SHOWN: usize = 30;
@@ -44,21 +41,21 @@ pub struct Columns {
     width: usize,
     date: usize,
     time: usize,
-    /// The place of each of [`MEASURES`].
+    /// The index of each of [`MEASURES`].
     measures: [usize; MEASURES.len()],
 }
 
-impl From<Places<{ NAMES.len() }>> for Columns {
-    fn from(places: Places<{ NAMES.len() }>) -> Self {
-        let [date, time, measures @ ..] = places.at;
-        Self { width: places.width, date, time, measures }
+impl From<ColumnIndexes<{ NAMES.len() }>> for Columns {
+    fn from(indexes: ColumnIndexes<{ NAMES.len() }>) -> Self {
+        let [date, time, measures @ ..] = indexes.at;
+        Self { width: indexes.width, date, time, measures }
     }
 }
 
 impl Columns {
     /// Writes the record that `row` is at as a message.
     ///
-    /// A date, a time or a value that is none is sent all the same, for the consumer to keep it among the rejects.
+    /// An invalid date, time or value is sent too, and the consumer keeps it among the rejects.
     ///
     /// # Errors
     /// The reason, when it has too few or too many fields.
@@ -67,20 +64,20 @@ impl Columns {
         let field = |at: usize| row.field(at).unwrap_or_default().trim_ascii();
         let (date, time) = (field(self.date), field(self.time));
         let written = Date::read(date);
-        let mut sound = true;
+        let mut valid = true;
         match (written.and_then(Date::of_calendar), minute(time)) {
             (Some(day), Some(minute)) => message::begin(day, minute, message),
             _ => {
-                begin_with_no_minute((date, time), message);
-                sound = false;
+                begin_with_no_minute(date, time, message);
+                valid = false;
             }
         }
         for (name, &at) in MEASURES.iter().zip(&self.measures) {
             message::begin_field(name, &mut message.value);
-            sound &= write_value(field(at), &mut message.value);
+            valid &= write_value(field(at), &mut message.value);
         }
         message.value.push(b'}');
-        let why_rejected = if sound { None } else { why_rejected((date, time), message) };
+        let why_rejected = if valid { None } else { why_rejected(date, time, message) };
         let is_without_power = is_missing(field(self.measures[message::POWER]));
         Ok(Encoded { order: written.map_or(Order::Unknown, Date::order), why_rejected, is_without_power })
     }
@@ -127,7 +124,7 @@ fn write_value(text: &[u8], out: &mut Vec<u8>) -> bool {
         Some(value) => value.write(out),
         None if is_missing(text) => Thousandths::MISSING.write(out),
         None => {
-            write_as_it_stands(text, out);
+            write_unchanged(text, out);
             return false;
         }
     }
@@ -136,8 +133,8 @@ fn write_value(text: &[u8], out: &mut Vec<u8>) -> bool {
 
 /// Why the consumer will reject a message that was made of a row with such a date and time, in the words of the file.
 #[cold]
-fn why_rejected((date, time): (&[u8], &[u8]), message: &Outgoing) -> Option<String> {
-    let Reading::Rejected(reason) = message::decode(&message.value) else { return None };
+fn why_rejected(date: &[u8], time: &[u8], message: &Outgoing) -> Option<String> {
+    let Decoded::Rejected(reason) = message::decode(&message.value) else { return None };
     Some(match (Date::read(date).and_then(Date::of_calendar), minute(time)) {
         (None, _) => format!("Date `{}` is no day as d/m/yyyy or yyyy-mm-dd", shown(date)),
         (_, None) => format!("Time `{}` is no whole minute as HH:MM:SS", shown(time)),
@@ -151,9 +148,9 @@ fn shown(field: &[u8]) -> String {
 }
 
 /// Begins a message of no minute: numbers in the message's form, so that its reader can say what is wrong with them,
-/// and anything else as it stands.
+/// and anything else unchanged.
 #[cold]
-fn begin_with_no_minute((date, time): (&[u8], &[u8]), message: &mut Outgoing) {
+fn begin_with_no_minute(date: &[u8], time: &[u8], message: &mut Outgoing) {
     let date = match Date::read(date) {
         Some(Date { year, month: month @ ..=99, day: day @ ..=99, .. }) => {
             Cow::from(format!("{year:04}-{month:02}-{day:02}").into_bytes())
@@ -170,12 +167,12 @@ fn begin_with_no_minute((date, time): (&[u8], &[u8]), message: &mut Outgoing) {
     message.key.extend_from_slice(&date);
     message.value.clear();
     message.value.extend_from_slice(b"{\"Datetime\":");
-    write_as_it_stands(&[&date, b" ".as_slice(), &time].concat(), &mut message.value);
+    write_unchanged(&[&date, b" ".as_slice(), &time].concat(), &mut message.value);
 }
 
 /// Writes what JSON has for it: a number, or else a string.
 #[cold]
-fn write_as_it_stands(text: &[u8], out: &mut Vec<u8>) {
+fn write_unchanged(text: &[u8], out: &mut Vec<u8>) {
     if serde_json::from_slice::<serde_json::Number>(text).is_ok() {
         out.extend_from_slice(text);
     } else {
@@ -213,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_sent_as_it_stands() {
+    fn what_cannot_be_read_is_sent_unchanged() {
         check(
             "1/2/07;00:05:00;1.2345;-1;\"a\"\"b\";1e2;0;0;0\n",
             r#"1/2/07 {"Datetime":"1/2/07 00:05:00","Global_active_power":1.2345,"Global_reactive_power":-1,"Voltage":"a\"b","Global_intensity":1e2,"Sub_metering_1":0,"Sub_metering_2":0,"Sub_metering_3":0}"#,

@@ -1,4 +1,4 @@
-//! The file's dates: `16/12/2006`, as it is published; also with `-` or `.`, or with the year in front.
+//! The file's dates: `16/12/2006`, as published; also with `-` or `.`, or with the year first.
 
 use crate::{
     day::Day,
@@ -10,7 +10,7 @@ use crate::{
 pub enum Order {
     /// Nothing: both numbers may be a month, or there is no such day.
     Unknown,
-    /// The year is in front, and what follows in no doubt.
+    /// The year comes first, and the order of what follows is certain.
     YearFirst,
     /// The first number is no month.
     DayFirst,

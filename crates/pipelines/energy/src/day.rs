@@ -1,6 +1,6 @@
 //! Calendar days and minutes, by the clock on the wall.
 //!
-//! The input names no zone, and its times are taken as they stand: every day has 1,440 minutes, the
+//! The input names no zone, and its times are taken as they are: every day has 1,440 minutes, the
 //! days on which clocks were changed included.
 
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What is kept of a record: one fact per minute.
+//! What is stored of a record: one fact per minute.
 
 use stream::Fact;
 
@@ -6,7 +6,7 @@ use crate::thousandths::Thousandths;
 
 /// The meter's figures of one minute, as last known.
 ///
-/// 32 bytes: with its stamp a fact takes 40 in memory.
+/// 32 bytes: with its version a fact takes 40 in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MinuteFact {
     /// The seven measured values, in the order of [`crate::record::MEASURES`].
@@ -26,8 +26,8 @@ impl Fact for MinuteFact {
         self == other
     }
 
-    /// A minute without power takes back what was known of it.
-    fn is_withdrawal(&self) -> bool {
+    /// A minute without power retracts what was known of it.
+    fn is_retraction(&self) -> bool {
         self.values[0] == Thousandths::MISSING
     }
 }

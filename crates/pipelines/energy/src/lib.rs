@@ -2,12 +2,12 @@
 
 pub mod aggregates;
 pub mod csv_row;
-pub mod date;
+mod date;
 pub mod day;
 pub mod fact;
 pub mod message;
 pub mod pipeline;
-pub mod publication;
 pub mod record;
+pub mod refresh;
 pub mod source;
 pub mod thousandths;

@@ -1,9 +1,7 @@
-//! The Kafka message: the day as key, and the minute's figures as JSON, both ways.
+//! The Kafka message: the day as key, and the minute's figures as JSON, encoded and decoded.
 
-use stream::{
-    Outgoing, Reading,
-    json::{Malformed, Object, Value},
-};
+use formats::json::{Malformed, Object, Value};
+use stream::{Decoded, Outgoing};
 
 use crate::{
     record::{self, MEASURES, Reason, Record},
@@ -12,18 +10,18 @@ use crate::{
 
 /// The bit of `seen` that stands for the time; those below it stand for the measures.
 const TIME: usize = MEASURES.len();
-/// The place of the power among the measures.
+/// The index of the power among the measures.
 pub(crate) const POWER: usize = 0;
 
 /// Reads a message's value.
 ///
 /// Unknown fields are passed over; `null` and the bare `NaN` are missing values. A field that comes twice is
-/// rejected: which of the two is meant, nobody can say. So is a record that says nothing of the power: a minute is
-/// taken back by a word on it, never by a client that writes another name. Allocates only where a text holds an escape.
-pub fn decode(value: &[u8]) -> Reading<Record> {
+/// rejected: which of the two is meant, nobody can say. So is a record without the power's field: only an explicit
+/// missing value retracts a minute, never a misspelt name. Allocates only where a text holds an escape.
+pub fn decode(value: &[u8]) -> Decoded<Record> {
     match as_written(value).map_or_else(|| any_json(value), Ok) {
-        Ok(record) => Reading::Record(record),
-        Err(reason) => Reading::Rejected(reason),
+        Ok(record) => Decoded::Record(record),
+        Err(reason) => Decoded::Rejected(reason),
     }
 }
 
@@ -71,12 +69,12 @@ fn any_json(value: &[u8]) -> Result<Record, Reason> {
         let field = match &*key {
             "Datetime" => TIME,
             name => match MEASURES.iter().position(|known| *known == name) {
-                Some(place) => place,
+                Some(index) => index,
                 None => continue,
             },
         };
         if seen & (1 << field) != 0 {
-            return Err(format!("{key} is there twice").into());
+            return Err(format!("{key} appears twice").into());
         }
         seen |= 1 << field;
         if field == TIME {
@@ -148,8 +146,8 @@ pub fn begin(day: crate::day::Day, minute: u16, message: &mut Outgoing) {
 
 /// Writes a number with so many digits at least.
 fn decimal(number: u16, width: u32, out: &mut Vec<u8>) {
-    for place in (0..width).rev() {
-        let digit = number / 10_u16.pow(place) % 10;
+    for exponent in (0..width).rev() {
+        let digit = number / 10_u16.pow(exponent) % 10;
         out.push(b'0' + u8::try_from(digit).expect("a digit"));
     }
 }
@@ -163,13 +161,13 @@ mod tests {
 
     fn check(text: &str, expected: &str) {
         let read = match decode(text.as_bytes()) {
-            Reading::Record(Record { day, minute, values }) => {
+            Decoded::Record(Record { day, minute, values }) => {
                 let values: Vec<String> =
                     values.iter().map(|value| value.get().map_or("-".to_owned(), |value| value.to_string())).collect();
                 format!("{day} {minute} {}", values.join(" "))
             }
-            Reading::Filtered => "filtered".to_owned(),
-            Reading::Rejected(reason) => format!("! {reason}"),
+            Decoded::Filtered => "filtered".to_owned(),
+            Decoded::Rejected(reason) => format!("! {reason}"),
         };
         assert_eq!(read, expected, "{text}");
     }
@@ -198,7 +196,7 @@ mod tests {
         check_with(r#""Voltage":Infinity"#, "! Voltage is not within 0 to 2000000");
         check_with(r#""Voltage":-1"#, "! Voltage is not within 0 to 2000000");
         check_with(r#""Voltage":1.0001"#, "! Voltage has more than three decimals");
-        check_with(r#""Voltage":1,"Voltage":1"#, "! Voltage is there twice");
+        check_with(r#""Voltage":1,"Voltage":1"#, "! Voltage appears twice");
     }
 
     #[test]
@@ -239,18 +237,18 @@ mod tests {
         fn encode_then_decode_is_the_identity(record in any_record()) {
             let mut message = Outgoing::default();
             encode(&record, &mut message);
-            prop_assert_eq!(decode(&message.value), Reading::Record(record));
+            prop_assert_eq!(decode(&message.value), Decoded::Record(record));
         }
 
         #[test]
         fn no_mutation_makes_it_panic(
             record in any_record(),
-            places in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+            edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
         ) {
             let mut message = Outgoing::default();
             encode(&record, &mut message);
-            for (place, byte) in places {
-                let at = place.index(message.value.len());
+            for (position, byte) in edits {
+                let at = position.index(message.value.len());
                 message.value[at] = byte;
             }
             let _ = decode(&message.value);
@@ -260,13 +258,13 @@ mod tests {
         #[test]
         fn both_ways_of_reading_agree(
             record in any_record(),
-            places in proptest::collection::vec((any::<prop::sample::Index>(), "[0-9.,:\"{}null e+-]"), 0..4),
+            edits in proptest::collection::vec((any::<prop::sample::Index>(), "[0-9.,:\"{}null e+-]"), 0..4),
         ) {
             let mut message = Outgoing::default();
             encode(&record, &mut message);
             prop_assert_eq!(as_written(&message.value), Some(record));
-            for (place, byte) in places {
-                let at = place.index(message.value.len());
+            for (position, byte) in edits {
+                let at = position.index(message.value.len());
                 message.value[at] = byte.as_bytes()[0];
             }
             if let Some(fast) = as_written(&message.value) {

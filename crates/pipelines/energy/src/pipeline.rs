@@ -1,9 +1,9 @@
-//! The energy pipeline, from message to publication.
+//! The energy pipeline, from message to refresh.
 
 use clap::Args;
 use sqlx::PgConnection;
 use stream::{
-    Changelog, Coverage, Hashed, Pipeline, Published, Reading, Tables,
+    Changelog, Coverage, Decoded, Hashed, Pipeline, RefreshReport, Tables,
     copy::{CopyError, CopyFields, CopyRow},
 };
 
@@ -11,8 +11,9 @@ use crate::{
     aggregates::{DayRow, aggregate},
     day::Day,
     fact::MinuteFact,
-    message, publication,
+    message,
     record::Record,
+    refresh,
     thousandths::Thousandths,
 };
 
@@ -30,14 +31,14 @@ impl Pipeline for Energy {
     type Record<'a> = Record;
     type Group = Day;
     type Fact = MinuteFact;
-    type Symbols = ();
+    type Interner = ();
     type Row = DayRow;
 
     fn changelog(&self) -> Changelog {
         CHANGELOG
     }
 
-    fn read<'a>(&self, _key: Option<&'a [u8]>, value: &'a [u8]) -> Reading<Record> {
+    fn read<'a>(&self, _key: Option<&'a [u8]>, value: &'a [u8]) -> Decoded<Record> {
         message::decode(value)
     }
 
@@ -45,7 +46,7 @@ impl Pipeline for Energy {
         record.day
     }
 
-    fn route(day: &Day) -> String {
+    fn partition_key(day: &Day) -> String {
         day.to_string()
     }
 
@@ -86,11 +87,11 @@ impl Pipeline for Energy {
     }
 
     async fn upsert(&self, tx: &mut PgConnection, rows: &[DayRow]) -> Result<u64, sqlx::Error> {
-        publication::upsert(tx, rows).await
+        refresh::upsert(tx, rows).await
     }
 
-    async fn conclude(&self, tx: &mut PgConnection, coverage: &Coverage) -> anyhow::Result<Published> {
-        publication::conclude(tx, coverage).await
+    async fn refresh_global(&self, tx: &mut PgConnection, coverage: &Coverage) -> anyhow::Result<RefreshReport> {
+        refresh::refresh_global(tx, coverage).await
     }
 }
 
@@ -111,7 +112,7 @@ const CHANGELOG: Changelog = Changelog {
     key: &["day", "minute"],
 };
 
-/// What the pipeline keeps in its database.
+/// The pipeline's tables in its database.
 pub const TABLES: Tables = Tables {
     changelog: CHANGELOG,
     derived: &["daily_energy", "quarterly_energy_data"],

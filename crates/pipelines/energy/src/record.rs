@@ -1,4 +1,4 @@
-//! A record, parsed once and valid: past this file nobody asks again whether a date is a date.
+//! A record, parsed once and valid: no later code checks it again.
 
 use std::borrow::Cow;
 

@@ -3,10 +3,8 @@
 use std::io::Read;
 
 use clap::Args;
-use stream::{
-    Outgoing, Row, Source, SourceError,
-    csv_records::{CsvRecord, CsvRecords},
-};
+use formats::{CsvRecord, CsvRecords};
+use stream::{Outgoing, RowOutcome, Source, SourceError};
 
 use crate::{
     csv_row::{Columns, LAYOUT},
@@ -28,20 +26,20 @@ pub struct MeterSource<R> {
     unusable: Option<String>,
     /// Whether it is of a minute without power.
     is_without_power: bool,
-    /// Whether a date has shown that the day stands in front of the month.
+    /// Whether a date has shown that the day comes before the month.
     day_first: bool,
     /// The slip there was since, which has them swapped.
     slip: Option<String>,
 }
 
 impl<R: Read> MeterSource<R> {
-    /// Reads the header, and looks ahead for the first date that shows the file's order.
+    /// Reads the header, and reads ahead to the first date that shows the file's order.
     ///
     /// # Errors
     /// When the input cannot be read, or is no such file: it lacks a column, for one, or has day and month swapped.
     pub fn open(input: R, _: &MeterSettings) -> Result<Self, SourceError> {
-        let (mut rows, places) = LAYOUT.open(input)?;
-        let columns = Columns::from(places);
+        let (mut rows, indexes) = LAYOUT.open(input)?;
+        let columns = Columns::from(indexes);
         let mut ahead = rows.ahead();
         while let Some(record) = ahead.read()? {
             match columns.order(&ahead) {
@@ -55,15 +53,15 @@ impl<R: Read> MeterSource<R> {
 
     /// What becomes of a row whose date has day and month swapped.
     ///
-    /// In a file that has shown before that the day stands in front, one such date is a slip, and costs itself alone. In any
-    /// other, or where a second one follows, rows of days up to the twelfth would be taken for other days.
+    /// In a file that has shown before that the day comes first, one such date is a slip, and costs itself alone. In
+    /// any other, or where a second one follows, rows of days up to the twelfth would be taken for other days.
     #[cold]
-    fn month_first(&mut self) -> Result<Row, SourceError> {
+    fn month_first(&mut self) -> Result<RowOutcome, SourceError> {
         let why = self.columns.swapped(&self.rows);
         if self.day_first && self.slip.as_ref().is_none_or(|slip| *slip == why) {
             self.slip = Some(why.clone());
             self.unusable = Some(why);
-            return Ok(Row::Send);
+            return Ok(RowOutcome::Send);
         }
         Err(swapped(&self.columns, &self.rows))
     }
@@ -74,13 +72,13 @@ fn swapped<R: Read>(columns: &Columns, rows: &CsvRecords<R>) -> SourceError {
 }
 
 impl<R: Read + Send> Source for MeterSource<R> {
-    fn next(&mut self, message: &mut Outgoing) -> Result<Option<Row>, SourceError> {
+    fn next(&mut self, message: &mut Outgoing) -> Result<Option<RowOutcome>, SourceError> {
         let Some(record) = self.rows.read()? else { return Ok(None) };
         if let CsvRecord::Unreadable(why) = record {
-            return Ok(Some(Row::Rejected(why.to_owned())));
+            return Ok(Some(RowOutcome::Rejected(why.to_owned())));
         }
         let encoded = match self.columns.encode(&self.rows, message) {
-            Err(reason) => return Ok(Some(Row::Rejected(reason))),
+            Err(reason) => return Ok(Some(RowOutcome::Rejected(reason))),
             Ok(encoded) => encoded,
         };
         if encoded.order == Order::MonthFirst {
@@ -89,7 +87,7 @@ impl<R: Read + Send> Source for MeterSource<R> {
         self.day_first |= encoded.order == Order::DayFirst;
         self.unusable = encoded.why_rejected;
         self.is_without_power = encoded.is_without_power;
-        Ok(Some(Row::Send))
+        Ok(Some(RowOutcome::Send))
     }
 
     fn unusable(&self) -> Option<&str> {

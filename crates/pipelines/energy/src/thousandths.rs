@@ -27,7 +27,7 @@ impl Thousandths {
     /// Values are below this; far beyond what any household's meter shows.
     pub const LIMIT: i32 = 2_000_000;
 
-    /// The value nearest to `number`, which has to be that value exactly, as far as a double can tell.
+    /// The value nearest to `number`, which has to be that value exactly, as far as a double can represent it.
     ///
     /// # Errors
     /// When it is out of range, or finer than a thousandth.
@@ -59,7 +59,7 @@ impl Thousandths {
         Self::read(text).filter(|(_, len)| *len == text.len()).map(|(value, _)| value)
     }
 
-    /// Reads the value that a text begins with, as [`Thousandths::parse`] does, and tells how long it is, in bytes.
+    /// Reads the value that a text begins with, as [`Thousandths::parse`] does, and returns its length in bytes.
     pub fn read(text: &[u8]) -> Option<(Self, usize)> {
         let digit = |at: usize| text.get(at).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10);
         let (mut value, mut at) = (0_i64, 0);

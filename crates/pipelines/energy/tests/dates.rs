@@ -9,7 +9,7 @@ use std::{
 };
 
 use energy::source::{MeterSettings, MeterSource};
-use stream::{Outgoing, Row, Source};
+use stream::{Outgoing, RowOutcome, Source};
 
 const HEADER: &str = "Date;Time;Global_active_power;Global_reactive_power;Voltage;Global_intensity;Sub_metering_1;Sub_metering_2;Sub_metering_3\n";
 const ADVICE: &str = "has day and month swapped; write all dates as d/m/yyyy or yyyy-mm-dd";
@@ -33,7 +33,7 @@ fn sent(input: impl Read + Send) -> Vec<String> {
         match source.next(&mut message) {
             Ok(None) => return sent,
             Ok(Some(row)) => {
-                assert_eq!(row, Row::Send);
+                assert_eq!(row, RowOutcome::Send);
                 let key = String::from_utf8_lossy(&message.key).into_owned();
                 sent.push(source.unusable().map_or(key, |reason| format!("! {reason}")));
             }
@@ -104,7 +104,7 @@ fn a_slip_in_a_file_that_has_shown_its_order_costs_itself_alone() {
 }
 
 #[test]
-fn a_date_that_is_none_either_way_is_not_taken_for_a_swapped_one() {
+fn an_invalid_date_is_not_taken_for_a_swapped_one() {
     for date in ["13/13/2007", "0/13/2007", "2/30/2007", "1/32/2007", "31/2/2007", "2006-16-12"] {
         let expected = format!("! Date `{date}` is no day as d/m/yyyy or yyyy-mm-dd");
         check(&["1/2/2007", date], &["2007-02-01", &expected]);
@@ -139,7 +139,7 @@ fn rows_that_come_slowly_are_not_waited_for() {
 }
 
 #[test]
-fn an_input_that_breaks_while_it_is_looked_at_is_not_taken_for_a_short_one() {
+fn an_input_that_breaks_during_the_read_ahead_is_not_taken_for_a_short_one() {
     struct Broken;
     impl Read for Broken {
         fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {

@@ -6,24 +6,24 @@ use energy::{
     message,
     source::{MeterSettings, MeterSource},
 };
-use stream::{Outgoing, Reading, Row, Source};
+use stream::{Decoded, Outgoing, RowOutcome, Source};
 
 /// One line for each row: where it begins, what it is called, and what the consumer reads of the message made of it.
 fn rows(file: &str) -> Vec<String> {
     let path = format!("{}/test_data/{file}", env!("CARGO_MANIFEST_DIR"));
-    let mut source = match MeterSource::open(File::open(path).expect("the fixture is there"), &MeterSettings {}) {
+    let mut source = match MeterSource::open(File::open(path).expect("the fixture exists"), &MeterSettings {}) {
         Ok(source) => source,
         Err(error) => return vec![format!("! {error}")],
     };
     let (mut message, mut rows) = (Outgoing::default(), vec![]);
     while let Some(row) = source.next(&mut message).expect("the fixture can be read") {
         let what = match row {
-            Row::Send => {
+            RowOutcome::Send => {
                 let key = String::from_utf8_lossy(&message.key);
                 format!("{}: {key} {}", source.label(), read(&message.value))
             }
-            Row::Filtered => "filtered".to_owned(),
-            Row::Rejected(reason) => format!("! {reason}"),
+            RowOutcome::Filtered => "filtered".to_owned(),
+            RowOutcome::Rejected(reason) => format!("! {reason}"),
         };
         rows.push(format!("{} {what}", source.line()));
     }
@@ -33,12 +33,12 @@ fn rows(file: &str) -> Vec<String> {
 /// Day, minute and the seven values in thousandths, `-` where one is missing; or why the consumer rejects it.
 fn read(value: &[u8]) -> String {
     match message::decode(value) {
-        Reading::Record(record) => {
+        Decoded::Record(record) => {
             let values = record.values.map(|value| value.get().map_or("-".to_owned(), |value| value.to_string()));
             format!("{} {} {}", record.day, record.minute, values.join(" "))
         }
-        Reading::Filtered => "filtered".to_owned(),
-        Reading::Rejected(reason) => format!("rejected: {reason}"),
+        Decoded::Filtered => "filtered".to_owned(),
+        Decoded::Rejected(reason) => format!("rejected: {reason}"),
     }
 }
 
@@ -49,7 +49,7 @@ fn check(file: &str, expected: &[&str]) {
 #[test]
 fn rows_become_minutes() {
     check(
-        "as-published.csv",
+        "as-refreshed.csv",
         &[
             "2 16/12/2006 17:24:00: 2006-12-16 2006-12-16 1044 4216 418 234840 18400 0 1000 17000",
             "3 1/2/2007 00:05:00: 2007-02-01 2007-02-01 5 326 128 243150 1400 0 0 0",

@@ -1,6 +1,6 @@
-//! What publications and resets leave in the tables of a real PostgreSQL.
+//! What refreshes and resets leave in the tables of a real PostgreSQL.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use demo::TestDatabase;
 use energy::{
@@ -8,12 +8,12 @@ use energy::{
     day::Day,
     fact::MinuteFact,
     pipeline::TABLES,
-    publication,
+    refresh,
     thousandths::Thousandths,
 };
 use sqlx::{Connection, FromRow, PgConnection, postgres::PgRow};
 use stream::{
-    Coverage, Published,
+    Coverage, RefreshReport,
     maintenance::{hash::hash, reset},
 };
 
@@ -27,28 +27,22 @@ impl Tables {
         let database = TestDatabase::create().await.unwrap();
         let mut connection = PgConnection::connect(&database.url()).await.unwrap();
         for migration in [
-            include_str!("../../../../postgres/migrations/stream/0001_ledger.sql"),
-            include_str!("../../../../postgres/migrations/stream/0002_feeds.sql"),
-            include_str!("../../../../postgres/migrations/stream/0003_refreshed.sql"),
-            include_str!("../../../../postgres/migrations/stream/0004_gaps.sql"),
-            include_str!("../../../../postgres/migrations/stream/0005_completeness.sql"),
-            include_str!("../../../../postgres/migrations/stream/0006_spread.sql"),
-            include_str!("../../../../postgres/migrations/energy/0001_facts.sql"),
-            include_str!("../../../../postgres/migrations/energy/0002_quarters.sql"),
+            include_str!("../../../../postgres/migrations/stream/0001_baseline.sql"),
+            include_str!("../../../../postgres/migrations/energy/0001_baseline.sql"),
         ] {
             sqlx::raw_sql(migration).execute(&mut connection).await.unwrap();
         }
         Self { connection }
     }
 
-    /// Publishes days, in a transaction as `stream` does.
-    async fn publish(&mut self, rows: &[DayRow]) -> Published {
-        let coverage = Coverage { published: vec![(0, 9)], complete: true, missing: None };
+    /// Refreshes days, in a transaction as `stream` does.
+    async fn refresh(&mut self, rows: &[DayRow]) -> RefreshReport {
+        let coverage = Coverage { refreshed: vec![(0, 9)], complete: true, missing: None };
         let mut tx = self.connection.begin().await.unwrap();
-        let rows_written = publication::upsert(&mut tx, rows).await.unwrap();
-        let published = publication::conclude(&mut tx, &coverage).await.unwrap();
+        let rows_written = refresh::upsert(&mut tx, rows).await.unwrap();
+        let refreshed = refresh::refresh_global(&mut tx, &coverage).await.unwrap();
         tx.commit().await.unwrap();
-        Published { rows_written: rows_written + published.rows_written, ..published }
+        RefreshReport { rows_written: rows_written + refreshed.rows_written, ..refreshed }
     }
 
     async fn query<R>(&mut self, sql: &'static str) -> Vec<R>
@@ -63,7 +57,7 @@ impl Tables {
         hashes.into_iter().map(|table| format!("{} {} {}", table.table, table.rows, table.sha256)).collect()
     }
 
-    /// Each quarter: its first day, minutes, watt-minutes and the publication that last changed it.
+    /// Each quarter: its first day, minutes, watt-minutes and the refresh that last changed it.
     async fn quarters(&mut self) -> Vec<(String, i64, i64, i32)> {
         self.query("SELECT quarter::text, record_count, watt_minutes, batch_id FROM quarterly_energy_data ORDER BY 1")
             .await
@@ -94,9 +88,9 @@ fn winter() -> Vec<DayRow> {
 #[tokio::test]
 async fn a_quarter_is_the_sum_of_its_days() {
     let mut tables = Tables::create().await;
-    let published = tables.publish(&winter()).await;
-    assert_eq!((published.rows_written, published.batch_id), (5, Some(1)), "three days and two quarters");
-    assert_eq!(published.summary, "2 quarters, 5 minutes, 7800 watt-minutes");
+    let refreshed = tables.refresh(&winter()).await;
+    assert_eq!((refreshed.rows_written, refreshed.batch_id), (5, Some(1)), "three days and two quarters");
+    assert_eq!(refreshed.summary, "2 quarters, 5 minutes, 7800 watt-minutes");
     type Row = (String, f64, i64, i64, i64, f64, f64, f64, f64);
     let quarters: Vec<Row> = tables
         .query(
@@ -131,7 +125,7 @@ async fn a_quarter_is_the_sum_of_its_days() {
 #[tokio::test]
 async fn months_and_the_load_profile_come_from_the_same_days() {
     let mut tables = Tables::create().await;
-    tables.publish(&winter()).await;
+    tables.refresh(&winter()).await;
     let months: Vec<(String, i64, i64, i64, f64)> = tables
         .query("SELECT month::text, record_count, watt_minutes, expected_minutes, unmetered_wh FROM monthly_energy")
         .await;
@@ -161,9 +155,9 @@ async fn months_and_the_load_profile_come_from_the_same_days() {
 }
 
 #[tokio::test]
-async fn a_publication_that_would_repeat_the_last_writes_nothing() {
+async fn a_refresh_that_would_repeat_the_last_writes_nothing() {
     let mut tables = Tables::create().await;
-    tables.publish(&winter()).await;
+    tables.refresh(&winter()).await;
     // Which transaction wrote each row, and where it lies.
     let versions = "
         SELECT 'd', xmin::text, ctid::text FROM daily_energy
@@ -171,7 +165,7 @@ async fn a_publication_that_would_repeat_the_last_writes_nothing() {
         UNION SELECT 'n', xmin::text, ctid::text FROM counters ORDER BY 1, 2, 3";
     let before: Vec<(String, String, String)> = tables.query(versions).await;
     for rows in [winter(), vec![]] {
-        let again = tables.publish(&rows).await;
+        let again = tables.refresh(&rows).await;
         assert_eq!((again.rows_written, again.batch_id), (0, None), "{}", again.summary);
         assert_eq!(tables.query::<(String, String, String)>(versions).await, before);
     }
@@ -180,50 +174,50 @@ async fn a_publication_that_would_repeat_the_last_writes_nothing() {
 #[tokio::test]
 async fn only_what_changed_is_written() {
     let mut tables = Tables::create().await;
-    tables.publish(&winter()).await;
+    tables.refresh(&winter()).await;
     let quarter = |name: &str, count, energy, batch| (name.to_owned(), count, energy, batch);
     let april = day((2008, 4, 1), &[(0, 600), (1, 60)]);
-    assert_eq!(tables.publish(&[april]).await.batch_id, Some(2));
+    assert_eq!(tables.refresh(&[april]).await.batch_id, Some(2));
     assert_eq!(tables.quarters().await, [quarter("2008-01-01", 4, 7_200, 1), quarter("2008-04-01", 2, 660, 2)]);
     // Another hour, the same sums: the load profile has changed, and no quarter.
     let moved = day((2008, 4, 1), &[(60, 600), (61, 60)]);
-    let published = tables.publish(&[moved]).await;
-    assert_eq!((published.rows_written, published.batch_id), (1, Some(3)));
+    let refreshed = tables.refresh(&[moved]).await;
+    assert_eq!((refreshed.rows_written, refreshed.batch_id), (1, Some(3)));
     assert_eq!(tables.quarters().await, [quarter("2008-01-01", 4, 7_200, 1), quarter("2008-04-01", 2, 660, 2)]);
 }
 
 #[tokio::test]
 async fn a_day_without_minutes_is_gone_and_so_is_its_quarter() {
     let mut tables = Tables::create().await;
-    tables.publish(&winter()).await;
-    let published = tables.publish(&[day((2008, 3, 1), &[]), day((2008, 4, 1), &[])]).await;
-    assert_eq!((published.rows_written, published.batch_id), (4, Some(2)), "two days, one quarter, and one is gone");
-    assert_eq!(published.summary, "1 quarter, 3 minutes, 4200 watt-minutes");
+    tables.refresh(&winter()).await;
+    let refreshed = tables.refresh(&[day((2008, 3, 1), &[]), day((2008, 4, 1), &[])]).await;
+    assert_eq!((refreshed.rows_written, refreshed.batch_id), (4, Some(2)), "two days, one quarter, and one is gone");
+    assert_eq!(refreshed.summary, "1 quarter, 3 minutes, 4200 watt-minutes");
     assert_eq!(tables.quarters().await, [("2008-01-01".to_owned(), 3, 4_200, 2)]);
     assert_eq!(tables.query::<(String,)>("SELECT day::text FROM daily_energy").await, [("2008-02-28".to_owned(),)]);
-    let gone = tables.publish(&[day((2008, 2, 28), &[])]).await;
+    let gone = tables.refresh(&[day((2008, 2, 28), &[])]).await;
     assert_eq!((gone.batch_id, gone.summary.as_str()), (Some(3), "0 quarters, 0 minutes, 0 watt-minutes"));
-    assert_eq!(tables.publish(&[day((2008, 2, 28), &[])]).await.batch_id, None);
+    assert_eq!(tables.refresh(&[day((2008, 2, 28), &[])]).await.batch_id, None);
 }
 
 #[tokio::test]
 async fn the_hash_is_of_the_facts_alone() {
     let (mut a, mut b) = (Tables::create().await, Tables::create().await);
-    a.publish(&winter()).await;
+    a.refresh(&winter()).await;
     let mut turned = winter();
     turned.reverse();
-    b.publish(&[day((2008, 2, 28), &[(5, 5)]), day((1999, 1, 1), &[(0, 1)])]).await;
-    b.publish(&turned[..2]).await;
+    b.refresh(&[day((2008, 2, 28), &[(5, 5)]), day((1999, 1, 1), &[(0, 1)])]).await;
+    b.refresh(&turned[..2]).await;
     assert_ne!(a.hash().await, b.hash().await);
-    b.publish(&[&turned[2..], &[day((1999, 1, 1), &[])]].concat()).await;
-    assert_eq!(a.hash().await, b.hash().await, "another way to the same facts");
+    b.refresh(&[&turned[2..], &[day((1999, 1, 1), &[])]].concat()).await;
+    assert_eq!(a.hash().await, b.hash().await, "the same facts by another path");
 }
 
 #[tokio::test]
-async fn a_withdrawn_minute_is_no_fact_until_it_is_told_again() {
+async fn a_retracted_minute_is_no_fact_until_it_is_sent_again() {
     let mut tables = Tables::create().await;
     let facts = "SELECT measured_at::text, power_kw, voltage FROM energy_facts ORDER BY 1";
-    let insert = "INSERT INTO energy_changelog (id, home, partition, \"offset\", timestamp_ms, day, minute, power_w, voltage_mv) VALUES ";
+    let insert = "INSERT INTO energy_changelog (id, owner_partition, partition, \"offset\", timestamp_ms, day, minute, power_w, voltage_mv) VALUES ";
     for (row, expected) in [
         (
             "(1, 0, 0, 0, 5, '2007-03-25', 150, 1500, 240500), (2, 0, 0, 1, 5, '2007-03-25', 151, 7, NULL)",
@@ -244,8 +238,8 @@ async fn a_withdrawn_minute_is_no_fact_until_it_is_told_again() {
 #[tokio::test]
 async fn a_reset_leaves_nothing_but_the_counters() {
     let mut tables = Tables::create().await;
-    tables.publish(&winter()).await;
-    reset::reset(&mut tables.connection, ("energy", &TABLES)).await.unwrap();
+    tables.refresh(&winter()).await;
+    reset::reset(&mut tables.connection, "energy", &TABLES).await.unwrap();
     let counts = reset::count(&mut tables.connection, &TABLES).await.unwrap();
     assert!(counts.iter().all(|(_, rows)| *rows == 0), "{counts:?}");
     let all: Vec<(String,)> = tables
@@ -254,5 +248,5 @@ async fn a_reset_leaves_nothing_but_the_counters() {
     let emptied: Vec<&str> =
         counts.iter().map(|(table, _)| *table).chain(["stream_offsets", "counters", "feeds"]).collect();
     assert!(all.iter().all(|(table,)| emptied.contains(&table.as_str())), "{all:?} {emptied:?}");
-    assert_eq!(tables.publish(&winter()).await.batch_id, Some(2), "a batch_id is never used twice");
+    assert_eq!(tables.refresh(&winter()).await.batch_id, Some(2), "a batch_id is never used twice");
 }

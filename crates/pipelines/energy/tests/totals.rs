@@ -1,5 +1,5 @@
-//! Laws of the totals: any order of different minutes, any split and any repetition leaves the same days, and what is
-//! missing later is gone.
+//! Properties of the totals: any order of different minutes, any split and any repetition leaves the same days, and
+//! what is missing later is gone.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use energy::{
 };
 use proptest::{option, prelude::*};
 use stream::{
-    Outgoing, Pipeline, Reading,
+    Decoded, Outgoing, Pipeline,
     groups::{Changes, Counts, Groups, Position, Version},
 };
 
@@ -29,7 +29,7 @@ fn record(&(day, minute, power): &Sent) -> Record {
     Record { day: Day::from_days(day).expect("it is of this century"), minute, values }
 }
 
-/// A consumer's memory, and the days it has published.
+/// A consumer's memory, and the days it has refreshed.
 #[derive(Default)]
 struct Consumer {
     groups: Groups<Energy>,
@@ -44,15 +44,15 @@ impl Consumer {
         let mut message = Outgoing::default();
         message::encode(&record(sent), &mut message);
         let pipeline = Energy(EnergySettings {});
-        let Reading::Record(record) = pipeline.read(Some(&message.key), &message.value) else { panic!("{sent:?}") };
+        let Decoded::Record(record) = pipeline.read(Some(&message.key), &message.value) else { panic!("{sent:?}") };
         let at = Position { version: Version::new(1_000, 0), offset: self.read };
         let mut batch = Changes::new(&pipeline.changelog());
         self.counts.add(self.groups.apply(&record, at, &mut batch));
         self.read += 1;
     }
 
-    /// Publishes the days that changed, as the tables do.
-    fn publish(&mut self) {
+    /// Refreshes the days that changed, as the tables do.
+    fn refresh(&mut self) {
         for row in self.groups.begin_refresh(&Energy(EnergySettings {})) {
             match row.minutes {
                 0 => drop(self.days.remove(&row.day)),
@@ -86,22 +86,22 @@ fn sent() -> impl Strategy<Value = Vec<Sent>> {
 
 proptest! {
     #[test]
-    fn any_split_and_repetition_leaves_the_same_days(sent in sent(), publications in prop::collection::vec(any::<bool>(), 60)) {
+    fn any_split_and_repetition_leaves_the_same_days(sent in sent(), refreshes in prop::collection::vec(any::<bool>(), 60)) {
         let mut consumer = Consumer::default();
-        for (row, publishes) in sent.iter().zip(publications) {
+        for (row, refreshes) in sent.iter().zip(refreshes) {
             consumer.take(row);
-            if publishes {
-                consumer.publish();
+            if refreshes {
+                consumer.refresh();
             }
         }
-        consumer.publish();
+        consumer.refresh();
         prop_assert_eq!(totals(&consumer), expected(&sent));
         // The last word on every minute, once more.
         let last: BTreeMap<(i32, u16), &Sent> = sent.iter().map(|row| ((row.0, row.1), row)).collect();
         let (days, before) = (consumer.days.clone(), consumer.counts);
         last.values().for_each(|row| consumer.take(row));
         prop_assert!(!consumer.groups.has_changed(), "a second ingest changes nothing");
-        consumer.publish();
+        consumer.refresh();
         prop_assert_eq!(&consumer.days, &days);
         prop_assert_eq!((consumer.counts.new, consumer.counts.corrected), (before.new, before.corrected));
         prop_assert_eq!(consumer.counts.read(), consumer.read);
@@ -118,8 +118,8 @@ proptest! {
         let [mut a, mut b] = [Consumer::default(), Consumer::default()];
         one.iter().for_each(|row| a.take(row));
         other.iter().for_each(|row| b.take(row));
-        a.publish();
-        b.publish();
+        a.refresh();
+        b.refresh();
         prop_assert_eq!(&a.days, &b.days);
         prop_assert_eq!(a.counts, b.counts);
     }
@@ -128,13 +128,13 @@ proptest! {
     fn a_minute_that_is_missing_later_is_gone(sent in sent(), day in 2_900..2_903, minute in 0_u16..5) {
         let mut consumer = Consumer::default();
         sent.iter().for_each(|row| consumer.take(row));
-        consumer.publish();
+        consumer.refresh();
         let (known, before) = (consumer.groups.facts(), consumer.counts);
         consumer.take(&(day, minute, None));
         consumer.take(&(day, minute, None));
         let was_known = expected(&sent) != expected(&[&sent[..], &[(day, minute, None)]].concat());
         prop_assert_eq!(consumer.groups.has_changed(), was_known);
-        consumer.publish();
+        consumer.refresh();
         let lost = usize::from(was_known);
         prop_assert_eq!(consumer.groups.facts(), known - lost);
         prop_assert_eq!(consumer.counts.corrected - before.corrected, i64::from(was_known));

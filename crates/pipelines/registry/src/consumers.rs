@@ -9,7 +9,7 @@ use energy::pipeline::Energy;
 use service::{Failure, postgres::plain};
 use stream::{Consume, Pipeline, Tables};
 
-use crate::choice::Entry;
+use crate::pipeline_arg::Entry;
 
 /// Work under way, whatever the pipeline's types.
 pub type Working = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
@@ -22,7 +22,7 @@ pub struct Consumer {
     pub name: &'static str,
     /// The topic, unless `--topic` names another.
     pub topic: &'static str,
-    /// What it keeps in its database.
+    /// Its tables in its database.
     pub tables: Tables,
     augment: fn(Command) -> Command,
     start: Start,
@@ -68,13 +68,13 @@ where
 {
     let start: Start = Box::new(move |options, what| {
         let pipeline = build(O::from_arg_matches(options)?);
-        Ok(Box::pin(async move { stream::consume(pipeline, what).await.map_err(judge) }))
+        Ok(Box::pin(async move { stream::consume(pipeline, what).await.map_err(to_exit) }))
     });
     Consumer { name: P::NAME, topic, tables, augment: O::augment_args, start }
 }
 
 /// Gives an error the exit code it deserves.
-fn judge(error: stream::Error) -> anyhow::Error {
+fn to_exit(error: stream::Error) -> anyhow::Error {
     let failure = Failure::new(error.exit(), error.to_string());
     match error.source() {
         Some(source) => match source.downcast_ref() {

@@ -1,7 +1,7 @@
 //! Each pipeline's database: its name, its migrations, and whether a schema is one this binary knows.
 //!
 //! The migrations are embedded in the binary. A database holds those of `stream` and those of its
-//! pipeline; each folder has a bookkeeping table of its own, so that both can grow apart.
+//! pipeline; each folder has its own migrations table, so that both can grow independently.
 
 use sqlx::{
     AssertSqlSafe, PgConnection, Row,
@@ -32,13 +32,13 @@ pub static DATABASES: &[Database] = &[
         pipeline: "emissions",
         name: "co2_emissions",
         folders: &[&STREAM, &EMISSIONS],
-        predecessor: &["co2_clusters", "cluster_stats", "cluster_analysis", "top_emitters_by_cluster"],
+        legacy_tables: &["co2_clusters", "cluster_stats", "cluster_analysis", "top_emitters_by_cluster"],
     },
     Database {
         pipeline: "energy",
         name: "energy_db",
         folders: &[&STREAM, &ENERGY],
-        predecessor: &["quarterly_energy_data"],
+        legacy_tables: &["quarterly_energy_data"],
     },
 ];
 
@@ -52,7 +52,7 @@ pub struct Database {
     /// Its migrations, in the order in which the folders are applied; the pipeline's own come last.
     pub folders: &'static [&'static Folder],
     /// Tables and views that an earlier program left in schema `public` under names we use.
-    pub predecessor: &'static [&'static str],
+    pub legacy_tables: &'static [&'static str],
 }
 
 /// A folder of migrations and the table that records which of them a database has.
@@ -60,13 +60,13 @@ pub struct Database {
 pub struct Folder {
     /// The folder's name under `postgres/migrations`.
     pub name: &'static str,
-    /// The bookkeeping table, with its schema.
+    /// The migrations table, with its schema.
     pub table: &'static str,
     /// The embedded migrations.
     pub migrator: Migrator,
 }
 
-/// A row of a bookkeeping table.
+/// A row of a migrations table.
 #[derive(Clone, Debug)]
 pub struct Applied {
     /// The migration's number.
@@ -77,9 +77,9 @@ pub struct Applied {
     pub checksum: Vec<u8>,
 }
 
-/// How a database's bookkeeping compares with a folder; every migration by its file name.
+/// How a database's migrations table compares with a folder; every migration by its file name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct MigrationDiff {
     /// Applied, and the file is the same.
     pub applied: Vec<String>,
     /// Not applied yet.
@@ -88,12 +88,14 @@ pub struct Standing {
     pub edited: Vec<String>,
     /// Applied by a newer binary: this one has no such file.
     pub unknown: Vec<String>,
+    /// Applied by a build before 0.1.0, whose migrations had other names under the same numbers.
+    pub replaced: Vec<String>,
 }
 
 /// Whether a database's schema is the one this binary works with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SchemaState {
-    /// There is none yet.
+    /// No migration was applied yet.
     Missing,
     /// These migrations are pending; `migrate up` applies them.
     Older(Vec<String>),
@@ -103,6 +105,8 @@ pub enum SchemaState {
     Newer(Vec<String>),
     /// These migrations were edited after they had been applied.
     Edited(Vec<String>),
+    /// A build before 0.1.0 applied these migrations; its tables cannot be upgraded.
+    Replaced(Vec<String>),
     /// It is the schema of this other pipeline; two do not fit into one database.
     OfAnother(&'static str),
 }
@@ -114,16 +118,16 @@ pub fn find(pipeline: &str) -> Option<&'static Database> {
 
 /// Compares the schema of the connected database with this binary's migrations.
 ///
-/// Needs to read the bookkeeping tables only; reader and writer may.
+/// Needs to read the migrations tables only; reader and writer may.
 ///
 /// # Errors
-/// When Postgres cannot be asked.
+/// When Postgres cannot be queried.
 pub async fn check_schema(connection: &mut PgConnection, database: &Database) -> Result<SchemaState, sqlx::Error> {
-    let mut whole = Standing::default();
+    let mut whole = MigrationDiff::default();
     for folder in database.folders {
-        whole.add(folder.standing(connection).await?);
+        whole.add(folder.diff(connection).await?);
     }
-    let state = whole.judge();
+    let state = whole.schema_state();
     // A schema that is whole needs nothing more; what is to be built must not be built on another pipeline's.
     if matches!(state, SchemaState::Missing | SchemaState::Older(_))
         && let Some(other) = other_pipeline(connection, database).await?
@@ -136,14 +140,14 @@ pub async fn check_schema(connection: &mut PgConnection, database: &Database) ->
 /// The pipeline, another than `database`'s, whose migrations the connected database has.
 ///
 /// # Errors
-/// When Postgres cannot be asked.
+/// When Postgres cannot be queried.
 pub async fn other_pipeline(
     connection: &mut PgConnection,
     database: &Database,
 ) -> Result<Option<&'static str>, sqlx::Error> {
     for other in DATABASES.iter().filter(|other| other.pipeline != database.pipeline) {
         for folder in other.folders.iter().filter(|folder| database.folders.iter().all(|own| own.name != folder.name)) {
-            if folder.standing(connection).await?.has_begun() {
+            if folder.diff(connection).await?.has_begun() {
                 return Ok(Some(other.pipeline));
             }
         }
@@ -162,16 +166,16 @@ impl Folder {
         format!("{}/{version:04}_{}.sql", self.name, description.replace(' ', "_"))
     }
 
-    /// Compares the connected database's bookkeeping with the folder.
+    /// Compares the connected database's migrations table with the folder.
     ///
     /// # Errors
-    /// When Postgres cannot be asked.
-    pub async fn standing(&self, connection: &mut PgConnection) -> Result<Standing, sqlx::Error> {
-        let there: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+    /// When Postgres cannot be queried.
+    pub async fn diff(&self, connection: &mut PgConnection) -> Result<MigrationDiff, sqlx::Error> {
+        let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
             .bind(self.table)
             .fetch_one(&mut *connection)
             .await?;
-        if !there {
+        if !exists {
             return Ok(self.compare(&[]));
         }
         let query = format!("SELECT version, description, checksum FROM {} ORDER BY version", self.table);
@@ -189,43 +193,48 @@ impl Folder {
         Ok(self.compare(&applied?))
     }
 
-    /// Compares bookkeeping rows with the folder.
-    pub fn compare(&self, applied: &[Applied]) -> Standing {
-        let mut standing = Standing::default();
+    /// Compares rows of the migrations table with the folder.
+    pub fn compare(&self, applied: &[Applied]) -> MigrationDiff {
+        let mut diff = MigrationDiff::default();
         for migration in self.migrations() {
             let path = self.path(migration.version, &migration.description);
             match applied.iter().find(|row| row.version == migration.version) {
-                None => standing.pending.push(path),
-                Some(row) if row.checksum == *migration.checksum => standing.applied.push(path),
-                Some(_) => standing.edited.push(path),
+                None => diff.pending.push(path),
+                Some(row) if row.description != migration.description => {
+                    diff.replaced.push(self.path(row.version, &row.description));
+                }
+                Some(row) if row.checksum == *migration.checksum => diff.applied.push(path),
+                Some(_) => diff.edited.push(path),
             }
         }
-        standing.unknown = applied
+        diff.unknown = applied
             .iter()
             .filter(|row| !self.migrator.version_exists(row.version))
             .map(|row| self.path(row.version, &row.description))
             .collect();
-        standing
+        diff
     }
 }
 
-impl Standing {
-    /// Adds another folder's standing.
+impl MigrationDiff {
+    /// Adds another folder's diff.
     pub fn add(&mut self, other: Self) {
         self.applied.extend(other.applied);
         self.pending.extend(other.pending);
         self.edited.extend(other.edited);
         self.unknown.extend(other.unknown);
+        self.replaced.extend(other.replaced);
     }
 
     /// Whether the database has any migration of the folder, whatever became of its file.
     pub fn has_begun(&self) -> bool {
-        [&self.applied, &self.edited, &self.unknown].iter().any(|files| !files.is_empty())
+        [&self.applied, &self.edited, &self.unknown, &self.replaced].iter().any(|files| !files.is_empty())
     }
 
     /// What the comparison means for this binary; what forbids going on comes first.
-    pub fn judge(self) -> SchemaState {
+    pub fn schema_state(self) -> SchemaState {
         match self {
+            Self { replaced, .. } if !replaced.is_empty() => SchemaState::Replaced(replaced),
             Self { edited, .. } if !edited.is_empty() => SchemaState::Edited(edited),
             Self { unknown, .. } if !unknown.is_empty() => SchemaState::Newer(unknown),
             Self { pending, .. } if pending.is_empty() => SchemaState::Good,
@@ -253,16 +262,15 @@ mod tests {
     fn check(change: impl FnOnce(&mut Vec<Applied>), expected: SchemaState) {
         let mut applied = rows(&EMISSIONS);
         change(&mut applied);
-        assert_eq!(EMISSIONS.compare(&applied).judge(), expected);
+        assert_eq!(EMISSIONS.compare(&applied).schema_state(), expected);
     }
 
     #[test]
-    fn a_schema_is_judged_by_its_bookkeeping() {
+    fn a_schema_is_classified_by_its_migrations_table() {
         let all: Vec<String> = EMISSIONS.migrations().map(|m| EMISSIONS.path(m.version, &m.description)).collect();
-        assert_eq!(all[..2], ["emissions/0001_facts.sql", "emissions/0002_clusters.sql"]);
+        assert_eq!(all[0], "emissions/0001_baseline.sql");
         check(|_| (), SchemaState::Good);
         check(|rows| rows.clear(), SchemaState::Missing);
-        check(|rows| rows.truncate(1), SchemaState::Older(all[1..].to_vec()));
         check(|rows| rows[0].checksum[0] ^= 1, SchemaState::Edited(vec![all[0].clone()]));
         let newer = Applied { version: 9000, description: "later still".to_owned(), checksum: vec![] };
         check(|rows| rows.push(newer.clone()), SchemaState::Newer(vec!["emissions/9000_later_still.sql".to_owned()]));
@@ -276,12 +284,31 @@ mod tests {
                 rows.push(newer);
                 rows[0].checksum.clear();
             },
-            SchemaState::Edited(vec!["emissions/0001_facts.sql".to_owned()]),
+            SchemaState::Edited(vec!["emissions/0001_baseline.sql".to_owned()]),
         );
     }
 
     #[test]
-    fn each_pipeline_and_bookkeeping_table_is_there_once() {
+    fn the_migrations_of_a_build_before_the_baseline_are_named() {
+        let second = Applied { version: 2, description: "clusters".to_owned(), checksum: vec![] };
+        check(
+            |rows| {
+                rows[0] = Applied { version: 1, description: "facts".to_owned(), checksum: vec![] };
+                rows.push(second);
+            },
+            SchemaState::Replaced(vec!["emissions/0001_facts.sql".to_owned()]),
+        );
+    }
+
+    #[test]
+    fn a_schema_that_lacks_a_folder_is_older() {
+        let mut whole = EMISSIONS.compare(&rows(&EMISSIONS));
+        whole.add(STREAM.compare(&[]));
+        assert_eq!(whole.schema_state(), SchemaState::Older(vec!["stream/0001_baseline.sql".to_owned()]));
+    }
+
+    #[test]
+    fn each_pipeline_and_migrations_table_is_listed_once() {
         for database in DATABASES {
             assert_eq!(DATABASES.iter().filter(|other| other.pipeline == database.pipeline).count(), 1);
             let mut tables: Vec<&str> = database.folders.iter().map(|folder| folder.table).collect();

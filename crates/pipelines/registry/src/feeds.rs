@@ -1,17 +1,17 @@
 //! The identity of a pipeline's database: `migrate` draws it, consumers carry it to Kafka.
 //!
 //! It belongs to one database of one server. A dump, or a database made from another as its template, brings the row
-//! along; the server's system identifier and the database's oid tell such a copy from the original. A copy of the
-//! server's files has the same of both, and is not noticed.
+//! along; the server's system identifier and the database's oid distinguish such a copy from the original. A copy of
+//! the server's files has the same values of both, and is not detected.
 
 use sqlx::PgConnection;
 
 /// What a database says of its identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum Identification {
     /// It has one, a uuid.
     Own(String),
-    /// It has none yet.
+    /// It has no identity yet.
     Missing,
     /// What it has is that of the database it was copied from.
     Copy,
@@ -31,8 +31,8 @@ pub struct Ensured {
 /// Reader and writer may.
 ///
 /// # Errors
-/// When Postgres cannot be asked, or has no table `feeds`.
-pub async fn standing(connection: &mut PgConnection, feed: &str) -> Result<Standing, sqlx::Error> {
+/// When Postgres cannot be queried, or has no table `feeds`.
+pub async fn identification(connection: &mut PgConnection, feed: &str) -> Result<Identification, sqlx::Error> {
     let system_identifier = system_identifier(connection).await?;
     let row: Option<(String, bool)> = sqlx::query_as(
         "SELECT identity::text, database_oid = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -44,18 +44,18 @@ pub async fn standing(connection: &mut PgConnection, feed: &str) -> Result<Stand
     .fetch_optional(connection)
     .await?;
     Ok(match row {
-        None => Standing::Missing,
-        Some((identity, true)) => Standing::Own(identity),
-        Some((_, false)) => Standing::Copy,
+        None => Identification::Missing,
+        Some((identity, true)) => Identification::Own(identity),
+        Some((_, false)) => Identification::Copy,
     })
 }
 
-/// Gives the connected database an identity for a feed, unless it has one of its own.
+/// Gives the connected database an identity for a feed, unless it has its own.
 ///
 /// # Errors
-/// When Postgres cannot be asked, or refuses.
+/// When Postgres cannot be queried, or refuses.
 pub async fn ensure(connection: &mut PgConnection, feed: &str) -> Result<Ensured, sqlx::Error> {
-    if let Standing::Own(identity) = standing(connection, feed).await? {
+    if let Identification::Own(identity) = identification(connection, feed).await? {
         return Ok(Ensured { identity, drawn: false });
     }
     let system_identifier = system_identifier(connection).await?;

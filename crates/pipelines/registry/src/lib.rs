@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 
-pub mod choice;
 pub mod consumers;
 pub mod databases;
 pub mod feeds;
+pub mod pipeline_arg;
 pub mod producers;

@@ -8,14 +8,14 @@ use std::{
 use clap::{ArgMatches, Args, Command};
 use stream::{Source, SourceError};
 
-use crate::choice::Entry;
+use crate::pipeline_arg::Entry;
 
 /// The file, or standard input, unpacked.
 pub type Input = Box<dyn Read + Send>;
 
 type Open = Box<dyn Fn(Input, &ArgMatches) -> anyhow::Result<Box<dyn Source>> + Send + Sync>;
 
-/// How much of an input is kept until its header is read: longer than any header, and nothing beside the input.
+/// How much of an input is kept until its header is read: longer than any header, and small compared with the input.
 const KEPT: usize = 64 << 10;
 
 /// A pipeline, as the producer sees it.
@@ -71,8 +71,8 @@ impl Read for Watched {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let len = self.input.read(buffer)?;
         let mut kept = self.begin.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = KEPT - kept.len();
-        kept.extend_from_slice(&buffer[..len.min(room)]);
+        let free = KEPT - kept.len();
+        kept.extend_from_slice(&buffer[..len.min(free)]);
         Ok(len)
     }
 }

@@ -4,10 +4,10 @@ use std::io::Cursor;
 
 use clap::Command;
 use registry::{
-    choice::Entry,
+    pipeline_arg::Entry,
     producers::{self, Producer},
 };
-use stream::{Outgoing, Row};
+use stream::{Outgoing, RowOutcome};
 
 const EMISSIONS: &str = "country,year,iso_code,population,gdp,co2,co2_per_capita";
 const ENERGY: &str = "Date;Time;Global_active_power;Global_reactive_power;Voltage;Global_intensity;Sub_metering_1;Sub_metering_2;Sub_metering_3";
@@ -26,7 +26,7 @@ fn read(producer: &Producer, bytes: &[u8]) -> Result<usize, String> {
     let mut source = source.map_err(|error| format!("{error:#}"))?;
     let (mut message, mut sent) = (Outgoing::default(), 0);
     while let Some(row) = source.next(&mut message).map_err(|error| error.to_string())? {
-        assert_eq!(row, Row::Send, "line {}", source.line());
+        assert_eq!(row, RowOutcome::Send, "line {}", source.line());
         sent += 1;
     }
     Ok(sent)
@@ -39,14 +39,14 @@ fn check(bytes: impl AsRef<[u8]>, expected: &str) {
     }
 }
 
-/// A sound file of each pipeline, changed, is read all the same.
+/// A valid file of each pipeline, changed, is read all the same.
 fn check_read(what: &str, change: impl Fn([&str; 2]) -> Vec<u8>) {
     for producer in producers::all() {
         assert_eq!(read(&producer, &change(rows(producer.name))), Ok(1), "{what}, {}", producer.name);
     }
 }
 
-/// A sound file of each pipeline, changed, cannot be read.
+/// A valid file of each pipeline, changed, cannot be read.
 fn check_changed(expected: &str, change: impl Fn([&str; 2]) -> Vec<u8>) {
     for producer in producers::all() {
         assert_eq!(read(&producer, &change(rows(producer.name))), Err(expected.to_owned()), "{}", producer.name);
@@ -173,11 +173,11 @@ fn a_text_in_another_encoding_is_named() {
 }
 
 #[test]
-fn what_is_no_text_is_said_to_be_none() {
+fn what_is_not_text_is_named() {
     check([0; 100_000], "it begins with zero bytes: it is damaged, or was not written yet; copy it again");
     check(vec![0; 2 << 20], "it begins with zero bytes: it is damaged, or was not written yet; copy it again");
     let unknown =
-        "it is no text: it is of another kind, or packed in a way that is not known; unpack it, and export it as CSV";
+        "it is not text: it is of another kind, or packed in a way that is not known; unpack it, and export it as CSV";
     check(b"\x0B\x80country\x01\x02\x03", unknown);
     check(b"\x7FELF\x02\x01\x01\0", unknown);
 }
@@ -197,7 +197,7 @@ fn lines_that_do_not_end_as_they_should_are_named() {
     check_changed(alone, |rows| [b"\xEF\xBB\xBF".to_vec(), lines(rows, "\r")].concat());
     check_changed(alone, |[header, row]| format!("{header}\r{row}\n").into_bytes());
     check_changed(alone, |[header, row]| [lines([header, row], "\r"), lines([row, row], "\r").repeat(30_000)].concat());
-    // The last column is none that a pipeline reads.
+    // No pipeline reads the last column.
     check_changed(alone, |[header, row]| {
         let more = |row: &str| format!("{row}{}more", if row.contains(';') { ';' } else { ',' });
         lines([&more(header), &more(row)], "\r")

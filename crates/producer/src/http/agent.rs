@@ -9,7 +9,7 @@ use ureq::{
     tls::{Certificate, RootCerts, TlsConfig},
 };
 
-/// One attempt to connect takes no longer: a host that swallows packets would hold it for minutes.
+/// One attempt to connect takes no longer: a host that swallows packets would block it for minutes.
 const CONNECT: Duration = Duration::from_secs(10);
 /// A server that says nothing for this long has gone; one that reads its disk first may take some seconds.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -27,7 +27,7 @@ pub(super) fn new(uri: &Uri) -> Result<Agent, Failure> {
         .https_only(secure)
         .max_redirects(REDIRECTS)
         .user_agent(concat!("tributary-producer/", env!("CARGO_PKG_VERSION")))
-        // What is published is what is checked and sent: no packing on the way.
+        // What is published is what is checked and sent: no compression in transit.
         .accept_encoding("identity")
         .timeout_connect(Some(CONNECT))
         .timeout_resolve(Some(CONNECT))
@@ -64,14 +64,14 @@ pub(super) enum Remedy {
     Never(Exit, String),
 }
 
-/// Judges an error of the client. What it says never quotes an address, which may hold a password.
-pub(super) fn judge(error: Error) -> Remedy {
+/// Classifies an error of the client. What it says never quotes an address, which may hold a password.
+pub(super) fn classify(error: Error) -> Remedy {
     match error {
         Error::Io(error) => match tls_error(&error) {
-            Some(error) => judge_tls(error),
+            Some(error) => classify_tls(error),
             None => Remedy::Again(error.to_string()),
         },
-        Error::Rustls(error) => judge_tls(&error),
+        Error::Rustls(error) => classify_tls(&error),
         Error::TooManyRedirects | Error::RedirectFailed => {
             Remedy::Never(Exit::Input, format!("it is redirected more than {REDIRECTS} times, or to nowhere"))
         }
@@ -79,16 +79,16 @@ pub(super) fn judge(error: Error) -> Remedy {
             Remedy::Never(Exit::Input, "it is redirected to an address without TLS".to_owned())
         }
         Error::BadUri(_) | Error::Http(_) => {
-            Remedy::Never(Exit::Usage, "it is no address, or is redirected to none".to_owned())
+            Remedy::Never(Exit::Usage, "it is not a valid address, or it is redirected to an invalid one".to_owned())
         }
-        Error::InvalidProxyUrl => Remedy::Never(Exit::Usage, "the proxy's address is none".to_owned()),
+        Error::InvalidProxyUrl => Remedy::Never(Exit::Usage, "the proxy's address is invalid".to_owned()),
         Error::HostNotFound => Remedy::Again("its host is not found".to_owned()),
-        Error::Timeout(what) => Remedy::Again(format!("no answer in time ({what})")),
+        Error::Timeout(what) => Remedy::Again(format!("no response in time ({what})")),
         other => Remedy::Again(other.to_string()),
     }
 }
 
-fn judge_tls(error: &rustls::Error) -> Remedy {
+fn classify_tls(error: &rustls::Error) -> Remedy {
     match error {
         rustls::Error::InvalidCertificate(why) => {
             let help = "SSL_CERT_FILE names a file of certificate authorities to trust";

@@ -1,6 +1,6 @@
 //! Inputs at an address: the real binary against a server on loopback.
 
-#![allow(clippy::unwrap_used, reason = "what panics here fails the test, wherever it stands")]
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod server;
 
@@ -15,7 +15,7 @@ use rdkafka::{mocking::MockCluster, producer::DefaultProducerContext};
 use sha2::Digest;
 use zip::{ZipWriter, write::SimpleFileOptions};
 
-use crate::server::{Certificates, Server, answer};
+use crate::server::{Certificates, Server, response};
 
 const ROWS: usize = 2_000;
 /// What the summary says when every row arrived once.
@@ -65,22 +65,22 @@ fn an_address_is_sent_plain_or_packed() {
     for (body, headers) in plainly.into_iter().chain([(packed, &["Content-Encoding: gzip"][..])]) {
         for sum in [sha256(&body), String::new()] {
             let args = ["--sha256", &sum];
-            let server = Server::start(vec![answer("200 OK", headers, &body)]);
+            let server = Server::start(vec![response("200 OK", headers, &body)]);
             check(&server, if sum.is_empty() { &[] } else { &args }, (0, &[ALL]));
-            assert!(server.asked()[0].contains("accept-encoding: identity"), "{:?}", server.asked());
+            assert!(server.requests()[0].contains("accept-encoding: identity"), "{:?}", server.requests());
         }
     }
 }
 
 #[test]
 fn redirects_are_followed_and_bounded() {
-    let target = Server::start(vec![answer("200 OK", &[], &csv())]);
+    let target = Server::start(vec![response("200 OK", &[], &csv())]);
     let location = format!("Location: http://{}/moved.csv", target.address);
-    let server = Server::start(vec![answer("302 Found", &[&location], b"")]);
+    let server = Server::start(vec![response("302 Found", &[&location], b"")]);
     check(&server, &[], (0, &[ALL]));
-    assert!(target.asked()[0].starts_with("get /moved.csv "), "{:?}", target.asked());
+    assert!(target.requests()[0].starts_with("get /moved.csv "), "{:?}", target.requests());
 
-    let circle = Server::start(vec![answer("302 Found", &["Location: /data.csv"], b""); 20]);
+    let circle = Server::start(vec![response("302 Found", &["Location: /data.csv"], b""); 20]);
     check(&circle, &[], (65, &["it is redirected more than 10 times"]));
 }
 
@@ -89,31 +89,31 @@ fn a_broken_connection_is_taken_up_again() {
     let (body, cut) = (csv(), 30_000);
     let whole = format!("Content-Length: {}", body.len());
     let range = format!("Content-Range: bytes {cut}-{}/{}", body.len() - 1, body.len());
-    let broken = || answer("200 OK", &[TAG, &whole], &body[..cut]);
+    let broken = || response("200 OK", &[TAG, &whole], &body[..cut]);
 
-    let rest = answer("206 Partial Content", &[TAG, &range], &body[cut..]);
-    let server = Server::start(vec![broken(), answer("503 Service Unavailable", &[], b""), rest]);
+    let rest = response("206 Partial Content", &[TAG, &range], &body[cut..]);
+    let server = Server::start(vec![broken(), response("503 Service Unavailable", &[], b""), rest]);
     check(&server, &[], (0, &[ALL, "broke off and is taken up again", "its server answers 503"]));
-    let asked = &server.asked()[2];
-    assert!(asked.contains(&format!("range: bytes={cut}-")) && asked.contains("if-range: \"v1\""), "{asked}");
+    let request = &server.requests()[2];
+    assert!(request.contains(&format!("range: bytes={cut}-")) && request.contains("if-range: \"v1\""), "{request}");
 
     // This one knows no ranges, and gives the same from the beginning.
-    let server = Server::start(vec![broken(), answer("200 OK", &[TAG], &body)]);
+    let server = Server::start(vec![broken(), response("200 OK", &[TAG], &body)]);
     check(&server, &["--sha256", &sha256(&body)], (0, &[ALL]));
 
-    let server = Server::start(vec![broken(), answer("200 OK", &["ETag: \"v2\""], &body)]);
+    let server = Server::start(vec![broken(), response("200 OK", &["ETag: \"v2\""], &body)]);
     check(&server, &[], (69, &["it was changed while it was read; send it again"]));
 
-    let server = Server::start(vec![answer("200 OK", &[&whole], &body[..cut])]);
+    let server = Server::start(vec![response("200 OK", &[&whole], &body[..cut])]);
     check(&server, &[], (69, &["its server gives neither ETag nor Last-Modified"]));
 }
 
 #[test]
-fn a_server_that_is_away_is_waited_for() {
-    let busy = || answer("503 Service Unavailable", &[], b"");
-    let server = Server::start(vec![busy(), busy(), answer("200 OK", &[], &csv())]);
+fn a_server_that_is_unavailable_is_waited_for() {
+    let busy = || response("503 Service Unavailable", &[], b"");
+    let server = Server::start(vec![busy(), busy(), response("200 OK", &[], &csv())]);
     check(&server, &[], (0, &[ALL, "its server answers 503 Service Unavailable"]));
-    assert_eq!(server.asked().len(), 3);
+    assert_eq!(server.requests().len(), 3);
 
     let server = Server::start(vec![busy(); 20]);
     check(&server, &["--wait=1s"], (69, &["its server answers 503", "exit_code=69"]));
@@ -122,13 +122,13 @@ fn a_server_that_is_away_is_waited_for() {
 }
 
 #[test]
-fn what_is_not_there_or_is_another_is_not_sent() {
-    let server = Server::start(vec![answer("404 Not Found", &[], b"<html>")]);
+fn a_missing_or_different_input_is_not_sent() {
+    let server = Server::start(vec![response("404 Not Found", &[], b"<html>")]);
     check(&server, &[], (65, &["cannot get http://localhost:", "/data.csv: its server answers 404 Not Found"]));
-    let server = Server::start(vec![answer("403 Forbidden", &[], b"")]);
+    let server = Server::start(vec![response("403 Forbidden", &[], b"")]);
     check(&server, &[], (64, &["refuses to give it (403 Forbidden)"]));
 
-    let server = Server::start(vec![answer("200 OK", &[], &csv())]);
+    let server = Server::start(vec![response("200 OK", &[], &csv())]);
     let (code, log) = run(&format!("http://{}/", server.address), &[], &[("INPUT_SHA256", &sha256(b"another"))]);
     assert_eq!(code, Some(65), "{log}");
     assert!(log.contains("is not the one expected") && !log.contains("sent: "), "{log}");
@@ -136,11 +136,11 @@ fn what_is_not_there_or_is_another_is_not_sent() {
 
 #[test]
 fn a_password_reaches_the_server_and_no_log() {
-    let server = Server::start(vec![answer("200 OK", &[], &csv())]);
+    let server = Server::start(vec![response("200 OK", &[], &csv())]);
     let url = format!("http://me:s3cret@{}/data.csv?sig=t0ken", server.address);
     let (code, log) = run(&url, &["--log-level=trace"], &[]);
     assert_eq!(code, Some(0), "{log}");
-    assert!(server.asked()[0].contains("authorization: basic "), "{:?}", server.asked());
+    assert!(server.requests()[0].contains("authorization: basic "), "{:?}", server.requests());
     let leaks: Vec<&str> = log.lines().filter(|line| line.contains("s3cret") || line.contains("t0ken")).collect();
     assert_eq!(leaks, Vec::<&str>::new());
     for url in ["https://me:s3cret@/data.csv", "ftp://me:s3cret@host/data.csv"] {
@@ -152,10 +152,10 @@ fn a_password_reaches_the_server_and_no_log() {
 
 #[test]
 fn tls_wants_a_trusted_certificate_of_the_right_name() {
-    let certificates = Certificates::made();
+    let certificates = Certificates::generate();
     let folder = tempfile::tempdir().unwrap();
     let check = |name: &str, authority: &str, host: &str, (code, said): (i32, &str)| {
-        let server = Server::start_tls(vec![answer("200 OK", &[], &csv())], &certificates);
+        let server = Server::start_tls(vec![response("200 OK", &[], &csv())], &certificates);
         let path = folder.path().join(name);
         std::fs::write(&path, authority).unwrap();
         let url = format!("https://{}/data.csv", server.address.replace("localhost", host));
@@ -165,23 +165,23 @@ fn tls_wants_a_trusted_certificate_of_the_right_name() {
     };
     check("right.pem", &certificates.authority, "localhost", (0, ALL));
     check("name.pem", &certificates.authority, "127.0.0.1", (64, "certificate is not trusted"));
-    let other = Certificates::made().authority;
+    let other = Certificates::generate().authority;
     check("other.pem", &other, "localhost", (64, "SSL_CERT_FILE names a file of certificate authorities"));
     check("none.pem", "", "localhost", (64, "no certificate authorities are found"));
 }
 
 #[test]
 fn a_redirect_may_not_leave_tls() {
-    let certificates = Certificates::made();
+    let certificates = Certificates::generate();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("authority.pem");
     std::fs::write(&path, &certificates.authority).unwrap();
-    let plain = Server::start(vec![answer("200 OK", &[], &csv())]);
+    let plain = Server::start(vec![response("200 OK", &[], &csv())]);
     let location = format!("Location: http://{}/", plain.address);
-    let server = Server::start_tls(vec![answer("302 Found", &[&location], b"")], &certificates);
+    let server = Server::start_tls(vec![response("302 Found", &[&location], b"")], &certificates);
     let env = [("SSL_CERT_FILE", path.to_str().unwrap())];
     let (code, log) = run(&format!("https://{}/", server.address), &[], &env);
     assert_eq!(code, Some(65), "{log}");
     assert!(log.contains("redirected to an address without TLS"), "{log}");
-    assert!(plain.asked().is_empty());
+    assert!(plain.requests().is_empty());
 }

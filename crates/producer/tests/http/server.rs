@@ -1,4 +1,4 @@
-//! A server on loopback that gives the answers it was told to, one to a connection, and keeps what it was asked.
+//! A server on loopback that sends given responses, one to a connection, and keeps the requests.
 
 use std::{
     io::{Read, Write},
@@ -13,14 +13,14 @@ use rustls::{
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
 };
 
-/// What the server answers one request with: bytes as they are, after which it closes the connection.
-pub(crate) type Answer = Vec<u8>;
+/// The response to one request: bytes as they are, after which the server closes the connection.
+pub(crate) type Response = Vec<u8>;
 
 /// The server.
 pub(crate) struct Server {
     /// `host:port`.
     pub(crate) address: String,
-    asked: Arc<Mutex<Vec<String>>>,
+    requests: Arc<Mutex<Vec<String>>>,
 }
 
 /// A server's certificate, and that of the authority which signed it.
@@ -32,7 +32,7 @@ pub(crate) struct Certificates {
 
 impl Certificates {
     /// For `localhost`.
-    pub(crate) fn made() -> Self {
+    pub(crate) fn generate() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -52,43 +52,43 @@ impl Certificates {
 }
 
 impl Server {
-    /// Answers in this order, and nothing after the last.
-    pub(crate) fn start(answers: Vec<Answer>) -> Self {
-        Self::serve(answers, None)
+    /// Sends the responses in this order, and nothing after the last.
+    pub(crate) fn start(responses: Vec<Response>) -> Self {
+        Self::serve(responses, None)
     }
 
-    /// The same over TLS; a connection that ends within its handshake counts as an answer.
-    pub(crate) fn start_tls(answers: Vec<Answer>, certificates: &Certificates) -> Self {
-        Self::serve(answers, Some(Arc::clone(&certificates.server)))
+    /// The same over TLS; a connection that ends within its handshake counts as a response.
+    pub(crate) fn start_tls(responses: Vec<Response>, certificates: &Certificates) -> Self {
+        Self::serve(responses, Some(Arc::clone(&certificates.server)))
     }
 
-    fn serve(answers: Vec<Answer>, tls: Option<Arc<ServerConfig>>) -> Self {
+    fn serve(responses: Vec<Response>, tls: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("localhost:{}", listener.local_addr().unwrap().port());
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let heard = Arc::clone(&asked);
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let received = Arc::clone(&requests);
         thread::spawn(move || {
-            for answer in answers {
+            for response in responses {
                 let (stream, _) = listener.accept().unwrap();
                 match &tls {
-                    None => talk(stream, &answer, &heard),
+                    None => talk(stream, &response, &received),
                     Some(tls) => {
                         let connection = ServerConnection::new(Arc::clone(tls)).unwrap();
-                        talk(StreamOwned::new(connection, stream), &answer, &heard);
+                        talk(StreamOwned::new(connection, stream), &response, &received);
                     }
                 }
             }
         });
-        Self { address, asked }
+        Self { address, requests }
     }
 
     /// The requests so far, in lower case.
-    pub(crate) fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
     }
 }
 
-fn talk(mut stream: impl Read + Write, answer: &[u8], heard: &Mutex<Vec<String>>) {
+fn talk(mut stream: impl Read + Write, response: &[u8], received: &Mutex<Vec<String>>) {
     let mut request = Vec::new();
     let mut byte = [0];
     while !request.ends_with(b"\r\n\r\n") {
@@ -98,13 +98,13 @@ fn talk(mut stream: impl Read + Write, answer: &[u8], heard: &Mutex<Vec<String>>
             _ => return,
         }
     }
-    heard.lock().unwrap().push(String::from_utf8(request).unwrap().to_lowercase());
+    received.lock().unwrap().push(String::from_utf8(request).unwrap().to_lowercase());
     // So may be a client that does not want all of it.
-    let _ = stream.write_all(answer).and_then(|()| stream.flush());
+    let _ = stream.write_all(response).and_then(|()| stream.flush());
 }
 
-/// An answer with headers of its own; its length is told when none of them tells another.
-pub(crate) fn answer(status: &str, headers: &[&str], body: &[u8]) -> Answer {
+/// A response with these headers; it gets a `Content-Length` unless they have one.
+pub(crate) fn response(status: &str, headers: &[&str], body: &[u8]) -> Response {
     let mut head = format!("HTTP/1.1 {status}\r\nConnection: close\r\n");
     if !headers.iter().any(|header| header.starts_with("Content-Length")) {
         head.push_str(&format!("Content-Length: {}\r\n", body.len()));

@@ -13,7 +13,7 @@ use super::{check_pem, secret::SecretParser};
 
 /// Where Kafka is, and how it is spoken to.
 ///
-/// Whoever holds one need not ask whether its parts go together: that was seen to when it was parsed.
+/// Its parts always go together: that was checked when it was parsed.
 #[derive(Clone, Debug)]
 pub struct KafkaSettings {
     /// Kafka's bootstrap servers, `host:port`, separated by commas.

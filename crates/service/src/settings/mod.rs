@@ -13,21 +13,21 @@ pub use kafka::{Identity, KafkaSettings, Login, Mechanism, Tls};
 pub use postgres::{PostgresSettings, SecretUrl, address};
 pub use secret::{SecretParser, check_secret};
 
-/// The longest text of a span, in bytes, and the most digits in a row.
+/// The longest text of a duration, in bytes, and the most digits in a row.
 ///
 /// The parser panics where parts add up to just more than a `Duration` holds, and so many numbers of such a length cannot.
-/// Spans of use are far shorter: nine digits of seconds are thirty years.
-const SPAN_LENGTH: usize = 64;
-const SPAN_DIGITS: usize = 9;
+/// Durations of use are far shorter: nine digits of seconds are thirty years.
+const DURATION_LENGTH: usize = 64;
+const DURATION_DIGITS: usize = 9;
 
-/// Parses a span of time such as `5s`, `300ms` or `2m`.
+/// Parses a duration such as `5s`, `300ms` or `2m`.
 ///
 /// # Errors
-/// When the text is not a span of time, or is one of ages.
-pub fn span(text: &str) -> anyhow::Result<Duration> {
-    let wrong = || format!("`{text}` is not a span of time such as 5s, 300ms or 2m");
+/// When the text is not a duration, or is one of ages.
+pub fn duration(text: &str) -> anyhow::Result<Duration> {
+    let wrong = || format!("`{text}` is not a duration such as 5s, 300ms or 2m");
     let digits = text.split(|c: char| !c.is_ascii_digit()).map(str::len).max();
-    ensure!(text.len() <= SPAN_LENGTH && digits <= Some(SPAN_DIGITS), wrong());
+    ensure!(text.len() <= DURATION_LENGTH && digits <= Some(DURATION_DIGITS), wrong());
     humantime::parse_duration(text).with_context(wrong)
 }
 
@@ -46,7 +46,7 @@ pub fn switch(text: &str) -> anyhow::Result<bool> {
 /// How much of a file is searched for PEM: authorities come with comments in front, but a device would never end.
 const PEM_BEGINS_WITHIN: u64 = 1 << 20;
 
-/// Sees to it that a file named by a setting holds PEM, before anyone connects with it.
+/// Checks that a file named by a setting holds PEM, before anyone connects with it.
 ///
 /// The libraries that read it later name neither the file nor the setting.
 fn check_pem(setting: &str, path: &std::path::Path) -> Result<(), String> {
@@ -77,15 +77,15 @@ mod tests {
     }
 
     #[test]
-    fn a_span_has_units() {
+    fn a_duration_has_units() {
         for (text, millis) in
             [("5s", 5_000), ("300ms", 300), ("1m 30s", 90_000), ("0s", 0), ("999999999s", 999_999_999_000)]
         {
-            assert_eq!(span(text).unwrap(), Duration::from_millis(millis), "{text}");
+            assert_eq!(duration(text).unwrap(), Duration::from_millis(millis), "{text}");
         }
         for text in ["", "5", "-5s", "soon", "18446744073709551615s 1000ms", "0000000000s", &"1s ".repeat(30)] {
-            let error = span(text).unwrap_err().to_string();
-            assert_eq!(error, format!("`{text}` is not a span of time such as 5s, 300ms or 2m"));
+            let error = duration(text).unwrap_err().to_string();
+            assert_eq!(error, format!("`{text}` is not a duration such as 5s, 300ms or 2m"));
         }
     }
 }

@@ -130,7 +130,7 @@ pub(super) fn parse(text: &str, variable: impl Fn(&str) -> Option<String>) -> Re
     }
     check_secret("DATABASE_URL", text)?;
     let mut parameters = Parameters::of_url(text)?;
-    // A certificate or a key may stand in the variable itself, with its line ends.
+    // A variable may contain the certificate or the key, with its line ends.
     for (name, stand_in) in VARIABLES.iter().filter(|(name, _)| !HAVE_LINES.contains(name)) {
         parameters.get(name).map_or(Ok(()), |value| check_secret(&format!("{name} of DATABASE_URL"), value))?;
         variable(stand_in).map_or(Ok(()), |value| check_secret(stand_in, &value))?;
@@ -157,14 +157,14 @@ impl Parameters {
 
     fn add_address(&mut self, address: &str) -> Result<(), String> {
         let (authority, database) = address.split_once('/').unwrap_or((address, ""));
-        let (login, place) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let (login, address) = authority.rsplit_once('@').unwrap_or(("", authority));
         let (user, password) = login.split_once(':').unwrap_or((login, ""));
-        let (host, port) = match place.strip_prefix('[') {
+        let (host, port) = match address.strip_prefix('[') {
             Some(bracketed) => {
                 let (host, behind) = bracketed.split_once(']').ok_or(NOT_A_URL)?;
                 (host, if behind.is_empty() { "" } else { behind.strip_prefix(':').ok_or(NOT_A_URL)? })
             }
-            None => place.split_once(':').unwrap_or((place, "")),
+            None => address.split_once(':').unwrap_or((address, "")),
         };
         let database = database.trim_start_matches('/');
         let parts = [("user", user), ("password", password), ("host", host), ("port", port), ("dbname", database)];
@@ -193,7 +193,7 @@ impl Parameters {
         Ok(())
     }
 
-    /// Adds what is not there yet.
+    /// Adds what is missing.
     fn fill(&mut self, given: impl IntoIterator<Item = (&'static str, String)>) {
         for (name, value) in given {
             if self.get(name).is_none() {
@@ -209,7 +209,7 @@ impl Parameters {
     fn check(&self) -> Result<(), String> {
         let part = |name| self.get(name).unwrap_or_default();
         if self.get("port").is_some_and(|port| !port.parse().is_ok_and(|port: u16| port > 0)) {
-            return Err("the port of the URL, or PGPORT, is no number from 1 to 65535".to_owned());
+            return Err("the port of the URL, or PGPORT, is not a number from 1 to 65535".to_owned());
         }
         if self.get("sslmode").is_some_and(|mode| !MODES.contains(&mode)) {
             return Err(format!("sslmode of the URL, or PGSSLMODE, must be one of {}", MODES.join(", ")));
@@ -236,7 +236,7 @@ fn after_scheme(text: &str) -> Result<&str, &'static str> {
     if !["postgres", "postgresql"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
         return Err(NOT_A_URL);
     }
-    // An unescaped `/`, `?` or `#` of a password ends the part in which it is looked for, and leaves its `@` behind.
+    // An unescaped `/`, `?` or `#` of a password ends the part in which it is searched for, and leaves its `@` behind.
     if rest.contains('#') || rest.split_once(['/', '?']).is_some_and(|(_, behind)| behind.contains('@')) {
         return Err(
             "not a Postgres URL: `/`, `?` and `#` of a password are written %2F, %3F and %23, `@` behind the host %40",
@@ -267,11 +267,11 @@ fn unknown(name: &str, may_be_password: bool) -> String {
     }
 }
 
-/// Reads the options of TLS as libpq does, and sees to it that their files are there.
+/// Reads the options of TLS as libpq does, and checks that their files exist.
 fn with_tls(options: PgConnectOptions) -> Result<PgConnectOptions, String> {
     let [ca, certificate, key] = ["sslrootcert", "sslcert", "sslkey"].map(|name| (name, certificate(&options, name)));
     for (name, given) in [&ca, &certificate, &key] {
-        // What is no file is the PEM itself, which a variable may hold.
+        // What is not a file is the PEM itself, which a variable may hold.
         if let Some(file) = given.as_deref().and_then(|given| given.strip_prefix(FILE)) {
             check_pem(name, Path::new(file))?;
         }
@@ -279,16 +279,16 @@ fn with_tls(options: PgConnectOptions) -> Result<PgConnectOptions, String> {
     if certificate.1.is_some() != key.1.is_some() {
         return Err("sslcert and sslkey go together only".to_owned());
     }
-    // As libpq has it: whoever says whom to trust wants that looked at.
+    // As libpq does: a setting that says whom to trust makes the client verify it.
     Ok(match (options.get_ssl_mode(), ca.1) {
         (PgSslMode::Require, Some(_)) => options.ssl_mode(PgSslMode::VerifyCa),
         _ => options,
     })
 }
 
-/// A certificate or key that the URL or a `PG…` variable gives; the options tell it only as part of a URL.
+/// A certificate or key that the URL or a `PG…` variable gives; the options return it only as part of a URL.
 fn certificate(options: &PgConnectOptions, name: &str) -> Option<String> {
-    // A host or user that needs escapes does not survive being made a URL again, nor is it asked for.
+    // A host or user that needs escapes does not survive the conversion to a URL, and is not needed here.
     let url = options.clone().host("h").username("u").to_url_lossy();
     let (_, shown) = url.query_pairs().find(|(key, _)| key == name)?;
     Some(shown.into_owned())

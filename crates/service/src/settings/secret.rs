@@ -28,7 +28,7 @@ impl TypedValueParser for SecretParser {
     }
 }
 
-/// Refuses what an editor or `echo` adds to a password unseen: whoever types the password never sends it.
+/// Refuses what an editor or `echo` adds to a password unseen: a user who types the password never sends it.
 ///
 /// # Errors
 /// When `text` holds a control character, a line separator or a byte order mark.

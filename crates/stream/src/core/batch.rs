@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     copy::{CopyBuffer, CopyRow},
-    core::{groups::Position, offsets::LastRecord},
+    core::offsets::{LastRecord, Position},
     pipeline::Changelog,
 };
 
@@ -15,13 +15,13 @@ pub(crate) const MAX_BATCH_BYTES: usize = 8 << 20;
 /// What became of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It told a new fact.
+    /// It brought a new fact.
     New,
-    /// It told a fact already known, or one that a later record had overtaken.
+    /// It brought a fact already known, or one that a later record had overtaken.
     Unchanged,
     /// It changed a known fact.
     Corrected,
-    /// It is sound, and not kept.
+    /// It is valid, and not kept.
     Filtered,
     /// It cannot be used.
     Rejected,
@@ -30,13 +30,13 @@ pub enum Outcome {
 /// How many records met each outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Records that told a new fact.
+    /// Records that brought a new fact.
     pub new: i64,
-    /// Records that told nothing new.
+    /// Records that brought nothing new.
     pub unchanged: i64,
     /// Records that changed a known fact.
     pub corrected: i64,
-    /// Sound records that are not kept.
+    /// Valid records that are not kept.
     pub filtered: i64,
     /// Records that cannot be used.
     pub rejected: i64,
@@ -103,19 +103,19 @@ pub struct Changes {
     keys: Vec<KeyOwner>,
     /// The owner partitions of the rows, each with its last row.
     owners: BTreeMap<u16, usize>,
-    /// The place of the first row in its batch.
+    /// The index of the first row in its batch.
     first: usize,
 }
 
 /// The changelog columns that are written before the pipeline's own.
-pub(crate) const CHANGELOG_COLUMNS: &str = r#"id, home, partition, "offset", timestamp_ms"#;
+pub(crate) const CHANGELOG_COLUMNS: &str = r#"id, owner_partition, partition, "offset", timestamp_ms"#;
 
-/// A changelog row's id is its batch's number times 2²⁰, plus its place in the batch: unique, and growing within an owner
-/// partition, since the next consumer that claims it takes its batch numbers later. A sequence of its own would cost PostgreSQL a
-/// seventh of the time of a COPY.
+/// A changelog row's id is its batch's number times 2²⁰, plus its index in the batch. It is unique, and grows within an
+/// owner partition, since the next consumer that claims it takes its batch numbers later. A separate sequence would
+/// cost PostgreSQL a seventh of the time of a COPY.
 pub(crate) const ID_SHIFT: u32 = 20;
 
-/// The most records in a batch: as many as ids have room for.
+/// The most records in a batch: as many as fit in the ids.
 pub(crate) const MAX_BATCH_RECORDS: u32 = 1 << ID_SHIFT;
 
 fn id(batch: i64, row: usize) -> i64 {
@@ -183,7 +183,7 @@ pub(crate) struct Part {
     records: usize,
 }
 
-/// Records on their way to PostgreSQL, a part a shard.
+/// Records that are sent to PostgreSQL, one part for each shard.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     /// The number of its accounting rows, once it has one.

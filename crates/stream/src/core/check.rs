@@ -5,8 +5,8 @@ use crate::{
     core::{
         batch::OffsetRange,
         mutation::{self, Mutation},
-        offsets::Stored,
-        refresh::RefreshedTo,
+        offsets::PartitionRow,
+        refresh::PartitionProgress,
     },
 };
 
@@ -45,7 +45,7 @@ pub(crate) struct KeyMoved {
 impl KeyMoved {
     /// The error, in words for a person.
     pub(crate) fn error(&self) -> Error {
-        Error::Homeless { route: self.key.clone(), home: self.owner, partition: self.partition }
+        Error::KeyMoved { partition_key: self.key.clone(), owner_partition: self.owner, partition: self.partition }
     }
 }
 
@@ -62,7 +62,7 @@ pub(crate) enum CommitCheck {
 
 /// Compares what the parts of a shard expect with what is stored: the claims under which all of its partitions were loaded, and the
 /// offsets of those that they move. All in any order.
-pub(crate) fn check_commit(claims: &[(i32, i64)], ranges: &[OffsetRange], stored: &[Stored]) -> CommitCheck {
+pub(crate) fn check_commit(claims: &[(i32, i64)], ranges: &[OffsetRange], stored: &[PartitionRow]) -> CommitCheck {
     let row = |partition: i32| stored.iter().find(|row| row.partition == partition);
     let lost = |partition, stored| CommitCheck::Refused(Refusal::Lost { partition, stored });
     for &(partition, epoch) in claims {
@@ -92,7 +92,7 @@ pub(crate) fn check_commit(claims: &[(i32, i64)], ranges: &[OffsetRange], stored
 
 /// Says why a refresh must not be made; the stored offsets must be exactly those its facts go to, and the state tables must be where
 /// the last refresh left them, or where an earlier try of this one did.
-pub(crate) fn check_refresh(to: &[RefreshedTo], stored: &[Stored]) -> Option<Refusal> {
+pub(crate) fn check_refresh(to: &[PartitionProgress], stored: &[PartitionRow]) -> Option<Refusal> {
     to.iter().find_map(|ours| {
         let partition = ours.partition;
         match stored.iter().find(|row| row.partition == partition) {
@@ -130,16 +130,17 @@ mod tests {
         OffsetRange { partition, epoch: 3, expected, start, end, last: None, max_timestamp_ms: 0, counts }
     }
 
-    fn row(partition: i32, epoch: i64, next_offset: Option<i64>) -> Stored {
-        Stored { partition, epoch, next_offset, ..Stored::default() }
+    fn row(partition: i32, epoch: i64, next_offset: Option<i64>) -> PartitionRow {
+        PartitionRow { partition, epoch, next_offset, ..PartitionRow::default() }
     }
 
     #[test]
     fn a_commit_goes_on_only_from_what_it_expects() {
         let ranges = [range(0, None, 10), range(1, Some(5), 7)];
         let claims = [(0, 3), (1, 3)];
-        let check =
-            |stored: [Stored; 2], expected| assert_eq!(check_commit(&claims, &ranges, &stored), expected, "{stored:?}");
+        let check = |stored: [PartitionRow; 2], expected| {
+            assert_eq!(check_commit(&claims, &ranges, &stored), expected, "{stored:?}")
+        };
         let refused = |stored, refusal| check(stored, CommitCheck::Refused(refusal));
         check([row(0, 3, None), row(1, 3, Some(5))], CommitCheck::Expected);
         check([row(0, 3, Some(10)), row(1, 3, Some(7))], CommitCheck::Done);
@@ -150,7 +151,7 @@ mod tests {
         refused([row(0, 3, None), row(1, 3, None)], Refusal::Lost { partition: 1, stored: None });
         refused([row(0, 3, Some(10)), row(1, 3, Some(5))], Refusal::Lost { partition: 0, stored: Some(10) });
         // A partition of the same shard that it brings nothing of must be ours as well.
-        let check = |stored: [Stored; 2]| check_commit(&claims, &ranges[..1], &stored);
+        let check = |stored: [PartitionRow; 2]| check_commit(&claims, &ranges[..1], &stored);
         assert_eq!(check([row(0, 3, None), row(1, 3, Some(99))]), CommitCheck::Expected);
         let fenced = Refusal::Fenced { partition: 1, epoch: 4 };
         assert_eq!(check([row(0, 3, None), row(1, 4, Some(99))]), CommitCheck::Refused(fenced));

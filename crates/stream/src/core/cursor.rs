@@ -8,20 +8,19 @@ use std::{
 use crate::{
     Error,
     core::{
-        Fetch,
         batch::{Counts, OffsetRange, Outcome},
-        groups::Position,
+        interface::Fetch,
         mutation::{self, Mutation},
         numbers::Numbers,
-        offsets::{Feed, LastRecord, Stored, Version, known_time, short},
-        refresh::RefreshedTo,
+        offsets::{Feed, LastRecord, PartitionRow, Position, Version, known_time, short},
+        refresh::PartitionProgress,
     },
 };
 
-/// How often it is asked whether a transaction in front of records is over.
-pub(crate) const ASK_AGAIN: Duration = Duration::from_millis(250);
+/// How often a transaction in front of records is checked for its end.
+pub(crate) const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
-/// What is known of a message before its value is looked at.
+/// What is known of a message before its value is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Arrived {
     /// The Kafka offset.
@@ -39,12 +38,12 @@ pub(crate) enum Verdict {
     Apply(Position),
     /// It was read before; there is nothing to do.
     Skip,
-    /// It is of an older fetch, or of a partition that was given back: it comes again, or is read by whoever claims it next.
+    /// It is of an older fetch, or of a partition that was given back: it comes again, or the next owner reads it.
     Stale,
     /// It is not where reading was to begin: fetch from there once more.
     FetchFrom(i64),
     /// It is not the record that was read before.
-    Changed(String),
+    OtherRecord(String),
 }
 
 /// How far one partition has been read.
@@ -71,22 +70,22 @@ pub(crate) struct Cursor {
     at_end: bool,
     /// What could be read when fetching began, transactions that were open then excluded: the partition's end comes after it.
     stable: i64,
-    held_up: Option<HeldUp>,
+    stall: Option<Stall>,
     catching_up: bool,
     refreshed: Option<i64>,
 }
 
 /// What a partition that was read to its end still lacks of the run: records behind an open transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct HeldUp {
+pub(crate) struct Stall {
     /// Since when.
     pub since: Instant,
     /// The end that the run is to read to.
     pub end: i64,
-    /// When it was last asked for.
-    asked: Instant,
-    /// Whether that was told.
-    is_told: bool,
+    /// When it was last checked.
+    checked: Instant,
+    /// Whether it was reported.
+    is_reported: bool,
 }
 
 /// Where reading a partition begins.
@@ -106,7 +105,7 @@ pub(crate) struct Start {
 ///
 /// # Errors
 /// When what is stored does not fit what Kafka has.
-pub(crate) fn start(feed: &Feed, stored: &Stored, (start, end): (i64, i64)) -> Result<Start, Error> {
+pub(crate) fn start(feed: &Feed, stored: &PartitionRow, (start, end): (i64, i64)) -> Result<Start, Error> {
     let (topic, partition) = (feed.topic.clone(), stored.partition);
     let Some(next) = stored.next_offset else { return Ok(Start { offset: start, checked: false, stable: end }) };
     if let (Some(ours), Some(theirs)) = (stored.cluster_id.as_deref(), feed.cluster_id.as_deref())
@@ -130,8 +129,8 @@ pub(crate) fn start(feed: &Feed, stored: &Stored, (start, end): (i64, i64)) -> R
     }
 }
 
-/// The greatest time read so far. A stored one that is no time gives way to that of the record read last.
-fn greatest_time(stored: &Stored) -> i64 {
+/// The greatest time read so far. The time of the record read last replaces a stored one that is not valid.
+fn greatest_time(stored: &PartitionRow) -> i64 {
     let last = stored.last.map_or(0, |last| known_time(last.timestamp_ms));
     known_time(stored.max_timestamp_ms).max(last)
 }
@@ -141,7 +140,7 @@ impl Cursor {
     ///
     /// # Errors
     /// When the partition's number is beyond what is supported.
-    pub(crate) fn new(stored: &Stored, start: Start, fetch: u64) -> Result<Self, Error> {
+    pub(crate) fn new(stored: &PartitionRow, start: Start, fetch: u64) -> Result<Self, Error> {
         Ok(Self {
             number: short(stored.partition)?,
             epoch: stored.epoch,
@@ -157,7 +156,7 @@ impl Cursor {
             counts: Counts::default(),
             at_end: false,
             stable: start.stable,
-            held_up: None,
+            stall: None,
             catching_up: stored.catching_up,
             refreshed: stored.refreshed_through,
         })
@@ -173,7 +172,7 @@ impl Cursor {
         self.expected.unwrap_or(self.begin)
     }
 
-    /// Has the partition fetched anew; gives the offset to fetch from.
+    /// Has the partition fetched again; returns the offset to fetch from.
     pub(crate) fn fetch_again(&mut self, fetch: u64) -> i64 {
         self.fetch = fetch;
         match self.check {
@@ -182,8 +181,8 @@ impl Cursor {
         }
     }
 
-    /// Judges a message by its offset, and notes it as read when it is to be applied.
-    pub(crate) fn arrive(&mut self, arrived: Arrived) -> Verdict {
+    /// Classifies a message by its offset, and notes it as read when it is to be applied.
+    pub(crate) fn accept(&mut self, arrived: Arrived) -> Verdict {
         if self.check.is_some()
             && let Some(verdict) = self.compare(arrived)
         {
@@ -193,7 +192,7 @@ impl Cursor {
             return Verdict::Skip;
         }
         self.at_end = false;
-        self.held_up = None;
+        self.stall = None;
         self.start.get_or_insert(self.next.unwrap_or(self.begin));
         self.next = Some(arrived.offset + 1);
         self.last =
@@ -209,7 +208,7 @@ impl Cursor {
             return Some(Verdict::Skip);
         }
         if arrived.offset > check.offset && !self.fetched_again {
-            // Compaction may have taken the record, or the position was not where we asked for it.
+            // Compaction may have taken the record, or the position was not the one that we requested.
             self.fetched_again = true;
             return Some(Verdict::FetchFrom(check.offset));
         }
@@ -220,7 +219,7 @@ impl Cursor {
         if (arrived.timestamp_ms, arrived.crc32) == (check.timestamp_ms, check.crc32) {
             return Some(Verdict::Skip);
         }
-        Some(Verdict::Changed(format!("the record at offset {} is not the one that was read there", check.offset)))
+        Some(Verdict::OtherRecord(format!("the record at offset {} is not the one that was read there", check.offset)))
     }
 
     /// Counts what became of the record that was last to be applied.
@@ -243,29 +242,29 @@ impl Cursor {
     /// a transaction that is open, or was when fetching began.
     pub(crate) fn reach_end(&mut self, end: i64, now: Instant) {
         self.pass(end.min(self.stable));
-        let begin = || HeldUp { since: now, end, asked: now, is_told: false };
-        self.held_up = (self.next.unwrap_or(0) < end).then(|| self.held_up.unwrap_or_else(begin));
+        let begin = || Stall { since: now, end, checked: now, is_reported: false };
+        self.stall = (self.next.unwrap_or(0) < end).then(|| self.stall.unwrap_or_else(begin));
     }
 
-    /// Notes what can be read by now. Whether that is all that the partition was held up for: then it is to be fetched once
-    /// more, since records may have come between its end and this answer.
+    /// Notes what can be read by now. Returns whether the stall is over: then the partition is to be fetched once more,
+    /// since records may have come between its end and this response.
     pub(crate) fn learn(&mut self, stable: i64) -> bool {
-        let is_over = self.held_up.is_none_or(|held_up| stable >= held_up.end);
-        // Else an end that was reached before, and is told later, would be taken for one that comes after those records.
+        let is_over = self.stall.is_none_or(|stall| stable >= stall.end);
+        // Else an end that was reached before, and is reported later, would be taken for one after those records.
         if is_over {
             self.stable = stable;
         }
         is_over
     }
 
-    /// Whether what it is held up for was not told yet; it counts as told then.
-    pub(crate) fn tells_held_up(&mut self) -> bool {
-        self.held_up.as_mut().is_some_and(|held_up| !std::mem::replace(&mut held_up.is_told, true))
+    /// Whether its stall was not reported yet; it counts as reported then.
+    pub(crate) fn report_stall(&mut self) -> bool {
+        self.stall.as_mut().is_some_and(|stall| !std::mem::replace(&mut stall.is_reported, true))
     }
 
-    /// What it is held up for.
-    pub(crate) fn held_up(&self) -> Option<HeldUp> {
-        self.held_up
+    /// What it waits for while an open transaction blocks it.
+    pub(crate) fn stall(&self) -> Option<Stall> {
+        self.stall
     }
 
     /// Takes what the open batch covers of this partition; afterwards the next batch begins.
@@ -306,7 +305,7 @@ impl Cursors {
         self.owned.contains_key(&partition)
     }
 
-    /// Has all of them fetched anew, from where they are.
+    /// Has all of them fetched again, from where they are.
     pub(crate) fn fetch_again(&mut self, numbers: &mut Numbers) -> Vec<Fetch> {
         let fetch = |(partition, cursor): (&i32, &mut Cursor)| {
             let number = numbers.draw();
@@ -315,7 +314,7 @@ impl Cursors {
         self.owned.iter_mut().map(fetch).collect()
     }
 
-    /// The claim that each is held under.
+    /// The claim under which each is owned.
     pub(crate) fn claims(&self) -> Vec<(i32, i64)> {
         self.owned.iter().map(|(partition, cursor)| (*partition, cursor.epoch)).collect()
     }
@@ -349,27 +348,27 @@ impl Cursors {
         self.owned.iter().all(reached)
     }
 
-    /// One that has been held up for so long that it is to be asked for, and since when; it counts as asked then.
-    pub(crate) fn held_up(&mut self, now: Instant) -> Option<i32> {
-        let due = |held_up: &HeldUp| now.duration_since(held_up.asked) >= ASK_AGAIN;
+    /// One that has been stalled for so long that it is to be checked; it counts as checked then.
+    pub(crate) fn stall(&mut self, now: Instant) -> Option<i32> {
+        let due = |stall: &Stall| now.duration_since(stall.checked) >= RETRY_INTERVAL;
         self.owned.iter_mut().find_map(|(partition, cursor)| {
-            let held_up = cursor.held_up.as_mut().filter(|held_up| due(held_up))?;
-            held_up.asked = now;
+            let stall = cursor.stall.as_mut().filter(|stall| due(stall))?;
+            stall.checked = now;
             Some(*partition)
         })
     }
 
-    /// Whether it was told that one of them is held up.
-    pub(crate) fn is_told_held_up(&self, partition: i32) -> bool {
-        self.owned.get(&partition).and_then(|cursor| cursor.held_up).is_some_and(|held_up| held_up.is_told)
+    /// Whether the stall of one of them was reported.
+    pub(crate) fn is_stall_reported(&self, partition: i32) -> bool {
+        self.owned.get(&partition).and_then(|cursor| cursor.stall).is_some_and(|stall| stall.is_reported)
     }
 
-    /// When one that is held up is to be asked for next.
-    pub(crate) fn held_up_until(&self) -> Option<Instant> {
-        self.owned.values().filter_map(|cursor| Some(cursor.held_up?.asked + ASK_AGAIN)).min()
+    /// When one that is stalled is to be checked next.
+    pub(crate) fn stalled_until(&self) -> Option<Instant> {
+        self.owned.values().filter_map(|cursor| Some(cursor.stall?.checked + RETRY_INTERVAL)).min()
     }
 
-    /// Whether the topic of any of them was created again and is not yet read to its end.
+    /// Whether the topic of any of them was recreated and is not yet read to its end.
     pub(crate) fn catching_up(&self) -> bool {
         self.owned.values().any(|cursor| cursor.catching_up && !cursor.at_end)
     }
@@ -380,8 +379,8 @@ impl Cursors {
     }
 
     /// How far each goes, for a refresh; what was read must have been sent.
-    pub(crate) fn refreshed_to(&self) -> Vec<RefreshedTo> {
-        let to = |(partition, cursor): (&i32, &Cursor)| RefreshedTo {
+    pub(crate) fn refreshed_to(&self) -> Vec<PartitionProgress> {
+        let to = |(partition, cursor): (&i32, &Cursor)| PartitionProgress {
             partition: *partition,
             epoch: cursor.epoch,
             next_offset: cursor.expected,
@@ -390,8 +389,8 @@ impl Cursors {
         self.owned.iter().map(to).collect()
     }
 
-    /// Notes that a refresh is stored, of partitions that are still held under the claim that it was made under.
-    pub(crate) fn refreshed(&mut self, to: &[RefreshedTo]) {
+    /// Notes that a refresh is stored, of partitions that are still owned under the claim that it was made under.
+    pub(crate) fn refreshed(&mut self, to: &[PartitionProgress]) {
         for to in to {
             if let Some(cursor) = self.owned.get_mut(&to.partition).filter(|cursor| cursor.epoch == to.epoch) {
                 cursor.refreshed = to.next_offset;

@@ -7,19 +7,19 @@ use crate::{core::offsets::Version, pipeline::Fact};
 pub(crate) struct Versioned<F> {
     /// The fact.
     pub(crate) fact: F,
-    /// The place of its record in the order of all.
+    /// The order of its record among all.
     pub(crate) version: Version,
 }
 
 /// Facts in the order they came, and by key.
 ///
 /// Most input comes in key order; then the facts are their own index. From the first one on that does not, an index
-/// of keys stands beside them: a key is found in a few cache lines of it, and only the index is shifted to let one in.
+/// of keys is added to them: a key is found in a few cache lines of it, and only the index is shifted to let one in.
 pub(crate) struct Facts<F: Fact> {
     /// All full but the last. Many groups grow side by side: blocks of one size leave no holes in memory behind, as
     /// arrays that move whenever they grow do.
     blocks: Vec<Vec<Versioned<F>>>,
-    /// In key order, every fact's key and its place; empty while the facts came in key order.
+    /// In key order, every fact's key and its slot; empty while the facts came in key order.
     index: Vec<(F::Key, u32)>,
 }
 
@@ -33,10 +33,10 @@ impl<F: Fact> Default for Facts<F> {
 }
 
 impl<F: Fact> Facts<F> {
-    /// The place of a key's fact, which it keeps; or the rank in key order at which [`Facts::insert`] wants it.
+    /// The slot of a key's fact, which never changes; or the rank in key order at which [`Facts::insert`] wants it.
     pub(crate) fn find(&self, key: F::Key) -> Result<usize, usize> {
         if !self.index.is_empty() {
-            return self.index.binary_search_by_key(&key, |(key, _)| *key).map(|rank| self.place(rank));
+            return self.index.binary_search_by_key(&key, |(key, _)| *key).map(|rank| self.slot(rank));
         }
         let last = self.blocks.last().and_then(|block| block.last());
         if last.is_none_or(|last| last.fact.key() < key) {
@@ -47,15 +47,15 @@ impl<F: Fact> Facts<F> {
         within.map(|at| block * BLOCK + at).map_err(|at| block * BLOCK + at)
     }
 
-    /// Takes a fact in whose key is new; its place is after all others.
+    /// Takes a fact in whose key is new; its slot is after all others.
     pub(crate) fn insert(&mut self, rank: usize, versioned: Versioned<F>) {
-        let place = self.len();
-        if rank < place && self.index.is_empty() {
+        let slot = self.len();
+        if rank < slot && self.index.is_empty() {
             self.index = self.blocks.iter().flatten().map(|known| known.fact.key()).zip(0..).collect();
         }
         if !self.index.is_empty() {
-            let place = u32::try_from(place).expect("four billion facts of a group do not fit in memory");
-            self.index.insert(rank, (versioned.fact.key(), place));
+            let slot = u32::try_from(slot).expect("four billion facts of a group do not fit in memory");
+            self.index.insert(rank, (versioned.fact.key(), slot));
         }
         match self.blocks.last_mut() {
             Some(block) if block.len() < BLOCK => block.push(versioned),
@@ -69,16 +69,16 @@ impl<F: Fact> Facts<F> {
         }
     }
 
-    /// The fact at a place that [`Facts::find`] gave.
-    pub(crate) fn at(&mut self, place: usize) -> &mut Versioned<F> {
-        &mut self.blocks[place / BLOCK][place % BLOCK]
+    /// The fact in a slot that [`Facts::find`] gave.
+    pub(crate) fn at(&mut self, slot: usize) -> &mut Versioned<F> {
+        &mut self.blocks[slot / BLOCK][slot % BLOCK]
     }
 
     /// All of them, in key order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Versioned<F>> {
         (0..self.len()).map(|rank| {
-            let place = if self.index.is_empty() { rank } else { self.place(rank) };
-            &self.blocks[place / BLOCK][place % BLOCK]
+            let slot = if self.index.is_empty() { rank } else { self.slot(rank) };
+            &self.blocks[slot / BLOCK][slot % BLOCK]
         })
     }
 
@@ -86,7 +86,7 @@ impl<F: Fact> Facts<F> {
         self.blocks.last().map_or(0, |last| (self.blocks.len() - 1) * BLOCK + last.len())
     }
 
-    fn place(&self, rank: usize) -> usize {
+    fn slot(&self, rank: usize) -> usize {
         self.index[rank].1 as usize
     }
 }
@@ -131,7 +131,7 @@ mod tests {
             for (time, key) in (0_i64..).zip(keys) {
                 let versioned = Versioned { fact: Word(key), version: Version::new(time, 0) };
                 match facts.find(key) {
-                    Ok(place) => *facts.at(place) = versioned,
+                    Ok(slot) => *facts.at(slot) = versioned,
                     Err(rank) => facts.insert(rank, versioned),
                 }
                 model.insert(key, time);

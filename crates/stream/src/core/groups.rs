@@ -11,21 +11,12 @@ use crate::{
         batch::{Changes, KeyOwner, Outcome},
         facts::{Facts, Versioned},
         mutation::{self, Mutation},
-        offsets::{Stored, Version, short},
+        offsets::{PartitionRow, Position, Version, short},
     },
     pipeline::{Fact, Pipeline},
 };
 
 type Hasher = foldhash::fast::RandomState;
-
-/// Where a record was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position {
-    /// Its partition, and the greatest timestamp of that partition so far.
-    pub version: Version,
-    /// Its Kafka offset.
-    pub offset: i64,
-}
 
 /// All facts of the partitions a consumer owns.
 pub struct Groups<P: Pipeline> {
@@ -34,7 +25,7 @@ pub struct Groups<P: Pipeline> {
     owners: HashMap<String, u16, Hasher>,
     /// The groups that changed since the last refresh was made: each once, while its `changed` is set.
     changed: Vec<P::Group>,
-    /// The groups that the refresh under way tells: they count as changed until it is answered.
+    /// The groups of the refresh under way: they count as changed until it is answered.
     in_refresh: Vec<P::Group>,
     facts: usize,
 }
@@ -42,11 +33,11 @@ pub struct Groups<P: Pipeline> {
 struct Group<P: Pipeline> {
     owner: u16,
     /// Whether records came from more than one partition: then versions decide, and are stored.
-    spread: bool,
+    mixed: bool,
     changed: bool,
     /// Retractions included.
     facts: Facts<P::Fact>,
-    symbols: P::Symbols,
+    interner: P::Interner,
 }
 
 /// What a record did to its group.
@@ -75,21 +66,21 @@ impl<P: Pipeline> Groups<P> {
         let group = match self.groups.entry(key) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
-                let owner = find_owner(&mut self.owners, P::route(&key), at.version.partition(), changes);
+                let owner = find_owner(&mut self.owners, P::partition_key(&key), at.version.partition(), changes);
                 entry.insert(Group::new(owner))
             }
         };
-        let fact = P::fact(record, &mut group.symbols);
+        let fact = P::fact(record, &mut group.interner);
         let change = group.apply(&fact, at.version);
         self.facts += usize::from(change.outcome == Outcome::New);
-        self.facts -= usize::from(change.outcome == Outcome::Corrected && fact.is_withdrawal());
+        self.facts -= usize::from(change.outcome == Outcome::Corrected && fact.is_retraction());
         let changes_group = matches!(change.outcome, Outcome::New | Outcome::Corrected);
         if changes_group && !std::mem::replace(&mut group.changed, true) {
             self.changed.push(key);
         }
         if change.stored {
             let mut row = changes.row(group.owner, at);
-            P::encode(&key, &fact, &group.symbols, &mut row);
+            P::encode(&key, &fact, &group.interner, &mut row);
         }
         change.outcome
     }
@@ -103,12 +94,14 @@ impl<P: Pipeline> Groups<P> {
         self.facts += others.facts;
     }
 
-    /// Takes back a stored fact: the greatest id of a key wins. A group with a fact that no refresh has told is changed.
+    /// Takes back a stored fact: the greatest id of a key wins. A group with a fact that no refresh covers is changed.
     fn load(
         &mut self,
         mut row: CopyFields<'_>,
-        (id, owner): (i64, u16),
-        (ids, refreshed): (&mut Ids<P>, &HashMap<u16, i64, Hasher>),
+        id: i64,
+        owner: u16,
+        ids: &mut Ids<P>,
+        refreshed: &HashMap<u16, i64, Hasher>,
     ) -> Result<(), CopyError> {
         let timestamp_ms = row.i64()?;
         let version = Version::new(timestamp_ms, partition(&mut row)?);
@@ -116,14 +109,14 @@ impl<P: Pipeline> Groups<P> {
         let group = match self.groups.entry(key) {
             Entry::Occupied(entry) => entry.into_mut(),
             // A partition key that was given another owner has left older rows behind.
-            Entry::Vacant(_) if self.owners.get(&P::route(&key)) != Some(&owner) => return Ok(()),
+            Entry::Vacant(_) if self.owners.get(&P::partition_key(&key)) != Some(&owner) => return Ok(()),
             Entry::Vacant(entry) => entry.insert(Group::new(owner)),
         };
         if group.owner != owner {
             return Ok(());
         }
-        let fact = P::decode_fact(&mut row, &mut group.symbols)?;
-        let (counted, counts) = group.load(Versioned { fact, version }, (id, ids.entry(key).or_default()));
+        let fact = P::decode_fact(&mut row, &mut group.interner)?;
+        let (counted, counts) = group.load(Versioned { fact, version }, id, ids.entry(key).or_default());
         let owed = !mutation::is(Mutation::OwedForgotten) && id > refreshed.get(&owner).copied().unwrap_or(0);
         if owed && !std::mem::replace(&mut group.changed, true) {
             self.changed.push(key);
@@ -141,7 +134,7 @@ impl<P: Pipeline> Groups<P> {
         let mut row_of = |key: &P::Group| {
             let group = self.groups.get_mut(key)?;
             group.changed = false;
-            Some(pipeline.aggregate(key, group.facts(), &group.symbols))
+            Some(pipeline.aggregate(key, group.facts(), &group.interner))
         };
         let rows = changed.iter().filter_map(&mut row_of).collect();
         self.in_refresh.append(&mut changed);
@@ -153,7 +146,7 @@ impl<P: Pipeline> Groups<P> {
         self.in_refresh = Vec::new();
     }
 
-    /// The refresh under way is not stored: what it was to tell is still changed.
+    /// The refresh under way is not stored: the groups in it are still changed.
     pub(crate) fn not_refreshed(&mut self) {
         for key in std::mem::take(&mut self.in_refresh) {
             if mutation::is(Mutation::RefreshForgets) {
@@ -172,14 +165,14 @@ impl<P: Pipeline> Groups<P> {
         let mut newest: HashMap<String, Version, Hasher> = HashMap::default();
         for (key, group) in &self.groups {
             let Some(version) = group.newest() else { continue };
-            let known = newest.entry(P::route(key)).or_insert(version);
+            let known = newest.entry(P::partition_key(key)).or_insert(version);
             *known = version.max(*known);
         }
         let now = |key: &P::Group| {
             if mutation::is(Mutation::SharedKeySplit) {
                 return self.groups[key].newest().map(Version::partition);
             }
-            newest.get(&P::route(key)).map(|version| version.partition())
+            newest.get(&P::partition_key(key)).map(|version| version.partition())
         };
         let groups = self.groups.iter().filter_map(|(key, group)| Some((*key, group.owner, now(key)?)));
         let mut misplaced: Vec<_> =
@@ -192,10 +185,10 @@ impl<P: Pipeline> Groups<P> {
     pub(crate) fn change_owner(&mut self, key: &P::Group, owner: u16, changes: &mut Changes) {
         let Some(group) = self.groups.get_mut(key) else { return };
         group.owner = owner;
-        self.owners.insert(P::route(key), owner);
+        self.owners.insert(P::partition_key(key), owner);
         for Versioned { fact, version } in group.facts.iter() {
             let mut row = changes.row(owner, Position { version: *version, offset: NO_OFFSET });
-            P::encode(key, fact, &group.symbols, &mut row);
+            P::encode(key, fact, &group.interner, &mut row);
         }
     }
 
@@ -219,66 +212,66 @@ impl<P: Pipeline> Groups<P> {
     pub(crate) fn rows(&self, pipeline: &P) -> Vec<P::Row> {
         let mut groups: Vec<_> = self.groups.iter().collect();
         groups.sort_unstable_by_key(|(key, _)| **key);
-        groups.into_iter().map(|(key, group)| pipeline.aggregate(key, group.facts(), &group.symbols)).collect()
+        groups.into_iter().map(|(key, group)| pipeline.aggregate(key, group.facts(), &group.interner)).collect()
     }
 }
 
-/// The offset of a changelog row that no record brought: one written by `consumer rehome`.
+/// The offset of a changelog row that no record brought: one written by `consumer repartition`.
 const NO_OFFSET: i64 = -1;
 
 /// The id of the row of each fact, in the order in which they came.
 type Ids<P> = HashMap<<P as Pipeline>::Group, Vec<i64>, Hasher>;
 
 /// Shards that are being loaded; nobody reads them yet.
-pub(crate) struct Loading<P: Pipeline> {
+pub(crate) struct GroupLoader<P: Pipeline> {
     /// What belongs to each.
     shards: Vec<Groups<P>>,
     /// The shard of each owner partition.
-    places: HashMap<u16, usize, Hasher>,
+    shard_of: HashMap<u16, usize, Hasher>,
     copy: CopyReader,
-    /// The ids of the rows loaded so far, each beside its fact.
+    /// The ids of the rows loaded so far, in the order of their facts.
     ids: Ids<P>,
-    /// The greatest id that a refresh has told, by owner partition.
+    /// The greatest id that a refresh covers, by owner partition.
     refreshed: HashMap<u16, i64, Hasher>,
 }
 
-impl<P: Pipeline> Loading<P> {
-    /// Nothing loaded yet of shards of these partitions, which were claimed and stand like this, and whose partition keys are these.
+impl<P: Pipeline> GroupLoader<P> {
+    /// Nothing loaded yet of shards of these partitions; `claimed` are their rows, and `keys` their partition keys.
     ///
     /// # Errors
     /// When a partition's number is beyond what is supported.
-    pub(crate) fn new(shards: &[Vec<i32>], claimed: &[Stored], keys: Vec<KeyOwner>) -> Result<Self, Error> {
+    pub(crate) fn new(shards: &[Vec<i32>], claimed: &[PartitionRow], keys: Vec<KeyOwner>) -> Result<Self, Error> {
         let refreshed = claimed.iter().map(|stored| Ok((short(stored.partition)?, stored.refreshed_id)));
         let refreshed = refreshed.collect::<Result<_, Error>>()?;
-        let mut places = HashMap::default();
-        for (place, partitions) in shards.iter().enumerate() {
+        let mut shard_of = HashMap::default();
+        for (index, partitions) in shards.iter().enumerate() {
             for partition in partitions {
-                places.insert(short(*partition)?, place);
+                shard_of.insert(short(*partition)?, index);
             }
         }
         let mut shards: Vec<Groups<P>> = shards.iter().map(|_| Groups::default()).collect();
         for (key, owner) in keys {
             let owner = short(owner)?;
-            if let Some(place) = places.get(&owner) {
-                shards[*place].owners.insert(key, owner);
+            if let Some(index) = shard_of.get(&owner) {
+                shards[*index].owners.insert(key, owner);
             }
         }
-        Ok(Self { shards, places, copy: CopyReader::default(), ids: HashMap::default(), refreshed })
+        Ok(Self { shards, shard_of, copy: CopyReader::default(), ids: HashMap::default(), refreshed })
     }
 
-    /// Takes a piece of a binary COPY of changelog rows: `id`, `home`, `timestamp_ms`, `partition`, then the pipeline's columns.
-    /// Rows may come in any order, also of one shard after another.
+    /// Takes a piece of a binary COPY of changelog rows: `id`, `owner_partition`, `timestamp_ms`, `partition`, then the
+    /// pipeline's columns. Rows may come in any order, also of one shard after another.
     ///
     /// # Errors
     /// When a row is not what [`Pipeline::encode`] writes.
     pub(crate) fn push(&mut self, piece: &[u8]) -> Result<(), CopyError> {
         self.copy.push(piece);
-        let Self { shards, places, copy, ids, refreshed } = self;
+        let Self { shards, shard_of, copy, ids, refreshed } = self;
         while let Some(mut row) = copy.next_row() {
             let id = row.i64()?;
             let owner = partition(&mut row)?;
-            if let Some(place) = places.get(&owner) {
-                shards[*place].load(row, (id, owner), (ids, refreshed))?;
+            if let Some(index) = shard_of.get(&owner) {
+                shards[*index].load(row, id, owner, ids, refreshed)?;
             }
         }
         Ok(())
@@ -310,12 +303,12 @@ fn find_owner<S: BuildHasher>(
 
 impl<P: Pipeline> Group<P> {
     fn new(owner: u16) -> Self {
-        Self { owner, spread: false, changed: false, facts: Facts::default(), symbols: P::Symbols::default() }
+        Self { owner, mixed: false, changed: false, facts: Facts::default(), interner: P::Interner::default() }
     }
 
     /// What is known, in key order.
     fn facts(&self) -> impl Iterator<Item = &P::Fact> {
-        self.facts.iter().map(|known| &known.fact).filter(|fact| !fact.is_withdrawal())
+        self.facts.iter().map(|known| &known.fact).filter(|fact| !fact.is_retraction())
     }
 
     /// The version of its newest record.
@@ -324,10 +317,10 @@ impl<P: Pipeline> Group<P> {
     }
 
     fn apply(&mut self, fact: &P::Fact, version: Version) -> Change {
-        self.spread |= version.partition() != self.owner;
+        self.mixed |= version.partition() != self.owner;
         let (outcome, first) = match self.facts.find(fact.key()) {
-            Ok(place) => {
-                let known = self.facts.at(place);
+            Ok(slot) => {
+                let known = self.facts.at(slot);
                 let outcome = known.outcome_of(fact, version);
                 if version < known.version {
                     return Change { outcome, stored: false };
@@ -337,27 +330,27 @@ impl<P: Pipeline> Group<P> {
             }
             Err(rank) => {
                 self.facts.insert(rank, Versioned { fact: fact.clone(), version });
-                (if fact.is_withdrawal() { Outcome::Filtered } else { Outcome::New }, true)
+                (if fact.is_retraction() { Outcome::Filtered } else { Outcome::New }, true)
             }
         };
         // Where versions decide between partitions, a restart must find them again; and so it must the first record of a key
         // even if that retracts nothing: what it retracts may still come, from another partition.
-        let stored = self.spread || first || matches!(outcome, Outcome::New | Outcome::Corrected);
+        let stored = self.mixed || first || matches!(outcome, Outcome::New | Outcome::Corrected);
         Change { outcome, stored }
     }
 
     /// Takes back a stored fact; whether one counted under its key before, and whether one does now.
-    fn load(&mut self, loaded: Versioned<P::Fact>, (id, ids): (i64, &mut Vec<i64>)) -> (bool, bool) {
-        self.spread |= loaded.version.partition() != self.owner;
-        let counts = !loaded.fact.is_withdrawal();
+    fn load(&mut self, loaded: Versioned<P::Fact>, id: i64, ids: &mut Vec<i64>) -> (bool, bool) {
+        self.mixed |= loaded.version.partition() != self.owner;
+        let counts = !loaded.fact.is_retraction();
         match self.facts.find(loaded.fact.key()) {
-            Ok(place) => {
-                let known = self.facts.at(place);
-                let counted = !known.fact.is_withdrawal();
-                if id < ids[place] {
+            Ok(slot) => {
+                let known = self.facts.at(slot);
+                let counted = !known.fact.is_retraction();
+                if id < ids[slot] {
                     return (counted, counted);
                 }
-                ids[place] = id;
+                ids[slot] = id;
                 *known = loaded;
                 (counted, counts)
             }
@@ -373,7 +366,7 @@ impl<P: Pipeline> Group<P> {
 impl<F: Fact> Versioned<F> {
     /// What becomes of a record of the same key. One that another partition has overtaken changes nothing.
     fn outcome_of(&self, fact: &F, version: Version) -> Outcome {
-        match (self.fact.is_withdrawal(), fact.is_withdrawal()) {
+        match (self.fact.is_retraction(), fact.is_retraction()) {
             (true, true) => Outcome::Filtered,
             _ if version < self.version => Outcome::Unchanged,
             (true, false) => Outcome::New,

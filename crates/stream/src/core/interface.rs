@@ -10,12 +10,12 @@ use crate::{
     core::{
         groups::Groups,
         jobs::{Answer, Job, Load, Loaded},
-        kafka::{Failure, Look, Seen},
+        kafka::{Failure, TopicQuery, TopicState},
         watch::Behind,
     },
 };
 
-/// What a consumer is told; what never changes while it runs.
+/// The settings of a consumer: what never changes while it runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) until_end: bool,
@@ -26,7 +26,7 @@ pub(crate) struct Settings {
     /// How long what is denied at start may take to be granted.
     pub(crate) wait: Duration,
     /// How long Kafka may be unavailable.
-    pub(crate) away: Duration,
+    pub(crate) outage_timeout: Duration,
     /// Whether Kafka compacts the topic.
     pub(crate) compacted: bool,
 }
@@ -68,18 +68,18 @@ pub(crate) enum Input<'a, P: Pipeline> {
     EndOfPartition { fetch: u64, partition: i32 },
     /// Nothing came for as long as [`Consumer::takes`](super::Consumer::takes) had said.
     Idle,
-    /// What Kafka says of the topic, as asked for by the look of that number; `None` when the topic is not there.
-    Topic { look: u64, answer: Result<Option<Seen>, Failure> },
+    /// What Kafka responds to the topic query of that number; `None` when the topic is missing.
+    Topic { query: u64, response: Result<Option<TopicState>, Failure> },
     /// Kafka, or its client, reports a failure.
     KafkaFailed(Failure),
-    /// What became of telling Kafka how far we are.
-    OffsetsTold(Result<(), Failure>),
+    /// The result of committing our offsets to Kafka.
+    OffsetsCommitted(Result<(), Failure>),
     /// Kafka denies us the group.
     GroupDenied,
     /// What is behind open transactions.
     Behind(Behind),
-    /// The topic was deleted and created again.
-    TopicCreatedAgain,
+    /// The topic was deleted and recreated.
+    TopicRecreated,
     /// The client of Kafka is of no more use, because of this.
     ClientLost(String),
     /// The load of that number has claimed its partitions, and loads.
@@ -94,28 +94,28 @@ pub(crate) enum Input<'a, P: Pipeline> {
 pub(crate) enum Command<P: Pipeline> {
     /// Claim and load partitions.
     Load(Load),
-    /// Give up the load of that number; its answer is not waited for.
+    /// Cancel the load of that number; its answer is not waited for.
     CancelLoad(u64),
     /// Have the ordered session do this.
     Job(Job<P>),
-    /// Answer an assignment. Its partitions are fetched later, each once it is ready.
+    /// Accept an assignment. Its partitions are fetched later, each once it is ready.
     Accept,
     /// Fetch partitions from these offsets; those that are fetched already, from there instead.
     Fetch(Vec<Fetch>),
     /// Fetch partitions no more for now; they stay ours.
     StopFetching(BTreeSet<i32>),
-    /// Give partitions back, which answers a revocation, whether or not they are fetched.
-    Release(BTreeSet<i32>),
-    /// Free memory, where that holds up nobody.
+    /// Give partitions back, which completes a revocation, whether or not they are fetched.
+    CompleteRevocation(BTreeSet<i32>),
+    /// Free memory, where that delays nothing.
     Free(Vec<Groups<P>>),
     /// Fetch nothing more for now, of all partitions.
     Pause,
     /// Go on fetching.
     Resume,
-    /// Ask Kafka about the topic.
-    Look(Look),
-    /// Tell Kafka how far we are, for lag tools.
-    TellOffsets(BTreeMap<i32, i64>),
+    /// Query Kafka about the topic.
+    TopicQuery(TopicQuery),
+    /// Commit our offsets to Kafka, for lag tools.
+    CommitOffsets(BTreeMap<i32, i64>),
     /// Measure how far these partitions are behind, in records: those of ours that are not fetched.
     MeasureLag(BTreeMap<i32, i64>),
     /// All is done.
@@ -127,7 +127,7 @@ pub(crate) enum Command<P: Pipeline> {
 pub(crate) struct Fetch {
     pub(crate) partition: i32,
     pub(crate) offset: i64,
-    /// Names the fetch on whatever it brings.
+    /// Names the fetch, on all that it brings.
     pub(crate) number: u64,
 }
 

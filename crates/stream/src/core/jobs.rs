@@ -1,4 +1,4 @@
-//! What PostgreSQL is asked for, and what it answers: each job exactly once, in order.
+//! The jobs for PostgreSQL, and its answers: each job is done exactly once, in order.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use crate::{
         batch::Batch,
         check::Refusal,
         groups::Groups,
-        offsets::{Forget, Stored},
-        refresh::{Refresh, RefreshedTo},
+        offsets::{Forget, PartitionRow},
+        refresh::{PartitionProgress, Refresh},
         repartition::Moves,
     },
     pipeline::Pipeline,
@@ -21,7 +21,7 @@ pub(crate) enum Job<P: Pipeline> {
     Commit(Box<Batch>),
     /// Refresh the state tables.
     Refresh(Box<Refresh<P>>),
-    /// Read where every partition of the topic stands, and which partitions own these keys.
+    /// Read the progress of every partition of the topic, and which partitions own these keys.
     ReadProgress {
         /// Names the read, for the answer.
         number: u64,
@@ -50,28 +50,28 @@ pub(crate) enum Answer {
     /// To a refresh.
     Refresh {
         /// What became of each shard's part: how far it goes, where that is stored.
-        shards: Vec<ShardOutcome<RefreshedTo>>,
-        /// Whether the topic is told to the end seen at start.
+        shards: Vec<ShardOutcome<PartitionProgress>>,
+        /// Whether the topic is refreshed to the end seen at start.
         complete: bool,
     },
-    /// To the read of where every partition stands.
+    /// To the read of every partition's progress.
     Progress {
         /// Its number.
         number: u64,
         /// The rows, in order.
-        stored: Vec<Stored>,
-        /// The keys that were asked for, each with the partition that owns it, if any does.
+        stored: Vec<PartitionRow>,
+        /// The keys of the read, each with the partition that owns it, if any does.
         owners: BTreeMap<String, Option<i32>>,
     },
     /// To a repartition: whether it was done.
-    Repartition(Outcome<()>),
+    Repartition(JobOutcome<()>),
     /// To any job: the retries are used up, or there is nothing to retry. The last one.
     Failed(Error),
 }
 
 /// What became of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome<T> {
+pub(crate) enum JobOutcome<T> {
     /// It is stored.
     Stored(T),
     /// It is not stored, and must not be.
@@ -81,22 +81,22 @@ pub(crate) enum Outcome<T> {
 }
 
 /// What became of what a shard had in a job, with the number of the shard.
-pub(crate) type ShardOutcome<T> = (u64, Outcome<Vec<T>>);
+pub(crate) type ShardOutcome<T> = (u64, JobOutcome<Vec<T>>);
 
 /// What is to be claimed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Claim {
     /// The partitions.
     pub partitions: Vec<i32>,
-    /// Those of them that begin anew, and why: the facts stay, the offsets do not.
+    /// Those of them that begin again, and why: the facts stay, the offsets do not.
     pub forget: BTreeMap<i32, Forget>,
-    /// Whether all partitions are loaded as one shard, whatever is noted of their keys.
+    /// Whether all partitions are loaded as one shard, also where nothing says that their keys are spread.
     pub as_one: bool,
     /// Whether it is to be noted that keys are spread over partitions.
     pub spread: bool,
 }
 
-/// Partitions to claim, and then to load, on a connection of their own.
+/// Partitions to claim, and then to load, on a separate connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Load {
     /// Names the load, for the answer.
@@ -119,8 +119,8 @@ pub(crate) enum Loaded<P: Pipeline> {
 pub(crate) struct LoadedShard<P: Pipeline> {
     /// Its partitions.
     pub partitions: Vec<i32>,
-    /// Where they stood when they were claimed, in order.
-    pub stored: Vec<Stored>,
+    /// Their rows as they were when claimed, in order.
+    pub stored: Vec<PartitionRow>,
     /// What belongs to them.
     pub groups: Groups<P>,
 }

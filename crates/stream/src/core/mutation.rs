@@ -1,6 +1,6 @@
 //! Faults made on purpose, one at a time, by tests of the simulation: each must be noticed.
 
-/// A fault, at the point in the code that asks for it.
+/// A fault, at the point in the code that checks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mutation {
     /// Memory is kept though something of it was refused.
@@ -11,9 +11,9 @@ pub(crate) enum Mutation {
     FenceIgnoredInPart,
     /// A batch is stored by a partition's old owner after another consumer has claimed it.
     OldOwnerCommits,
-    /// A refresh is sent before the batch whose facts it tells.
+    /// A refresh is sent before the batch whose facts it covers.
     RefreshOvertakesBatch,
-    /// The end that an older fetch had reached is believed while a record is on its way.
+    /// The end that an older fetch had reached is believed while a record has yet to arrive.
     OldEndBelieved,
     /// A record of an older fetch is believed.
     OldRecordBelieved,
@@ -27,35 +27,35 @@ pub(crate) enum Mutation {
     FencedClaimsAtOnce,
     /// What a refresh owes is forgotten when the owner partition moves.
     OwedForgotten,
-    /// What is stored is compared with what is held now, not with what was held when it was asked for.
+    /// What is stored is compared with what is held now, not with what was held when the read was sent.
     ComparedTooLate,
-    /// Jobs of memory that was dropped keep their places.
-    PlacesKept,
-    /// What a refresh was to tell that was not made is forgotten.
+    /// Jobs of memory that was dropped keep their slots.
+    SlotsKept,
+    /// The groups of a refresh that was not stored are forgotten.
     RefreshForgets,
-    /// Where a part of a refresh is refused, the others count as told, and are not.
-    OthersNotTold,
+    /// Where a part of a refresh is refused, the others count as refreshed, and are not.
+    OthersNotRefreshed,
     /// A run is called complete while facts are owed.
     CompleteWhileOwed,
     /// A claim and its load are one transaction.
     ClaimWithLoad,
     /// A batch draws another number at each try.
-    NumberDrawnAnew,
+    NumberRedrawn,
     /// A batch whose COMMIT is in doubt is stored again.
     DoubtStoredAgain,
     /// A partition that was given back stays in memory.
     RevokedFactsKept,
-    /// Other partitions are taken out before a revocation is answered.
+    /// Other partitions are removed before a revocation is completed.
     OthersTakenOutFirst,
     /// A partition that was never added is given back at the end.
     NeverAddedGivenBack,
-    /// A run ends before all partitions of the topic are told.
+    /// A run ends before all partitions of the topic are refreshed.
     EndsBeforeOthers,
-    /// The end of a partition takes its offset back to before the first one there is.
+    /// The end of a partition takes its offset back to before the first one that exists.
     EndBelowBegin,
     /// A database that was restored to before a refresh is not noticed.
     RestoredRefreshBelieved,
-    /// `consumer rehome` moves a partition key with one of its groups only.
+    /// `consumer repartition` moves a partition key with one of its groups only.
     SharedKeySplit,
     /// A partition whose row was removed while it was being claimed is taken for loaded.
     RemovedRowForgotten,
@@ -69,10 +69,10 @@ pub(crate) enum Mutation {
     KeyGivenTwice,
     /// Shards whose keys are spread wait for each other.
     SpreadShardsWait,
-    /// What a shard owes is not told before it is read.
-    OwedNotToldFirst,
-    /// A topic that was created again is read on.
-    CreatedAgainIgnored,
+    /// What a shard owes is not refreshed before it is read.
+    OwedNotRefreshedFirst,
+    /// A topic that was recreated is read on.
+    RecreationIgnored,
 }
 
 #[cfg(test)]

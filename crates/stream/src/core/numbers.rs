@@ -1,4 +1,4 @@
-//! Numbers that name what is asked for, so that answers to what was given up are told from those that are waited for.
+//! Numbers that name requests, so that the answer to a cancelled one is never taken for one that is waited for.
 
 /// Numbers of one consumer: each is drawn once.
 #[derive(Debug, Default)]

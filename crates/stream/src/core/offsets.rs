@@ -11,13 +11,13 @@ pub(crate) struct Feed {
     pub pipeline: &'static str,
     /// The Kafka topic.
     pub topic: String,
-    /// The id of the Kafka cluster, where it tells one.
+    /// The id of the Kafka cluster, where it has one.
     pub cluster_id: Option<String>,
     /// Where its facts are stored.
     pub changelog: Changelog,
 }
 
-/// The record read last, by which a topic that was deleted and created again is told from the old one.
+/// The record read last. It distinguishes a topic that was deleted and recreated from the old one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LastRecord {
     /// Its Kafka offset.
@@ -30,7 +30,7 @@ pub(crate) struct LastRecord {
 
 /// What PostgreSQL knows about a partition: a row of `stream_offsets`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Stored {
+pub(crate) struct PartitionRow {
     /// The Kafka partition.
     pub partition: i32,
     /// How often it was claimed.
@@ -45,7 +45,7 @@ pub(crate) struct Stored {
     pub last: Option<LastRecord>,
     /// The greatest Kafka timestamp so far, milliseconds since 1970 UTC.
     pub max_timestamp_ms: i64,
-    /// Whether the topic was created again and is not yet read to its end.
+    /// Whether the topic was recreated and is not yet read to its end.
     pub catching_up: bool,
     /// The greatest id of a fact stored for it as owner partition; 0 when none is.
     pub last_id: i64,
@@ -73,18 +73,28 @@ pub(crate) struct Gap {
     pub to_offset: i64,
 }
 
+/// Where a record was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Its partition, and the greatest timestamp of that partition so far.
+    pub version: Version,
+    /// Its Kafka offset.
+    pub offset: i64,
+}
+
 /// What a Kafka timestamp can be, milliseconds since 1970 UTC: up to, and without, 2100-01-01.
 ///
 /// Beyond are micro- and nanoseconds of a wrong producer. A wider range would let one of them overtake all later records; a
 /// narrower one would end while the program is in use. The view `freshness` has the same end.
 const TIMES: Range<i64> = 0..4_102_444_800_000;
 
-/// The timestamp, or 0 where it is no time: absent, negative, or from 2100 on.
+/// The timestamp, or 0 where it is not valid: absent, negative, or from 2100 on.
 pub(crate) fn known_time(timestamp_ms: i64) -> i64 {
     if TIMES.contains(&timestamp_ms) { timestamp_ms } else { 0 }
 }
 
-/// A fact's place in the order of all records: the greater Kafka timestamp wins, then the greater partition number.
+/// The version of a fact, by which all records are ordered: the greater Kafka timestamp wins, then the greater
+/// partition number.
 ///
 /// Within a partition timestamps are made never to go back, so that there the later record wins. Packed into one number: 48 bits
 /// of milliseconds since 1970, 16 bits of partition.
@@ -92,7 +102,7 @@ pub(crate) fn known_time(timestamp_ms: i64) -> i64 {
 pub struct Version(u64);
 
 impl Version {
-    /// The place of a record of `partition` whose timestamp is `timestamp_ms`; one that is no time counts as 1970.
+    /// The version of a record of `partition` whose timestamp is `timestamp_ms`; one that is not valid counts as 1970.
     pub fn new(timestamp_ms: i64, partition: u16) -> Self {
         Self((known_time(timestamp_ms).unsigned_abs() << 16) | u64::from(partition))
     }
@@ -128,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timestamp_that_is_no_time_comes_before_all_that_are() {
+    fn a_timestamp_that_is_not_valid_comes_before_all_that_are() {
         let micros = 1_700_000_000_000_000;
         for wild in [i64::MIN, -1, TIMES.end, micros, micros * 1000, i64::MAX] {
             assert!(Version::new(wild, 9) < Version::new(1, 0), "{wild}");

@@ -3,7 +3,7 @@
 /// What readiness depends on.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct View<'a> {
-    /// Whether an assignment stands, an empty one included.
+    /// Whether an assignment is in force, an empty one included.
     pub(crate) assigned: bool,
     /// Partitions that wait to be claimed.
     pub(crate) waiting: Vec<i32>,
@@ -11,7 +11,7 @@ pub(crate) struct View<'a> {
     pub(crate) loading: Vec<i32>,
     /// Why partitions are not read that could be.
     pub(crate) blocked: Vec<String>,
-    /// Why Kafka, or the topic, is not there.
+    /// Why Kafka, or the topic, is unavailable.
     pub(crate) kafka: Option<&'a str>,
     /// What Kafka denies.
     pub(crate) denied: Vec<String>,
@@ -19,7 +19,7 @@ pub(crate) struct View<'a> {
     pub(crate) postgres: Vec<String>,
 }
 
-/// Lists everything that keeps a consumer from being ready; nothing when it is.
+/// Lists everything that keeps a consumer from being ready; empty when it is.
 pub(crate) fn unready(view: View<'_>) -> Vec<String> {
     let mut reasons = Vec::new();
     reasons.extend(view.blocked.into_iter().map(|why| format!("blocked: {why}")));
@@ -55,8 +55,8 @@ mod tests {
         check(View { waiting: vec![1, 3], ..ready.clone() }, &["partitions 1, 3 wait to be claimed"]);
         check(View { loading: vec![2], ..ready.clone() }, &["partitions 2 are being claimed and loaded"]);
         check(
-            View { blocked: vec!["DE lives elsewhere".to_owned()], ..ready.clone() },
-            &["blocked: DE lives elsewhere"],
+            View { blocked: vec!["DE belongs to another partition".to_owned()], ..ready.clone() },
+            &["blocked: DE belongs to another partition"],
         );
         check(View { kafka: Some("timed out"), ..ready.clone() }, &["kafka is unavailable: timed out"]);
         check(View { denied: vec!["no".to_owned()], ..ready.clone() }, &["no"]);

@@ -1,16 +1,16 @@
-//! A refresh of the state tables: what it tells, and when a run is complete.
+//! A refresh of the state tables: what it covers, and when a run is complete.
 
 use std::{collections::BTreeMap, ops::Range};
 
 use crate::{
     core::{
         mutation::{self, Mutation},
-        offsets::{Gap, Stored},
+        offsets::{Gap, PartitionRow},
     },
     pipeline::{Coverage, Pipeline},
 };
 
-/// What is to be told: changed groups, computed from all facts up to `to`.
+/// The changed groups of a refresh, computed from all facts up to `to`.
 #[derive(Debug)]
 pub(crate) struct Refresh<P: Pipeline> {
     /// The rows of the groups that changed, shard by shard.
@@ -29,17 +29,17 @@ pub(crate) struct RefreshPart {
     /// Which of the rows are its own.
     pub rows: Range<usize>,
     /// How far each of its partitions goes.
-    pub to: Vec<RefreshedTo>,
+    pub to: Vec<PartitionProgress>,
 }
 
 impl<P: Pipeline> Refresh<P> {
-    /// Nothing is told yet.
+    /// A refresh of nothing yet.
     pub(crate) fn new(target: Target) -> Self {
         Self { rows: Vec::new(), parts: Vec::new(), target }
     }
 
-    /// Adds what a shard has to tell.
-    pub(crate) fn add(&mut self, shard: u64, rows: Vec<P::Row>, to: Vec<RefreshedTo>) {
+    /// Adds the changed groups of a shard.
+    pub(crate) fn add(&mut self, shard: u64, rows: Vec<P::Row>, to: Vec<PartitionProgress>) {
         let first = self.rows.len();
         self.rows.extend(rows);
         self.parts.push(RefreshPart { shard, rows: first..self.rows.len(), to });
@@ -48,7 +48,7 @@ impl<P: Pipeline> Refresh<P> {
 
 /// How far a partition goes in a refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RefreshedTo {
+pub(crate) struct PartitionProgress {
     /// The Kafka partition.
     pub partition: i32,
     /// The claim under which it was read.
@@ -67,13 +67,13 @@ pub(crate) struct Target {
     /// What was stored when those ends were reached first: the greatest id of a fact, by owner partition. A replica that goes on
     /// storing facts does not move it.
     pub last_ids: Option<BTreeMap<i32, i64>>,
-    /// Whether Kafka compacts the topic, so that nobody knows which records it has had.
+    /// Whether Kafka compacts the topic, so that it is not known which records it has had.
     pub compacted: bool,
 }
 
 impl Target {
     /// Notes what is stored, the first time that every partition is stored to its end.
-    pub(crate) fn note(&mut self, stored: &[Stored]) {
+    pub(crate) fn note(&mut self, stored: &[PartitionRow]) {
         let reaches = |(partition, end): (&i32, &i64)| {
             let next = stored.iter().find(|row| row.partition == *partition).and_then(|row| row.next_offset);
             next.unwrap_or(0) >= *end
@@ -85,30 +85,30 @@ impl Target {
 
     /// Whether the state tables hold every partition of the topic up to the end seen at start, with every fact that was stored
     /// by then.
-    pub(crate) fn is_reached(&self, stored: &[Stored]) -> bool {
+    pub(crate) fn is_reached(&self, stored: &[PartitionRow]) -> bool {
         let Some(last_ids) = &self.last_ids else { return false };
         let refreshed = |partition: &i32| stored.iter().find(|row| row.partition == *partition)?.refreshed_through;
         let at_end = |(partition, end): (&i32, &i64)| *end == 0 || refreshed(partition).is_some_and(|at| at >= *end);
         let last_id = |partition: &i32| last_ids.get(partition).copied().unwrap_or(0);
-        let is_told = |row: &Stored| {
+        let is_refreshed = |row: &PartitionRow| {
             let owes = row.refreshed_id < last_id(&row.partition) && !mutation::is(Mutation::CompleteWhileOwed);
             !owes && !row.catching_up
         };
-        self.ends.iter().all(at_end) && stored.iter().all(is_told)
+        self.ends.iter().all(at_end) && stored.iter().all(is_refreshed)
     }
 
     /// As [`Target::is_reached`], of what is stored right now.
-    pub(crate) fn is_reached_now(&self, stored: &[Stored]) -> bool {
+    pub(crate) fn is_reached_now(&self, stored: &[PartitionRow]) -> bool {
         let mut target = self.clone();
         target.note(stored);
         target.is_reached(stored)
     }
 }
 
-/// Says how far all partitions are refreshed, and whether that is all there was.
-pub(crate) fn coverage(stored: &[Stored], at_end: bool, missing: Option<String>) -> Coverage {
-    let published = stored.iter().map(|row| (row.partition, row.refreshed_through.unwrap_or(0))).collect();
-    Coverage { published, complete: at_end && missing.is_none(), missing }
+/// Says how far all partitions are refreshed, and whether that is all that existed.
+pub(crate) fn coverage(stored: &[PartitionRow], at_end: bool, missing: Option<String>) -> Coverage {
+    let refreshed = stored.iter().map(|row| (row.partition, row.refreshed_through.unwrap_or(0))).collect();
+    Coverage { refreshed, complete: at_end && missing.is_none(), missing }
 }
 
 /// Says which records the topic has had that were never read.
@@ -128,14 +128,21 @@ pub(crate) fn missing(gaps: &[Gap], compacted: bool) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn row(partition: i32, refreshed_through: Option<i64>) -> Stored {
-        Stored { partition, epoch: 1, next_offset: refreshed_through, refreshed_through, ..Stored::default() }
+    fn row(partition: i32, refreshed_through: Option<i64>) -> PartitionRow {
+        PartitionRow {
+            partition,
+            epoch: 1,
+            next_offset: refreshed_through,
+            refreshed_through,
+            ..PartitionRow::default()
+        }
     }
 
     #[test]
     fn complete_means_every_partition_to_its_end() {
         let target = Target { ends: BTreeMap::from([(0, 10), (1, 0), (2, 5)]), last_ids: None, compacted: false };
-        let check = |stored: &[Stored], expected| assert_eq!(target.is_reached_now(stored), expected, "{stored:?}");
+        let check =
+            |stored: &[PartitionRow], expected| assert_eq!(target.is_reached_now(stored), expected, "{stored:?}");
         check(&[row(0, Some(10)), row(2, Some(5))], true);
         check(&[row(0, Some(12)), row(1, None), row(2, Some(5))], true);
         check(&[row(0, Some(10)), row(2, Some(4))], false);
@@ -144,10 +151,11 @@ mod tests {
     }
 
     #[test]
-    fn complete_means_that_every_fact_stored_by_then_is_told_and_no_later_one() {
+    fn complete_means_that_every_fact_stored_by_then_is_refreshed_and_no_later_one() {
         let mut target = Target { ends: BTreeMap::from([(0, 10), (1, 5)]), last_ids: None, compacted: false };
         let rows = |refreshed: [i64; 2], last: [i64; 2]| {
-            let with = |row: Stored, at: usize| Stored { refreshed_id: refreshed[at], last_id: last[at], ..row };
+            let with =
+                |row: PartitionRow, at: usize| PartitionRow { refreshed_id: refreshed[at], last_id: last[at], ..row };
             [with(row(0, Some(10)), 0), with(row(1, Some(5)), 1)]
         };
         assert!(!target.is_reached_now(&rows([7, 3], [7, 4])), "a fact of partition 1 waits for a refresh");

@@ -8,23 +8,24 @@ use std::{
 use crate::{
     Pipeline,
     core::{
-        Settings,
         check::{Refusal, check_refresh},
+        interface::Settings,
         mutation::{self, Mutation},
-        offsets::Stored,
-        refresh::{RefreshedTo, Target},
+        offsets::PartitionRow,
+        refresh::{PartitionProgress, Target},
         shard::Memory,
         shards::Shards,
     },
 };
 
-/// How often a consumer compares what is stored with what it holds. It would not notice otherwise, while no record comes, that
-/// it was fenced: seldom enough to cost nothing, often enough to be reading again within 20 s.
+/// How often a consumer compares what is stored with what it has. It would not notice otherwise, while no record comes,
+/// that it was fenced: seldom enough to cost nothing, often enough to be reading again within 20 s.
 const COMPARE_EVERY: Duration = Duration::from_secs(5);
-/// How often one that is done looks whether the others are.
+/// How often one that is done checks whether the others are.
 const COMPARE_DONE_EVERY: Duration = Duration::from_millis(250);
 
-/// How often a refresh is tried while another replica makes one. Nobody waits for it in PostgreSQL: batches go by the same session.
+/// How often a refresh is tried while another replica makes one. No session waits for it in PostgreSQL, since batches
+/// use the same one.
 const RETRY_EVERY: Duration = Duration::from_millis(200);
 
 /// What has been refreshed, what is known of the others, and what is left to do at the end.
@@ -36,15 +37,15 @@ pub(crate) struct Schedule {
     last: Instant,
     /// Whether the refresh that must not wait was made: on catching up, or at the end.
     prompt_done: bool,
-    /// The read of where partitions stand that is not answered yet.
+    /// The read of the progress that is not answered yet.
     progress_read: Option<ProgressRead>,
     last_progress_read: Option<Instant>,
-    /// Whether the topic is told to the end, as far as is known.
+    /// Whether the topic is refreshed to the end, as far as is known.
     complete: bool,
     /// What was stored when the topic's ends were reached first, see [`Target`].
     last_ids: Option<BTreeMap<i32, i64>>,
     repartition: Repartition,
-    /// Since when something stored waits to be told.
+    /// Since when something stored waits for a refresh.
     behind_since: Option<Instant>,
     /// Until when no refresh is made, since another replica makes one.
     postponed_until: Option<Instant>,
@@ -52,11 +53,11 @@ pub(crate) struct Schedule {
     made_at: Option<Instant>,
 }
 
-/// A read under way, and where every partition of each shard was expected to stand then.
+/// A read under way, and the progress that was expected then of every partition of each shard.
 #[derive(Debug)]
 struct ProgressRead {
     number: u64,
-    expected: BTreeMap<u64, Vec<RefreshedTo>>,
+    expected: BTreeMap<u64, Vec<PartitionProgress>>,
     /// Whether a refresh was under way: then it is not known where the state tables are.
     refreshing: bool,
 }
@@ -66,23 +67,23 @@ struct ProgressRead {
 pub(crate) enum RefreshOf {
     /// Of all: it must not wait.
     All,
-    /// Of those that have something to tell.
+    /// Of those that have changed groups.
     Behind,
-    /// Of those that are read only once they have told what they owe.
+    /// Of those that are read only once what they owe is refreshed.
     Owing,
 }
 
-/// How far `consumer rehome` is with what it does at the end.
+/// How far `consumer repartition` is with what it does at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Repartition {
-    /// Not asked for, or not wanted.
+    /// Not requested, or not wanted.
     No,
-    Asked,
+    Requested,
     Done,
 }
 
 impl Schedule {
-    /// Nothing told yet.
+    /// Nothing refreshed yet.
     pub(crate) fn new(now: Instant, settings: &Settings) -> Self {
         Self {
             every: settings.refresh_every,
@@ -137,7 +138,7 @@ impl Schedule {
         }
     }
 
-    /// A refresh is not stored, and what it was to tell is still to be told.
+    /// A refresh is not stored, and its groups still wait for one.
     pub(crate) fn not_refreshed(&mut self) {
         self.prompt_done = false;
     }
@@ -153,12 +154,12 @@ impl Schedule {
         self.postponed_until.filter(|until| now < *until)
     }
 
-    /// Notes whether something stored waits to be told, and since when.
+    /// Notes whether something stored waits for a refresh, and since when.
     pub(crate) fn note_behind(&mut self, now: Instant, behind: bool) {
         self.behind_since = if behind { self.behind_since.or(Some(now)) } else { None };
     }
 
-    /// Since when something stored waits to be told.
+    /// Since when something stored waits for a refresh.
     pub(crate) fn behind_since(&self) -> Option<Instant> {
         self.behind_since
     }
@@ -168,31 +169,33 @@ impl Schedule {
         Target { ends: ends.clone(), last_ids: self.last_ids.clone(), compacted }
     }
 
-    /// When to read next where every partition stands; `is_done` says whether nothing else is left to do.
+    /// When to read the progress next; `is_done` says whether nothing else is left to do.
     pub(crate) fn next_progress_read(&self, now: Instant, is_done: bool) -> Instant {
         let every = if is_done { COMPARE_DONE_EVERY } else { COMPARE_EVERY };
         self.last_progress_read.map_or(now, |last| last + every)
     }
 
-    /// It is being read where every partition stands. Jobs are done in order: what was sent before is stored by then, and what is sent
+    /// The progress is being read. Jobs are done in order: what was sent before is stored by then, and what is sent
     /// later is not.
     pub(crate) fn read_progress(
         &mut self,
         now: Instant,
         number: u64,
-        (expected, refreshing): (BTreeMap<u64, Vec<RefreshedTo>>, bool),
+        expected: BTreeMap<u64, Vec<PartitionProgress>>,
+        refreshing: bool,
     ) {
         self.progress_read = Some(ProgressRead { number, expected, refreshing });
         self.last_progress_read = Some(now);
     }
 
-    /// Compares what is stored with what was expected when that was asked for; gives the shards whose memory is to be dropped, and
-    /// why, those included that were dropped since. The answer to a read that was given up says nothing.
+    /// Compares what is stored with what was expected when the read was sent. Returns the shards whose memory is to be
+    /// dropped, and why, those included that were dropped since. The answer to a cancelled read changes nothing.
     pub(crate) fn compare<P: Pipeline>(
         &mut self,
         number: u64,
-        stored: &[Stored],
-        (mut target, shards): (Target, &Shards<P>),
+        stored: &[PartitionRow],
+        mut target: Target,
+        shards: &Shards<P>,
     ) -> Vec<(u64, Refusal)> {
         let Some(read) = self.progress_read.take_if(|read| read.number == number) else { return Vec::new() };
         target.note(stored);
@@ -210,16 +213,16 @@ impl Schedule {
     }
 
     /// Whether the refresh of the end is made, by a consumer that has partitions.
-    pub(crate) fn is_told(&self) -> bool {
+    pub(crate) fn is_prompt_done(&self) -> bool {
         self.prompt_done
     }
 
-    /// Whether the topic is told to the end, as far as is known.
+    /// Whether the topic is refreshed to the end, as far as is known.
     pub(crate) fn is_complete(&self) -> bool {
         self.complete
     }
 
-    /// How far `consumer rehome` is.
+    /// How far `consumer repartition` is.
     pub(crate) fn repartition(&mut self) -> &mut Repartition {
         &mut self.repartition
     }

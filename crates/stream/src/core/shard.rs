@@ -5,31 +5,31 @@ use std::{collections::BTreeMap, time::Instant};
 use crate::{
     Error,
     core::{
-        Fetch, Message,
         batch::{Changes, Outcome, Part, Reject},
         check::KeyMoved,
         cursor::{self, Arrived, Cursor, Cursors, Start, Verdict},
-        groups::{Groups, Position},
+        groups::Groups,
+        interface::{Fetch, Message},
         jobs::LoadedShard,
         kafka::Offsets,
         mutation::{self, Mutation},
         numbers::Numbers,
-        offsets::{Feed, Forget, Stored},
+        offsets::{Feed, Forget, PartitionRow, Position},
         repartition::Moves,
     },
-    pipeline::{Pipeline, Reading},
+    pipeline::{Decoded, Pipeline},
 };
 
 /// How far a shard is.
 pub(crate) enum State<P: Pipeline> {
-    /// It is to be claimed and loaded, at this time: all of it, or what is missing beside what is kept of its partitions.
+    /// It is to be claimed and loaded, at this time: all of it, or the partitions that are not kept.
     Waiting { until: Instant, kept: Option<Memory<P>> },
-    /// As waiting, until a partition key that belongs to a partition which another consumer holds belongs elsewhere.
+    /// As waiting, until a partition key no longer belongs to a partition of another consumer.
     Blocked { by: KeyMoved },
     /// It is being claimed and loaded.
     Loading(Loading<P>),
-    /// It is loaded, and owes a refresh of what others have stored. It is read once that is told: where its first batch is refused
-    /// for a key that belongs elsewhere, it would owe for ever.
+    /// It is loaded, and owes a refresh of what others have stored. It is read once that is done: where its first batch
+    /// is refused for a key of another partition, it would owe for ever.
     Owing { memory: Memory<P>, fetches: Vec<Fetch> },
     /// It is read.
     Reading(Memory<P>),
@@ -44,8 +44,8 @@ pub(crate) struct Loading<P: Pipeline> {
     kept: Option<Memory<P>>,
     /// What was loaded, while it is not yet known which offsets Kafka has.
     loaded: Option<LoadedShard<P>>,
-    /// The look that is to say so, once there is one.
-    look: Option<u64>,
+    /// The topic query that is to say so, once it is sent.
+    query: Option<u64>,
 }
 
 /// What a shard holds in memory. To drop it is to forget all that belongs to its partitions.
@@ -58,7 +58,7 @@ pub(crate) struct Memory<P: Pipeline> {
 }
 
 /// All that a shard has in memory.
-pub(crate) struct Held<P: Pipeline> {
+pub(crate) struct Dropped<P: Pipeline> {
     pub(crate) memory: Option<Memory<P>>,
     /// What was loaded and not taken in yet.
     pub(crate) loaded: Option<Groups<P>>,
@@ -73,7 +73,7 @@ pub(crate) struct Shard<P: Pipeline> {
     pub(crate) state: State<P>,
     /// Those whose stored offsets are to be forgotten with the next claim, as `--reset-offsets` accepted.
     forget: BTreeMap<i32, Forget>,
-    /// The key that blocks it once it is loaded and has told what it owes.
+    /// The key that blocks it once it is loaded and what it owes is refreshed.
     blocked_by: Option<KeyMoved>,
 }
 
@@ -92,19 +92,19 @@ pub(crate) enum Begun<P: Pipeline> {
     Reading(Vec<Fetch>),
     /// A refresh is to be made first.
     Owing,
-    /// It is claimed and loaded once more, or blocked; what it held, for nothing.
+    /// It is claimed and loaded once more, or blocked; what it had is dropped.
     NotRead(Vec<Groups<P>>),
 }
 
 impl<P: Pipeline> State<P> {
-    fn into_held(self) -> Held<P> {
+    fn into_dropped(self) -> Dropped<P> {
         match self {
-            Self::Reading(memory) | Self::Owing { memory, .. } => Held { memory: Some(memory), loaded: None },
-            Self::Waiting { kept, .. } => Held { memory: kept, loaded: None },
+            Self::Reading(memory) | Self::Owing { memory, .. } => Dropped { memory: Some(memory), loaded: None },
+            Self::Waiting { kept, .. } => Dropped { memory: kept, loaded: None },
             Self::Loading(Loading { kept, loaded, .. }) => {
-                Held { memory: kept, loaded: loaded.map(|loaded| loaded.groups) }
+                Dropped { memory: kept, loaded: loaded.map(|loaded| loaded.groups) }
             }
-            Self::Blocked { .. } => Held { memory: None, loaded: None },
+            Self::Blocked { .. } => Dropped { memory: None, loaded: None },
         }
     }
 }
@@ -128,7 +128,7 @@ impl<P: Pipeline> Shard<P> {
         let (mut kept, mut to_free): (Option<Memory<P>>, _) = (None, Vec::new());
         for mut shard in shards {
             all.forget.append(&mut shard.forget);
-            let held = shard.into_held();
+            let held = shard.into_dropped();
             to_free.extend(held.loaded);
             match (&mut kept, held.memory) {
                 (Some(kept), Some(memory)) => kept.absorb(memory),
@@ -196,7 +196,7 @@ impl<P: Pipeline> Shard<P> {
         if let State::Loading(loading) = &self.state { Some(loading.load) } else { None }
     }
 
-    /// The key that blocks it, also while it is loaded once more to tell what it owes.
+    /// The key that blocks it, also while it is loaded once more to refresh what it owes.
     pub(crate) fn blocked_by(&self) -> Option<&KeyMoved> {
         if let State::Blocked { by } = &self.state { Some(by) } else { self.blocked_by.as_ref() }
     }
@@ -207,26 +207,26 @@ impl<P: Pipeline> Shard<P> {
     }
 
     /// Drops its memory, which is given back to be freed; it is claimed and loaded again at `until` at the earliest.
-    pub(crate) fn drop_memory(&mut self, number: u64, until: Instant) -> Held<P> {
+    pub(crate) fn drop_memory(&mut self, number: u64, until: Instant) -> Dropped<P> {
         let held = self.wait(until);
         self.number = number;
         held
     }
 
-    fn wait(&mut self, until: Instant) -> Held<P> {
-        // Whoever waits already has a reason to.
+    fn wait(&mut self, until: Instant) -> Dropped<P> {
+        // A shard that waits already has a reason to.
         let until = self.load_at().map_or(until, |at| at.max(until));
-        std::mem::replace(&mut self.state, State::Waiting { until, kept: None }).into_held()
+        std::mem::replace(&mut self.state, State::Waiting { until, kept: None }).into_dropped()
     }
 
     /// All that it holds.
-    pub(crate) fn into_held(self) -> Held<P> {
-        self.state.into_held()
+    pub(crate) fn into_dropped(self) -> Dropped<P> {
+        self.state.into_dropped()
     }
 
-    /// Has it stand still until that key belongs elsewhere, once it has told what it owes: its memory is dropped, and loaded again
-    /// for that where anything is changed.
-    pub(crate) fn block(&mut self, now: Instant, number: u64, by: KeyMoved) -> Held<P> {
+    /// Blocks it until that key belongs to another partition, once what it owes is refreshed. Its memory is dropped,
+    /// and loaded again for that refresh where anything is changed.
+    pub(crate) fn block(&mut self, now: Instant, number: u64, by: KeyMoved) -> Dropped<P> {
         let owes = self.memory().is_some_and(Memory::is_behind);
         let held = self.drop_memory(number, now);
         if owes {
@@ -248,7 +248,7 @@ impl<P: Pipeline> Shard<P> {
     /// Begins to claim and load it; gives what is to be forgotten.
     pub(crate) fn begin_load(&mut self, now: Instant, load: u64) -> BTreeMap<i32, Forget> {
         let kept = self.take_kept();
-        self.state = State::Loading(Loading { load, began: now, kept, loaded: None, look: None });
+        self.state = State::Loading(Loading { load, began: now, kept, loaded: None, query: None });
         self.forget.clone()
     }
 
@@ -262,21 +262,21 @@ impl<P: Pipeline> Shard<P> {
         }
     }
 
-    /// Notes the look that is to say which offsets Kafka has, where that is all that is missing.
-    pub(crate) fn await_look(&mut self, look: u64) {
-        if let State::Loading(Loading { loaded: Some(_), look: awaited @ None, .. }) = &mut self.state {
-            *awaited = Some(look);
+    /// Notes the topic query that is to say which offsets Kafka has, where that is all that is missing.
+    pub(crate) fn await_topic_state(&mut self, query: u64) {
+        if let State::Loading(Loading { loaded: Some(_), query: awaited @ None, .. }) = &mut self.state {
+            *awaited = Some(query);
         }
     }
 
-    /// Whether all is there but which offsets Kafka has, and nobody was asked for them.
-    pub(crate) fn wants_look(&self) -> bool {
-        matches!(self.state, State::Loading(Loading { loaded: Some(_), look: None, .. }))
+    /// Whether only the offsets that Kafka has are missing, and no query for them was sent.
+    pub(crate) fn wants_topic_state(&self) -> bool {
+        matches!(self.state, State::Loading(Loading { loaded: Some(_), query: None, .. }))
     }
 
-    /// Whether it waits for that look.
-    pub(crate) fn awaits_look(&self, look: u64) -> bool {
-        matches!(self.state, State::Loading(Loading { look: Some(awaited), .. }) if awaited == look)
+    /// Whether it waits for that topic query.
+    pub(crate) fn awaits_topic_state(&self, query: u64) -> bool {
+        matches!(self.state, State::Loading(Loading { query: Some(awaited), .. }) if awaited == query)
     }
 
     /// What was loaded and is not taken in yet: when that began, and what it is.
@@ -288,8 +288,9 @@ impl<P: Pipeline> Shard<P> {
         }
     }
 
-    /// Gives up a load under way, and gives back what it brought; it is claimed and loaded again, at `until` at the earliest.
-    pub(crate) fn give_up_load(&mut self, until: Instant) -> Option<Groups<P>> {
+    /// Cancels a load under way, and gives back what it brought; it is claimed and loaded again, at `until` at the
+    /// earliest.
+    pub(crate) fn cancel_load(&mut self, until: Instant) -> Option<Groups<P>> {
         let State::Loading(Loading { kept, loaded, .. }) = &mut self.state else { return None };
         let (kept, loaded) = (kept.take(), loaded.take());
         self.state = State::Waiting { until, kept };
@@ -315,7 +316,7 @@ impl<P: Pipeline> Shard<P> {
     ) -> Result<Begun<P>, Error> {
         let State::Loading(loading) = &mut self.state else { return Ok(Begun::NotRead(Vec::new())) };
         let loaded = loading.loaded.take();
-        self.give_up_load(now);
+        self.cancel_load(now);
         let Some(loaded) = loaded else { return Ok(Begun::NotRead(Vec::new())) };
         // A row that was removed between a claim's statements is claimed again.
         if loaded.stored.len() < loaded.partitions.len() && !mutation::is(Mutation::RemovedRowForgotten) {
@@ -344,9 +345,9 @@ impl<P: Pipeline> Shard<P> {
             kept.absorb(memory);
             memory = kept;
         }
-        // One whose topic was created again is told at its end only.
+        // One whose topic was recreated is refreshed at its end only.
         let owes = has_changed && !memory.cursors.catching_up();
-        if owes && !mutation::is(Mutation::OwedNotToldFirst) {
+        if owes && !mutation::is(Mutation::OwedNotRefreshedFirst) {
             self.state = State::Owing { memory, fetches };
             return Ok(Begun::Owing);
         }
@@ -358,11 +359,12 @@ impl<P: Pipeline> Shard<P> {
         Ok(Begun::Reading(fetches))
     }
 
-    /// What it owed is told: it is read from now on, or blocked, which frees its memory. Gives what is to be fetched.
-    pub(crate) fn has_told(&mut self, now: Instant) -> (Vec<Fetch>, Option<Memory<P>>) {
+    /// What it owed is refreshed: it is read from now on, or blocked, which frees its memory. Returns what is to be
+    /// fetched.
+    pub(crate) fn finish_owed(&mut self, now: Instant) -> (Vec<Fetch>, Option<Memory<P>>) {
         match std::mem::replace(&mut self.state, State::Waiting { until: now, kept: None }) {
             State::Owing { memory, fetches: _ } if self.blocked_by.is_some() => {
-                let by = self.blocked_by.take().expect("it was looked at");
+                let by = self.blocked_by.take().expect("it was checked");
                 self.state = State::Blocked { by };
                 (Vec::new(), Some(memory))
             }
@@ -378,7 +380,7 @@ impl<P: Pipeline> Shard<P> {
     }
 
     /// Says where to begin each partition; `None` when stored offsets that do not fit are to be forgotten first, as was accepted.
-    fn starts(&mut self, stored: &[Stored], known: &Known<'_>) -> Result<Option<Vec<Start>>, Error> {
+    fn starts(&mut self, stored: &[PartitionRow], known: &Known<'_>) -> Result<Option<Vec<Start>>, Error> {
         let mut starts = Vec::with_capacity(stored.len());
         for stored in stored {
             let offsets = known.offsets.get(&stored.partition).copied().unwrap_or((0, 0));
@@ -406,15 +408,15 @@ impl<P: Pipeline> Memory<P> {
         self.groups.absorb(other.groups);
     }
 
-    /// Takes a message in; [`Verdict::FetchFrom`] and [`Verdict::Changed`] are to be acted upon.
-    pub(crate) fn take(&mut self, pipeline: &P, topic: &str, (fetch, message): (u64, &Message<'_>)) -> Verdict {
+    /// Takes a message in; [`Verdict::FetchFrom`] and [`Verdict::OtherRecord`] are to be acted upon.
+    pub(crate) fn take(&mut self, pipeline: &P, topic: &str, fetch: u64, message: &Message<'_>) -> Verdict {
         let is_of = |cursor: &&mut Cursor| cursor.is_of(fetch) || mutation::is(Mutation::OldRecordBelieved);
         let cursor = self.cursors.get_mut(message.partition).filter(is_of);
         let Some(cursor) = cursor else { return Verdict::Stale };
         let arrived = Arrived { offset: message.offset, timestamp_ms: message.timestamp_ms, crc32: message.crc32() };
-        let verdict = cursor.arrive(arrived);
+        let verdict = cursor.accept(arrived);
         if let Verdict::Apply(at) = verdict {
-            let outcome = apply(pipeline, (&mut self.groups, &mut self.open), message, (topic, at));
+            let outcome = apply(pipeline, &mut self.groups, &mut self.open, message, topic, at);
             cursor.count(outcome);
             self.open.count(1);
         }
@@ -437,12 +439,12 @@ impl<P: Pipeline> Memory<P> {
         Some(part)
     }
 
-    /// Whether a refresh has anything to tell of it.
+    /// Whether anything of it waits for a refresh.
     pub(crate) fn is_behind(&self) -> bool {
         self.groups.has_changed() || self.cursors.unrefreshed()
     }
 
-    /// Whether a refresh would be of whole partitions: none whose topic was created again is still being read.
+    /// Whether a refresh would be of whole partitions: none whose topic was recreated is still being read.
     pub(crate) fn may_refresh(&self) -> bool {
         !self.cursors.catching_up()
     }
@@ -457,25 +459,27 @@ impl<P: Pipeline> Memory<P> {
             self.groups.change_owner(group, *owner, &mut changes);
         }
         let keys: BTreeMap<String, i32> =
-            misplaced.iter().map(|(group, owner)| (P::route(group), i32::from(*owner))).collect();
+            misplaced.iter().map(|(group, owner)| (P::partition_key(group), i32::from(*owner))).collect();
         Moves { keys: keys.into_iter().collect(), changes, to: self.cursors.refreshed_to() }
     }
 }
 
 fn apply<P: Pipeline>(
     pipeline: &P,
-    (groups, part): (&mut Groups<P>, &mut Part),
+    groups: &mut Groups<P>,
+    part: &mut Part,
     message: &Message<'_>,
-    (topic, at): (&str, Position),
+    topic: &str,
+    at: Position,
 ) -> Outcome {
     let reading = match message.value {
-        None => Reading::Rejected("the value is null".into()),
+        None => Decoded::Rejected("the value is null".into()),
         Some(value) => pipeline.read(message.key, value),
     };
     match reading {
-        Reading::Record(record) => groups.apply(&record, at, &mut part.changes),
-        Reading::Filtered => Outcome::Filtered,
-        Reading::Rejected(reason) => {
+        Decoded::Record(record) => groups.apply(&record, at, &mut part.changes),
+        Decoded::Filtered => Outcome::Filtered,
+        Decoded::Rejected(reason) => {
             part.reject(Reject {
                 topic,
                 partition: message.partition,

@@ -9,7 +9,7 @@ use crate::{
     Pipeline,
     core::{
         cursor::{Cursor, Cursors},
-        refresh::RefreshedTo,
+        refresh::PartitionProgress,
         shard::{Memory, Shard},
     },
 };
@@ -17,30 +17,30 @@ use crate::{
 /// A shard a partition, or one of all.
 pub(crate) struct Shards<P: Pipeline> {
     list: Vec<Shard<P>>,
-    /// Where in the list each partition's shard is.
-    places: BTreeMap<i32, usize>,
+    /// The index in the list of each partition's shard.
+    index_of: BTreeMap<i32, usize>,
 }
 
 impl<P: Pipeline> Default for Shards<P> {
     fn default() -> Self {
-        Self { list: Vec::new(), places: BTreeMap::new() }
+        Self { list: Vec::new(), index_of: BTreeMap::new() }
     }
 }
 
 impl<P: Pipeline> Shards<P> {
     /// Takes a shard in, of partitions that none has.
     pub(crate) fn add(&mut self, shard: Shard<P>) {
-        self.places.extend(shard.partitions.iter().map(|partition| (*partition, self.list.len())));
+        self.index_of.extend(shard.partitions.iter().map(|partition| (*partition, self.list.len())));
         self.list.push(shard);
     }
 
-    /// Gives away the shards that any of these partitions belongs to.
+    /// Removes and returns the shards that any of these partitions belongs to.
     pub(crate) fn remove(&mut self, partitions: &BTreeSet<i32>) -> Vec<Shard<P>> {
         let is_any = |shard: &mut Shard<P>| shard.partitions.iter().any(|partition| partitions.contains(partition));
         let removed = self.list.extract_if(.., is_any).collect();
-        self.places.clear();
-        for (place, shard) in self.list.iter().enumerate() {
-            self.places.extend(shard.partitions.iter().map(|partition| (*partition, place)));
+        self.index_of.clear();
+        for (index, shard) in self.list.iter().enumerate() {
+            self.index_of.extend(shard.partitions.iter().map(|partition| (*partition, index)));
         }
         removed
     }
@@ -59,7 +59,7 @@ impl<P: Pipeline> Shards<P> {
 
     /// The shard of a partition.
     pub(crate) fn of(&mut self, partition: i32) -> Option<&mut Shard<P>> {
-        self.places.get(&partition).map(|place| &mut self.list[*place])
+        self.index_of.get(&partition).map(|index| &mut self.list[*index])
     }
 
     /// The shard of that number.
@@ -105,7 +105,7 @@ impl<P: Pipeline> Shards<P> {
         self.memories().map(|memory| &memory.cursors)
     }
 
-    /// Whether anything that was read is not told yet.
+    /// Whether anything that was read is not refreshed yet.
     pub(crate) fn unrefreshed(&self) -> bool {
         self.cursors().any(Cursors::unrefreshed)
     }
@@ -116,7 +116,7 @@ impl<P: Pipeline> Shards<P> {
     }
 
     /// How far each is that is loaded, by its number.
-    pub(crate) fn progress(&self) -> BTreeMap<u64, Vec<RefreshedTo>> {
+    pub(crate) fn progress(&self) -> BTreeMap<u64, Vec<PartitionProgress>> {
         let progress = |shard: &Shard<P>| Some((shard.number, shard.memory()?.cursors.refreshed_to()));
         self.list.iter().filter_map(progress).collect()
     }
@@ -132,19 +132,19 @@ impl<P: Pipeline> Shards<P> {
         held.map(|memory| memory.groups.facts()).sum()
     }
 
-    /// A partition that has been held up for so long that it is to be asked for; it counts as asked then.
-    pub(crate) fn held_up(&mut self, now: Instant) -> Option<i32> {
-        self.list.iter_mut().filter_map(Shard::memory_mut).find_map(|memory| memory.cursors.held_up(now))
+    /// A partition that has been stalled for so long that it is to be checked; it counts as checked then.
+    pub(crate) fn stall(&mut self, now: Instant) -> Option<i32> {
+        self.list.iter_mut().filter_map(Shard::memory_mut).find_map(|memory| memory.cursors.stall(now))
     }
 
-    /// When one that is held up is to be asked for next.
-    pub(crate) fn held_up_until(&self) -> Option<Instant> {
-        self.cursors().filter_map(Cursors::held_up_until).min()
+    /// When one that is stalled is to be checked next.
+    pub(crate) fn stalled_until(&self) -> Option<Instant> {
+        self.cursors().filter_map(Cursors::stalled_until).min()
     }
 
-    /// Whether it was told that a partition is held up.
-    pub(crate) fn is_told_held_up(&self, partition: i32) -> bool {
-        self.cursors().any(|cursors| cursors.is_told_held_up(partition))
+    /// Whether the stall of a partition was reported.
+    pub(crate) fn is_stall_reported(&self, partition: i32) -> bool {
+        self.cursors().any(|cursors| cursors.is_stall_reported(partition))
     }
 
     /// The partitions of those that are so, in order.

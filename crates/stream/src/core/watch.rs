@@ -1,4 +1,4 @@
-//! What Kafka does and denies, told in words, and what it is told of us.
+//! What Kafka does and denies, in words, and the offsets that we commit to it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,13 +13,13 @@ use crate::{
     kafka_errors::{Denial, Resource},
 };
 
-/// How often Kafka is told how far we are: its answer is the only word of a right that was taken from the group, since a refused
-/// heartbeat is not reported (librdkafka 2.12).
-const TELL_EVERY: Duration = Duration::from_secs(5);
-/// While Kafka is being asked, its answer is what is waited for.
-const ASKED: Duration = Duration::from_millis(50);
-/// How long a transaction may be open in front of records that no run waits for, before that is told: producers that are well end
-/// theirs within seconds.
+/// How often our offsets are committed to Kafka. Only the response shows that a right of the group was taken, since a
+/// refused heartbeat is not reported (librdkafka 2.12).
+const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
+/// How long we wait at a time for the response to a query that is under way.
+const QUERY_WAIT: Duration = Duration::from_millis(50);
+/// How long a transaction may be open in front of records that no run waits for, before that is logged: healthy
+/// producers end theirs within seconds.
 const OPEN: Duration = Duration::from_secs(30);
 
 /// What is behind an open transaction, by partition: the first offset that cannot be read, and the end.
@@ -34,26 +34,26 @@ pub(crate) struct Client {
 }
 
 /// Kafka as this consumer sees it.
-pub(crate) struct Watch {
+pub(crate) struct KafkaWatch {
     client: Client,
     state: KafkaState,
-    /// Whether any record, or the end of a partition, was ever read: a right that was there is waited for longer than one
-    /// that never was.
+    /// Whether any record, or the end of a partition, was ever read: a right that was once granted is waited for longer
+    /// than one that never was.
     has_read: bool,
     /// The stored offset of each partition, for lag tools.
     committed: BTreeMap<i32, i64>,
-    told: Option<Instant>,
+    last_commit: Option<Instant>,
     transactions: OpenTransactions,
 }
 
-impl Watch {
+impl KafkaWatch {
     pub(crate) fn new(client: Client) -> Self {
         Self {
             client,
             state: KafkaState::default(),
             has_read: false,
             committed: BTreeMap::new(),
-            told: None,
+            last_commit: None,
             transactions: OpenTransactions::default(),
         }
     }
@@ -63,12 +63,12 @@ impl Watch {
         &mut self.state
     }
 
-    /// Whether Kafka, or the topic, is not there.
+    /// Whether Kafka, or the topic, is unavailable.
     pub(crate) fn is_unavailable(&self) -> bool {
         self.state.is_unavailable()
     }
 
-    /// Why Kafka, or the topic, is not there.
+    /// Why Kafka, or the topic, is unavailable.
     pub(crate) fn reason(&self) -> Option<&str> {
         self.state.reason()
     }
@@ -78,9 +78,9 @@ impl Watch {
         self.state.denied().into_iter().map(|right| self.denial(right)).collect()
     }
 
-    /// Kafka is not there.
+    /// Kafka is unavailable.
     pub(crate) fn unavailable(&mut self, now: Instant, failure: &Failure) {
-        if self.state.unavailable(now, (failure.reason.clone(), failure.refused)) {
+        if self.state.unavailable(now, failure.reason.clone(), failure.refused) {
             tracing::warn!(error = failure.error, "kafka does not answer; waiting for it");
         }
     }
@@ -91,15 +91,15 @@ impl Watch {
         }
     }
 
-    pub(crate) fn topic_is_there(&mut self) {
+    pub(crate) fn topic_exists(&mut self) {
         if self.state.finds_topic() {
-            tracing::info!(topic = self.client.topic, "the topic is there");
+            tracing::info!(topic = self.client.topic, "the topic exists");
         }
         self.grants(Right::DescribeTopic);
     }
 
-    pub(crate) fn answers(&mut self) {
-        if self.state.answers() {
+    pub(crate) fn responds(&mut self) {
+        if self.state.responds() {
             tracing::info!("kafka answers again");
         }
     }
@@ -120,14 +120,14 @@ impl Watch {
     /// A record, or the end, of a partition came.
     pub(crate) fn on_fetched(&mut self, partition: i32) {
         self.has_read = true;
-        self.answers();
+        self.responds();
         if self.state.reads(partition) {
             tracing::info!("{}: that is over", self.denial(Right::ReadTopic));
         }
     }
 
-    /// How long each kind of trouble may last. A replica without partitions reads nothing, and is let in all the same.
-    pub(crate) fn limits(&self, (at_start, later): (Duration, Duration), is_spare: bool) -> Limits {
+    /// How long each kind of error may last. A replica without partitions reads nothing, and joins all the same.
+    pub(crate) fn limits(&self, at_start: Duration, later: Duration, is_spare: bool) -> Limits {
         Limits { outage: later, denial: if self.has_read || is_spare { later } else { at_start } }
     }
 
@@ -142,18 +142,22 @@ impl Watch {
             Some(TooLong::Denial(right)) => Error::KafkaDenied { denial: self.denial(right) },
             Some(TooLong::Missing(waited)) => Error::TopicMissing { topic: self.client.topic.clone(), waited },
             Some(TooLong::Refused(reason)) => Error::KafkaRefused { brokers, reason },
-            Some(TooLong::Outage(waited, reason)) => Error::KafkaAway { brokers, waited, reason },
+            Some(TooLong::Outage(waited, reason)) => Error::KafkaUnavailable { brokers, waited, reason },
         })
     }
 
-    /// When something is to be looked at or ended next, where nothing comes before; `asks` says whether Kafka is being asked
-    /// already, `fetches` whether partitions may be fetched anew.
+    /// When something is to be checked or ended next, where nothing comes before. `queries` says whether a query is
+    /// under way already, `fetches` whether partitions may be fetched again.
     pub(crate) fn wakes_at(
         &self,
         now: Instant,
-        (unassigned, asks, fetches, limits): (Option<Instant>, bool, bool, Limits),
+        unassigned: Option<Instant>,
+        queries: bool,
+        fetches: bool,
+        limits: Limits,
     ) -> Option<Instant> {
-        self.state.wakes_at(now, (unassigned, fetches), limits).map(|at| if asks { at.max(now + ASKED) } else { at })
+        let at = self.state.wakes_at(now, unassigned, fetches, limits);
+        at.map(|at| if queries { at.max(now + QUERY_WAIT) } else { at })
     }
 
     /// Kafka refuses what we are set to.
@@ -167,20 +171,21 @@ impl Watch {
     }
 
     /// Notes how far partitions are stored.
-    pub(crate) fn stored(&mut self, offsets: impl IntoIterator<Item = (i32, i64)>) {
+    pub(crate) fn note_stored(&mut self, offsets: impl IntoIterator<Item = (i32, i64)>) {
         self.committed.extend(offsets);
     }
 
-    /// When Kafka is to be told how far we are.
-    pub(crate) fn tell_at(&self, now: Instant) -> Instant {
-        self.told.map_or(now, |told| told + TELL_EVERY)
+    /// When our offsets are to be committed to Kafka.
+    pub(crate) fn commit_due(&self, now: Instant) -> Instant {
+        self.last_commit.map_or(now, |last| last + COMMIT_INTERVAL)
     }
 
-    /// What Kafka is to be told of the partitions that are fetched; nothing of ours reads it, so nothing waits for it.
+    /// The offsets to commit to Kafka, of the partitions that are fetched; nothing of ours reads them, so nothing waits
+    /// for that.
     ///
-    /// Nor is it told while it is away: a client would wait for ever for the answer before it ends.
-    pub(crate) fn offsets_to_tell(&mut self, now: Instant, fetched: &BTreeSet<i32>) -> Option<BTreeMap<i32, i64>> {
-        self.told = Some(now);
+    /// Nothing is committed while Kafka is unavailable: a client would wait for ever for the response before it ends.
+    pub(crate) fn offsets_to_commit(&mut self, now: Instant, fetched: &BTreeSet<i32>) -> Option<BTreeMap<i32, i64>> {
+        self.last_commit = Some(now);
         if self.is_unavailable() {
             return None;
         }
@@ -188,9 +193,9 @@ impl Watch {
         (!self.committed.is_empty()).then(|| self.committed.clone())
     }
 
-    /// Takes in what is behind open transactions now, and tells what has been so for long.
-    pub(crate) fn look_behind_transactions(&mut self, now: Instant, behind: &Behind) {
-        self.transactions.look(now, behind).into_iter().for_each(tell_transaction);
+    /// Takes in what is behind open transactions now, and logs what has been so for long.
+    pub(crate) fn check_transactions(&mut self, now: Instant, behind: &Behind) {
+        self.transactions.update(now, behind).into_iter().for_each(log_transaction);
     }
 
     fn denial(&self, right: Right) -> String {
@@ -206,12 +211,12 @@ impl Watch {
     }
 }
 
-/// Tells what is behind an open transaction: the first offset that cannot be read, and the end.
-pub(crate) fn tell_transaction((partition, (stable, end)): (i32, (i64, i64))) {
+/// Logs what is behind an open transaction: the first offset that cannot be read, and the end.
+pub(crate) fn log_transaction((partition, (stable, end)): (i32, (i64, i64))) {
     tracing::warn!(partition, stable, end, "records are behind an open transaction; waiting for its end");
 }
 
-/// Since when each partition stands before the same open transaction.
+/// Since when the same open transaction has blocked each partition.
 #[derive(Debug, Default)]
 struct OpenTransactions(BTreeMap<i32, Open>);
 
@@ -219,22 +224,22 @@ struct OpenTransactions(BTreeMap<i32, Open>);
 struct Open {
     stable: i64,
     since: Instant,
-    is_told: bool,
+    is_logged: bool,
 }
 
 impl OpenTransactions {
     /// Takes in what is behind open transactions now, and gives what has been so for long, each once.
-    fn look(&mut self, now: Instant, behind: &Behind) -> Behind {
+    fn update(&mut self, now: Instant, behind: &Behind) -> Behind {
         self.0.retain(|partition, open| behind.get(partition).is_some_and(|(stable, _)| *stable == open.stable));
-        let mut told = Behind::new();
+        let mut long = Behind::new();
         for (partition, (stable, end)) in behind {
-            let begin = || Open { stable: *stable, since: now, is_told: false };
+            let begin = || Open { stable: *stable, since: now, is_logged: false };
             let open = self.0.entry(*partition).or_insert_with(begin);
-            if now.duration_since(open.since) >= OPEN && !std::mem::replace(&mut open.is_told, true) {
-                told.insert(*partition, (*stable, *end));
+            if now.duration_since(open.since) >= OPEN && !std::mem::replace(&mut open.is_logged, true) {
+                long.insert(*partition, (*stable, *end));
             }
         }
-        told
+        long
     }
 }
 
@@ -243,18 +248,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_transaction_that_stays_open_is_told_once() {
+    fn a_transaction_that_stays_open_is_logged_once() {
         let (began, mut open) = (Instant::now(), OpenTransactions::default());
         let behind = |stable, end| Behind::from([(3, (stable, end))]);
-        let mut look = |seconds, behind: &Behind| open.look(began + Duration::from_secs(seconds), behind);
+        let mut update = |seconds, behind: &Behind| open.update(began + Duration::from_secs(seconds), behind);
         let none = Behind::new();
-        assert_eq!(look(0, &behind(5, 9)), none);
-        assert_eq!(look(29, &behind(8, 20)), none, "that one has ended, and another is open");
-        assert_eq!(look(58, &behind(8, 25)), none);
-        assert_eq!(look(59, &behind(8, 30)), behind(8, 30));
-        assert_eq!(look(99, &behind(8, 40)), none, "once");
-        assert_eq!(look(100, &none), none);
-        assert_eq!(look(101, &behind(8, 40)), none, "it was read meanwhile");
-        assert_eq!(look(131, &behind(8, 41)), behind(8, 41));
+        assert_eq!(update(0, &behind(5, 9)), none);
+        assert_eq!(update(29, &behind(8, 20)), none, "that one has ended, and another is open");
+        assert_eq!(update(58, &behind(8, 25)), none);
+        assert_eq!(update(59, &behind(8, 30)), behind(8, 30));
+        assert_eq!(update(99, &behind(8, 40)), none, "once");
+        assert_eq!(update(100, &none), none);
+        assert_eq!(update(101, &behind(8, 40)), none, "it was read meanwhile");
+        assert_eq!(update(131, &behind(8, 41)), behind(8, 41));
     }
 }

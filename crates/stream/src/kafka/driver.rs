@@ -1,4 +1,5 @@
-//! The thread that polls Kafka. It tells [`crate::core`] what happens, and does what that says; it decides nothing.
+//! The thread that polls Kafka. It reports to [`crate::core`] what happens, and does what that says; it decides
+//! nothing.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -22,26 +23,26 @@ use crate::{
         Command, Consumer, Fetch, Input, Message, Takes,
         groups::Groups,
         jobs::{Answer, Job, Load, Loaded},
-        kafka::{Failure, Look, Seen},
+        kafka::{Failure, TopicQuery, TopicState},
         offsets::Feed,
     },
     kafka::{
         group::{GroupConsumer, Rebalance},
-        look::look,
+        topic_state::query_topic,
     },
     kafka_errors::{Decision, decide},
-    measures, memory,
+    memory_limit, metrics,
     postgres::{loader::Loader, retry::Outages, session::PgServer},
 };
 
 /// No wait is shorter: a deadline that has just passed is no reason to spin.
-const LEAST_WAIT: Duration = Duration::from_millis(1);
-/// Records are read for so long at most before anything else is looked at.
+const MIN_WAIT: Duration = Duration::from_millis(1);
+/// Records are read for so long at most before anything else is checked.
 const BURST: Duration = Duration::from_millis(500);
 /// So many facts are freed in less than a millisecond.
 const SMALL: usize = 10_000;
-/// How many records are read before the time is looked at.
-const LOOKS: u32 = 256;
+/// How many records are read before the time is checked.
+const POLLS: u32 = 256;
 
 /// What other threads say.
 pub(crate) enum News<P: Pipeline> {
@@ -51,13 +52,13 @@ pub(crate) enum News<P: Pipeline> {
     Claimed(u64),
     /// The load of that number is done.
     Loaded(u64, Result<Box<Loaded<P>>, Error>),
-    /// Kafka has answered the look of that number.
-    Topic(u64, KafkaResult<Option<Seen>>),
+    /// Kafka has responded to the topic query of that number.
+    Topic(u64, KafkaResult<Option<TopicState>>),
     /// A thread has ended before it could say anything: it has panicked.
     Gone,
 }
 
-/// Says that the thread which holds it is gone, unless that has said what it had to say.
+/// Reports that its thread has ended, unless that thread has reported its result.
 pub(crate) struct Guard<P: Pipeline>(Option<mpsc::Sender<News<P>>>);
 
 impl<P: Pipeline> Guard<P> {
@@ -65,12 +66,12 @@ impl<P: Pipeline> Guard<P> {
         Self(Some(news.clone()))
     }
 
-    /// Says something; whether anybody hears it.
+    /// Sends news; returns whether anybody receives it.
     pub(crate) fn say(&self, news: News<P>) -> bool {
         self.0.as_ref().is_some_and(|sender| sender.send(news).is_ok())
     }
 
-    /// All is said.
+    /// All is sent.
     pub(crate) fn disarm(&mut self) {
         self.0 = None;
     }
@@ -135,11 +136,11 @@ pub(crate) struct Driver<P: Pipeline> {
     fetched: BTreeMap<i32, u64>,
     /// What came while no records were taken, in order, with the number of the fetch that brought it.
     kept: VecDeque<(u64, Kept)>,
-    /// Asks Kafka about the topic, or has done so.
-    look: Option<JoinHandle<()>>,
+    /// The thread that queries Kafka about the topic, or has done so.
+    topic_query: Option<JoinHandle<()>>,
     /// The loads under way, by number: dropped, one ends its load.
     loads: BTreeMap<u64, oneshot::Sender<()>>,
-    stop_told: bool,
+    stop_seen: bool,
     was_behind: bool,
     behind_since: Option<Instant>,
     ended: bool,
@@ -155,9 +156,9 @@ impl<P: Pipeline> Driver<P> {
             now: Instant::now(),
             fetched: BTreeMap::new(),
             kept: VecDeque::new(),
-            look: None,
+            topic_query: None,
             loads: BTreeMap::new(),
-            stop_told: false,
+            stop_seen: false,
             was_behind: false,
             behind_since: None,
             ended: false,
@@ -167,13 +168,13 @@ impl<P: Pipeline> Driver<P> {
     /// Reads until all is done, or it is time to stop.
     ///
     /// # Errors
-    /// Whatever ends a consumer, see [`Error`].
+    /// The error that ends a consumer, see [`Error`].
     pub(crate) fn run(&mut self) -> Result<(), Error> {
         let ended = self.turn_until_ended();
         if let Err(Error::ClientLost { .. }) = ended {
             // The next client begins with nothing in memory.
-            metrics::gauge!(measures::FACTS).set(0);
-            metrics::gauge!(measures::UNPUBLISHED_SINCE).set(0);
+            ::metrics::gauge!(metrics::FACTS).set(0);
+            ::metrics::gauge!(metrics::UNREFRESHED_SINCE).set(0);
         }
         ended
     }
@@ -182,14 +183,14 @@ impl<P: Pipeline> Driver<P> {
         while !self.ended {
             self.parts.health.turn();
             self.now = Instant::now();
-            // First of all: whatever takes partitions out would answer a revocation that waits.
+            // This comes first: all that removes partitions would complete a revocation that waits.
             self.take_notes()?;
             self.take_news()?;
-            if self.parts.stop.is_stopping() && !std::mem::replace(&mut self.stop_told, true) {
+            if self.parts.stop.is_stopping() && !std::mem::replace(&mut self.stop_seen, true) {
                 self.on(Input::Stop)?;
             }
             self.on(Input::Tick)?;
-            self.tell();
+            self.report();
             if !self.ended {
                 self.wait()?;
             }
@@ -197,7 +198,7 @@ impl<P: Pipeline> Driver<P> {
         Ok(())
     }
 
-    /// Tells the core what has happened, and does what it says.
+    /// Reports to the core what has happened, and does what it says.
     fn on(&mut self, input: Input<'_, P>) -> Result<(), Error> {
         self.core.on(self.now, input, &mut self.commands)?;
         self.work_off()
@@ -207,7 +208,7 @@ impl<P: Pipeline> Driver<P> {
         while !self.commands.is_empty() {
             for command in std::mem::take(&mut self.commands) {
                 let done = self.execute(command)?;
-                // A call fails that cannot fail on a sound client: nobody knows then what it fetches.
+                // This call cannot fail on a working client: now it is not known what the client fetches.
                 if let Err(error) = done {
                     self.core.on(self.now, Input::ClientLost(error.to_string()), &mut self.commands)?;
                 }
@@ -216,18 +217,18 @@ impl<P: Pipeline> Driver<P> {
         Ok(())
     }
 
-    /// Readiness and measures.
-    fn tell(&mut self) {
+    /// Updates readiness and metrics.
+    fn report(&mut self) {
         self.parts.health.set_unready(self.core.unready(self.parts.outages.reasons()));
         let behind_since = self.core.behind_since();
         if std::mem::replace(&mut self.behind_since, behind_since) != behind_since {
-            let since = behind_since.map(|since| measures::unix_time() - since.elapsed().as_secs_f64());
-            metrics::gauge!(measures::UNPUBLISHED_SINCE).set(since.unwrap_or_default());
+            let since = behind_since.map(|since| metrics::unix_time() - since.elapsed().as_secs_f64());
+            ::metrics::gauge!(metrics::UNREFRESHED_SINCE).set(since.unwrap_or_default());
         }
     }
 
     fn report_facts(&self) {
-        metrics::gauge!(measures::FACTS).set(u32::try_from(self.core.facts()).unwrap_or(u32::MAX));
+        ::metrics::gauge!(metrics::FACTS).set(u32::try_from(self.core.facts()).unwrap_or(u32::MAX));
     }
 
     // ---- what happens
@@ -248,11 +249,11 @@ impl<P: Pipeline> Driver<P> {
                 self.loads.remove(&load);
                 self.on(Input::Loaded { load, loaded })
             }
-            News::Topic(look, answer) => {
-                let answer = self.answer(answer)?;
-                self.on(Input::Topic { look, answer })
+            News::Topic(query, response) => {
+                let response = self.response(response)?;
+                self.on(Input::Topic { query, response })
             }
-            News::Gone => Err(Error::WriterGone),
+            News::Gone => Err(Error::WriterStopped),
         }
     }
 
@@ -260,11 +261,11 @@ impl<P: Pipeline> Driver<P> {
     fn take_notes(&mut self) -> Result<(), Error> {
         let consumer = Arc::clone(&self.parts.consumer);
         let context = consumer.client().context();
-        if context.is_made_again() {
-            self.on(Input::TopicCreatedAgain)?;
+        if context.is_recreated() {
+            self.on(Input::TopicRecreated)?;
         }
-        for asked in context.take_asked() {
-            match asked {
+        for rebalance in context.take_rebalances() {
+            match rebalance {
                 Rebalance::Assign(partitions) => self.on(Input::Assigned(partitions))?,
                 Rebalance::Revoke(partitions) => self.on(Input::Revoked(partitions))?,
             }
@@ -275,9 +276,9 @@ impl<P: Pipeline> Driver<P> {
         if context.take_group_denied() {
             self.on(Input::GroupDenied)?;
         }
-        if let Some(told) = context.take_committed() {
-            let told = self.answer(told)?;
-            self.on(Input::OffsetsTold(told))?;
+        if let Some(result) = context.take_committed() {
+            let result = self.response(result)?;
+            self.on(Input::OffsetsCommitted(result))?;
         }
         let behind = context.behind();
         let is_behind = !behind.is_empty();
@@ -289,13 +290,13 @@ impl<P: Pipeline> Driver<P> {
 
     /// Waits for what the core takes.
     fn wait(&mut self) -> Result<(), Error> {
-        let until = self.core.wakes_at(self.now).saturating_duration_since(self.now).max(LEAST_WAIT);
+        let until = self.core.wakes_at(self.now).saturating_duration_since(self.now).max(MIN_WAIT);
         match self.core.takes() {
             Takes::Records(patience) => self.read(patience, until),
             Takes::Group(patience) => self.poll(patience.min(until)),
             Takes::Answers(patience) => match self.parts.news.1.recv_timeout(patience.min(until)) {
                 Ok(news) => self.news(news),
-                // Nobody is gone for good while we hold a sender ourselves: see [`Guard`].
+                // The channel never closes, since we have a sender too: see [`Guard`].
                 Err(_) => Ok(()),
             },
         }
@@ -311,14 +312,14 @@ impl<P: Pipeline> Driver<P> {
         let consumer = Arc::clone(&self.parts.consumer);
         let began = self.now;
         for polled in 1_u32.. {
-            // Time is looked at only where a poll has to wait.
+            // The time is checked only where a poll has to wait.
             let arrived = consumer.poll(Duration::ZERO).or_else(|| {
                 let arrived = consumer.poll(patience.min(until));
                 self.now = Instant::now();
                 arrived
             });
             if consumer.client().context().has_noted() {
-                // What the group asks comes first: this record may be of a partition that it wants back.
+                // The group's rebalance comes first: this record may be of a partition that it wants back.
                 arrived.into_iter().try_for_each(|arrived| self.keep(arrived))?;
                 return Ok(());
             }
@@ -336,7 +337,7 @@ impl<P: Pipeline> Driver<P> {
                 }
                 Some(Err(error)) => return self.kafka_failed(error),
             }
-            if polled % LOOKS == 0 {
+            if polled % POLLS == 0 {
                 self.now = Instant::now();
             }
             if self.ended || !self.core.takes_records() || self.now - began > BURST {
@@ -387,15 +388,15 @@ impl<P: Pipeline> Driver<P> {
     }
 
     fn kafka_failed(&mut self, error: KafkaError) -> Result<(), Error> {
-        // What follows from it may take partitions out, which would answer a revocation that waits.
+        // What follows from it may remove partitions, which would complete a revocation that waits.
         self.take_notes()?;
         let failure = self.failure(error)?;
         self.on(Input::KafkaFailed(failure))
     }
 
-    /// What Kafka has answered, or what its error calls for.
-    fn answer<T>(&self, answer: KafkaResult<T>) -> Result<Result<T, Failure>, Error> {
-        answer.map_or_else(|error| self.failure(error).map(Err), |answer| Ok(Ok(answer)))
+    /// Kafka's response, or what its error calls for.
+    fn response<T>(&self, response: KafkaResult<T>) -> Result<Result<T, Failure>, Error> {
+        response.map_or_else(|error| self.failure(error).map(Err), |response| Ok(Ok(response)))
     }
 
     /// What an error calls for, and what is known of its cause.
@@ -414,9 +415,9 @@ impl<P: Pipeline> Driver<P> {
         Ok(Failure { decision, refused: refusal.is_some(), reason, error: text })
     }
 
-    /// The thread that asks Kafka about the topic, if one does: it holds the client.
-    pub(crate) fn take_look(&mut self) -> Option<JoinHandle<()>> {
-        self.look.take()
+    /// The thread that queries Kafka about the topic, if one does: it uses the client.
+    pub(crate) fn take_topic_query(&mut self) -> Option<JoinHandle<()>> {
+        self.topic_query.take()
     }
 
     // ---- what is done
@@ -428,23 +429,24 @@ impl<P: Pipeline> Driver<P> {
             Command::CancelLoad(load) => drop(self.loads.remove(&load)),
             Command::Job(job) => {
                 if matches!(job, Job::Commit(_)) {
-                    memory::check(self.parts.memory_limit_mib)?;
+                    memory_limit::check(self.parts.memory_limit_mib)?;
                     self.report_facts();
                 }
-                self.parts.jobs.try_send(job).map_err(|_| Error::WriterGone)?;
+                self.parts.jobs.try_send(job).map_err(|_| Error::WriterStopped)?;
             }
             // None of them is fetched yet: each is added when it is ready.
             Command::Accept => return Ok(self.parts.consumer.incremental_assign(&TopicPartitionList::new())),
             Command::Fetch(fetches) => return Ok(self.fetch(&fetches)),
             Command::StopFetching(partitions) => return Ok(self.stop_fetching(&partitions)),
-            // Those that were never added are not to be taken out: librdkafka refuses that, and the group would wait for ever.
-            Command::Release(partitions) => return Ok(self.stop_fetching(&partitions)),
+            // Those that were never added must not be removed: librdkafka refuses that, and the group would wait for
+            // ever.
+            Command::CompleteRevocation(partitions) => return Ok(self.stop_fetching(&partitions)),
             Command::Free(groups) => return free(groups).map(Ok),
             Command::MeasureLag(lags) => self.parts.consumer.client().context().measure(&self.parts.feed.topic, &lags),
             Command::Pause => return Ok(self.parts.consumer.pause(&self.list(self.fetched.keys()))),
             Command::Resume => return Ok(self.parts.consumer.resume(&self.list(self.fetched.keys()))),
-            Command::Look(look) => self.look = Some(self.begin_look(look)?),
-            Command::TellOffsets(offsets) => self.tell_offsets(&offsets),
+            Command::TopicQuery(query) => self.topic_query = Some(self.begin_topic_query(query)?),
+            Command::CommitOffsets(offsets) => self.commit_offsets(&offsets),
             Command::End => self.ended = true,
         }
         Ok(Ok(()))
@@ -461,7 +463,7 @@ impl<P: Pipeline> Driver<P> {
                 let claimed = || drop(news.send(News::Claimed(load.number)));
                 tokio::select! {
                     loaded = loader.run(&load, claimed) => {
-                        // When nobody listens any more the consumer has ended.
+                        // When nobody receives this any more, the consumer has ended.
                         guard.say(News::Loaded(load.number, loaded.map(Box::new)));
                     }
                     _ = cancelled => {}
@@ -472,19 +474,19 @@ impl<P: Pipeline> Driver<P> {
         spawn("loader", work).map(drop)
     }
 
-    fn begin_look(&self, asked: Look) -> Result<JoinHandle<()>, Error> {
+    fn begin_topic_query(&self, query: TopicQuery) -> Result<JoinHandle<()>, Error> {
         let (consumer, news) = (Arc::clone(&self.parts.consumer), self.parts.news.0.clone());
         let (kafka, feed) = (self.parts.kafka.clone(), Arc::clone(&self.parts.feed));
-        spawn("look", move || {
+        spawn("topic-query", move || {
             let mut guard = Guard::new(&news);
-            let answer = look(&consumer, (&kafka, &feed.topic), &asked);
-            guard.say(News::Topic(asked.number, answer));
+            let response = query_topic(&consumer, &kafka, &feed.topic, &query);
+            guard.say(News::Topic(query.number, response));
             guard.disarm();
         })
     }
 
-    /// Has librdkafka fetch partitions from given offsets. Those it fetches already are taken from it and given anew, since it
-    /// refuses to seek where it has given up fetching, as after an offset that was out of range.
+    /// Has librdkafka fetch partitions from given offsets. Those it fetches already are removed and added again, since
+    /// it refuses to seek where it no longer fetches, as after an offset that was out of range.
     fn fetch(&mut self, fetches: &[Fetch]) -> KafkaResult<()> {
         let known: Vec<i32> = fetches
             .iter()
@@ -503,7 +505,8 @@ impl<P: Pipeline> Driver<P> {
         Ok(())
     }
 
-    /// Has librdkafka fetch partitions no more, those of them that it fetches: it answers a revocation by that, where one waits.
+    /// Has librdkafka stop fetching partitions, those of them that it fetches. That completes a revocation, where one
+    /// waits.
     fn stop_fetching(&mut self, partitions: &BTreeSet<i32>) -> KafkaResult<()> {
         let fetched: Vec<i32> =
             partitions.iter().copied().filter(|partition| self.fetched.remove(partition).is_some()).collect();
@@ -515,11 +518,11 @@ impl<P: Pipeline> Driver<P> {
         self.parts.consumer.incremental_unassign(&self.list(&fetched))
     }
 
-    /// Tells Kafka how far we are; nothing of ours reads it.
-    fn tell_offsets(&self, offsets: &BTreeMap<i32, i64>) {
+    /// Commits our offsets to Kafka; nothing of ours reads them.
+    fn commit_offsets(&self, offsets: &BTreeMap<i32, i64>) {
         let list = self.list_at(offsets.iter().map(|(partition, offset)| (*partition, *offset)));
         if let Err(error) = self.parts.consumer.commit(&list, CommitMode::Async) {
-            tracing::debug!(%error, "the courtesy commit to kafka failed");
+            tracing::debug!(%error, "the commit of offsets to kafka failed");
         }
     }
 
@@ -546,7 +549,7 @@ fn spawn(name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<Joi
     started.map_err(|source| Error::Thread { name, source })
 }
 
-/// Frees memory on a thread of its own: millions of facts take longer than a poll may.
+/// Frees memory on a separate thread: millions of facts take longer than a poll may.
 fn free<P: Pipeline>(groups: Vec<Groups<P>>) -> Result<(), Error> {
     let is_small = groups.iter().map(Groups::facts).sum::<usize>() < SMALL;
     if is_small { Ok(()) } else { spawn("free", move || drop(groups)).map(drop) }

@@ -26,16 +26,16 @@ use crate::{
     Error,
     client::{self, Connections, KnownBrokers},
     core::{kafka::given_back, watch::Behind},
+    identity::{Member, Membership},
     kafka_errors::{Decision, Resource, decide},
-    measures,
-    membership::{Member, Membership},
+    metrics,
     settings::ConsumeSettings,
 };
 
 /// The consumer as this crate uses it: polled by one thread only.
 pub(crate) type GroupConsumer = BaseConsumer<GroupContext>;
 
-/// What the group asks of this member. Answered by the reading thread, which alone calls `poll`.
+/// What the group wants of this member. The reading thread handles it, which alone calls `poll`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Rebalance {
     /// These partitions are ours from now on.
@@ -44,47 +44,48 @@ pub(crate) enum Rebalance {
     Revoke(Vec<i32>),
 }
 
-/// Hears what librdkafka has to say.
+/// Receives the events of librdkafka.
 ///
-/// `rebalance` only takes notes, which the reading thread answers before anything else: librdkafka pauses all partitions until
-/// then. Those that are assigned are added later, each when it is loaded, at the offset stored in PostgreSQL. So nothing blocks
-/// inside a callback, and no record arrives before its partition is ready for it.
+/// `rebalance` only takes notes, which the reading thread handles before anything else: librdkafka pauses all
+/// partitions until then. Those that are assigned are added later, each when it is loaded, at the offset stored in
+/// PostgreSQL. So nothing blocks inside a callback, and no record arrives before its partition is ready for it.
 #[derive(Debug, Default)]
 pub(crate) struct GroupContext {
-    asked: Mutex<Vec<Rebalance>>,
-    /// Whether anything of that, or of `made_again`, was not taken yet: cheap enough to ask after each record.
+    rebalances: Mutex<Vec<Rebalance>>,
+    /// Whether anything of that, or of `recreated`, was not taken yet: cheap enough to check after each record.
     noted: AtomicBool,
-    /// While the consumer closes nobody answers, so the callback itself gives back.
+    /// While the consumer closes, the callback gives partitions back, since no thread reads the notes.
     closing: AtomicBool,
     known_brokers: KnownBrokers,
     connections: Connections,
-    /// Whether the topic was deleted and made again while we knew it.
-    made_again: AtomicBool,
-    /// Whether Kafka has denied us the group, until that is taken: the library says so once, be it before anybody reads.
+    /// Whether the topic was deleted and recreated while we knew it.
+    recreated: AtomicBool,
+    /// Whether Kafka has denied us the group, until that is taken: the library says so once, perhaps before anybody
+    /// reads.
     group_denied: AtomicBool,
     /// What became of the last commit to Kafka, until it is taken.
     committed: Mutex<Option<KafkaResult<()>>>,
     /// What is behind open transactions.
     behind: Mutex<Behind>,
-    /// The partitions whose lag was told.
+    /// The partitions whose lag was reported.
     measured: Mutex<BTreeSet<(String, i32)>>,
     /// The lag of partitions of ours that are not fetched.
     waiting: Mutex<Vec<(String, i32, u32)>>,
 }
 
 impl GroupContext {
-    /// Whether anything was asked, or the topic was created again, that nobody has taken yet.
+    /// Whether there is a rebalance, or a recreated topic, that nobody has taken yet.
     pub(crate) fn has_noted(&self) -> bool {
         self.noted.load(Ordering::Relaxed)
     }
 
-    /// Takes what was asked since the last call.
-    pub(crate) fn take_asked(&self) -> Vec<Rebalance> {
+    /// Takes the rebalances since the last call.
+    pub(crate) fn take_rebalances(&self) -> Vec<Rebalance> {
         self.noted.store(false, Ordering::Relaxed);
-        if self.is_made_again() {
+        if self.is_recreated() {
             self.noted.store(true, Ordering::Relaxed);
         }
-        std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.rebalances.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Takes what became of the last commit to Kafka since the last call.
@@ -92,7 +93,7 @@ impl GroupContext {
         self.committed.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// What was behind open transactions when that was last looked at.
+    /// What was behind open transactions when that was last checked.
     pub(crate) fn behind(&self) -> Behind {
         self.behind.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -102,10 +103,10 @@ impl GroupContext {
         self.group_denied.swap(false, Ordering::Relaxed)
     }
 
-    /// From now on whatever is asked for is given back at once, and no lag is told.
+    /// From now on partitions are given back at once, and no lag is reported.
     pub(crate) fn close(&self) {
         self.closing.store(true, Ordering::SeqCst);
-        self.tell_lags(Vec::new());
+        self.send_lags(Vec::new());
     }
 
     /// Takes the lag of the partitions that are not fetched.
@@ -115,8 +116,8 @@ impl GroupContext {
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = lags.iter().map(lag).collect();
     }
 
-    fn tell_lags(&self, lags: Vec<(String, i32, u32)>) {
-        measures::set_lags(&mut self.measured.lock().unwrap_or_else(PoisonError::into_inner), lags);
+    fn send_lags(&self, lags: Vec<(String, i32, u32)>) {
+        metrics::set_lags(&mut self.measured.lock().unwrap_or_else(PoisonError::into_inner), lags);
     }
 
     /// Whether the client has forgotten every broker, and will never reach Kafka again.
@@ -124,9 +125,9 @@ impl GroupContext {
         self.known_brokers.are_forgotten()
     }
 
-    /// Whether the topic was deleted and made again while we knew it.
-    pub(crate) fn is_made_again(&self) -> bool {
-        self.made_again.load(Ordering::Relaxed)
+    /// Whether the topic was deleted and recreated while we knew it.
+    pub(crate) fn is_recreated(&self) -> bool {
+        self.recreated.load(Ordering::Relaxed)
     }
 
     /// Why connections fail.
@@ -137,19 +138,19 @@ impl GroupContext {
 
 impl ClientContext for GroupContext {
     fn stats(&self, statistics: Statistics) {
-        self.known_brokers.hear(&statistics);
+        self.known_brokers.on_statistics(&statistics);
         *self.behind.lock().unwrap_or_else(PoisonError::into_inner) = behind(&statistics);
         if !self.closing.load(Ordering::SeqCst) {
             let mut lags = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone();
             // What is fetched by now is known better.
             lags.extend(fetched_lags(&statistics));
-            self.tell_lags(lags);
+            self.send_lags(lags);
         }
     }
 
     fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
-        if tells_made_again(message) {
-            self.made_again.store(true, Ordering::Relaxed);
+        if reports_recreation(message) {
+            self.recreated.store(true, Ordering::Relaxed);
             self.noted.store(true, Ordering::Relaxed);
         }
         match level {
@@ -167,16 +168,16 @@ impl ClientContext for GroupContext {
         if decide(&error) == Decision::Denied(Resource::Group) {
             self.group_denied.store(true, Ordering::Relaxed);
         }
-        self.connections.hear(&error, reason);
+        self.connections.on_error(&error, reason);
     }
 }
 
-/// Whether librdkafka says that a topic it knew has another id now, which is to say that it was deleted and made again.
+/// Whether librdkafka says that a topic it knew has another id now, because it was deleted and recreated.
 ///
-/// It goes on at the old offset then, as if nothing had happened, and this line of its log is the only word of it (2.12; a
-/// comment in its `rdkafka_topic.c` owns up to it). The line comes before any record of the new topic where records are asked
-/// for by the topic's id, as of Kafka 3.1; before, there may be a few of them, or no ids at all.
-fn tells_made_again(message: &str) -> bool {
+/// It goes on at the old offset then, as if nothing had happened. Only this line of its log reports it (2.12; a comment
+/// in its `rdkafka_topic.c` admits that). As of Kafka 3.1, records are requested by the topic's id, and the line comes
+/// before any record of the new topic. Before Kafka 3.1 a few records may come first, or there are no ids at all.
+fn reports_recreation(message: &str) -> bool {
     // An id that is not known is zero, in base 64.
     const NONE: &str = "AAAAAAAAAAAAAAAAAAAAAA";
     let ids = message.split_once(" changed id from ").and_then(|(_, ids)| ids.split_once(" to "));
@@ -214,19 +215,19 @@ impl ConsumerContext for GroupContext {
         let partitions: Vec<i32> = list.elements().iter().map(|element| element.partition()).collect();
         let assigned = error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         if self.closing.load(Ordering::SeqCst) {
-            let answered = if assigned {
+            let done = if assigned {
                 consumer.incremental_assign(&TopicPartitionList::new())
             } else {
                 consumer.assignment().and_then(|added| consumer.incremental_unassign(&added_of(list, &added)))
             };
-            // The consumer is going away; the broker's session timeout does the rest.
-            if let Err(error) = answered {
-                tracing::debug!(%error, "could not answer a rebalance while closing");
+            // The consumer ends; the broker's session timeout does the rest.
+            if let Err(error) = done {
+                tracing::debug!(%error, "could not complete a rebalance while closing");
             }
             return;
         }
-        let asked = if assigned { Rebalance::Assign(partitions) } else { Rebalance::Revoke(partitions) };
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
+        let rebalance = if assigned { Rebalance::Assign(partitions) } else { Rebalance::Revoke(partitions) };
+        self.rebalances.lock().unwrap_or_else(PoisonError::into_inner).push(rebalance);
         self.noted.store(true, Ordering::Relaxed);
     }
 }
@@ -234,8 +235,8 @@ impl ConsumerContext for GroupContext {
 /// What of `list` was added: see [`given_back`].
 fn added_of(list: &TopicPartitionList, added: &TopicPartitionList) -> TopicPartitionList {
     let added = added.elements().iter().map(|element| element.partition()).collect();
-    let asked: Vec<i32> = list.elements().iter().map(|element| element.partition()).collect();
-    let back = given_back(&asked, &added);
+    let revoked: Vec<i32> = list.elements().iter().map(|element| element.partition()).collect();
+    let back = given_back(&revoked, &added);
     let mut both = TopicPartitionList::new();
     for element in list.elements().iter().filter(|element| back.contains(&element.partition())) {
         both.add_partition(element.topic(), element.partition());
@@ -243,10 +244,10 @@ fn added_of(list: &TopicPartitionList, added: &TopicPartitionList) -> TopicParti
     both
 }
 
-/// How long one question to Kafka may take: longer than any healthy answer, shorter than a person's patience.
-pub(crate) const ASK: Duration = Duration::from_secs(10);
+/// How long one request to Kafka may take: longer than any healthy response, shorter than a person's patience.
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Makes the consumer; it connects by itself.
+/// Makes the consumer, which then connects.
 ///
 /// # Errors
 /// When librdkafka refuses a setting.
@@ -262,9 +263,9 @@ pub(crate) fn consumer(
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", "10000")
         .set("heartbeat.interval.ms", "2000")
-        // Longer than Postgres may be away, during which we poll anyway.
+        // Longer than Postgres may be unavailable, during which we poll anyway.
         .set("max.poll.interval.ms", "600000")
-        // Offsets live in Postgres; what Kafka holds is a courtesy for lag tools.
+        // Our offsets are in PostgreSQL; those in Kafka are only for lag tools.
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "error")
@@ -281,7 +282,8 @@ pub(crate) fn consumer(
         .set("socket.nagle.disable", "true")
         .set("reconnect.backoff.max.ms", "2000")
         .set("log.connection.close", "false")
-        // For the line that `tells_made_again` waits for; some twenty lines of it come with each answer about the topic.
+        // For the line that `reports_recreation` waits for; some twenty lines of it come with each response about the
+        // topic.
         .set("debug", "metadata")
         .set_log_level(RDKafkaLogLevel::Debug);
     let refused = |error: KafkaError| Error::KafkaRefused { brokers: kafka.brokers.clone(), reason: error.to_string() };
@@ -291,12 +293,12 @@ pub(crate) fn consumer(
 /// The first offset of each partition and the one after its last: `partition → (start, end)`.
 pub(crate) type Watermarks = BTreeMap<i32, (i64, i64)>;
 
-/// Asks for the first and the next offset of every partition of the topic; each question may take `patience`.
+/// Requests the first and the next offset of every partition of the topic; each request may take `patience`.
 ///
-/// `Ok(None)` when the topic is not there.
+/// `Ok(None)` when the topic is missing.
 ///
 /// # Errors
-/// When Kafka does not answer in time.
+/// When Kafka does not respond in time.
 pub(crate) fn watermarks(
     consumer: &GroupConsumer,
     topic: &str,
@@ -307,12 +309,12 @@ pub(crate) fn watermarks(
     ends.collect::<Result<_, KafkaError>>().map(Some)
 }
 
-/// Asks for the partitions of the topic; the question may take `patience`.
+/// Requests the partitions of the topic; the request may take `patience`.
 ///
-/// `Ok(None)` when the topic is not there.
+/// `Ok(None)` when the topic is missing.
 ///
 /// # Errors
-/// When Kafka does not answer in time.
+/// When Kafka does not respond in time.
 pub(crate) fn partitions(
     consumer: &GroupConsumer,
     topic: &str,
@@ -328,10 +330,10 @@ pub(crate) fn partitions(
     Ok(Some(partitions).filter(|partitions| !partitions.is_empty()))
 }
 
-/// Asks who is in the group; the question may take `patience`.
+/// Requests the members of the group; the request may take `patience`.
 ///
 /// # Errors
-/// When Kafka does not answer in time, or cannot be asked.
+/// When Kafka does not respond in time, or does not support the request.
 pub(crate) fn members(consumer: &GroupConsumer, group: &str, patience: Duration) -> Result<Vec<Member>, KafkaError> {
     let groups = consumer.fetch_group_list(Some(group), patience)?;
     let members = groups.groups().iter().filter(|found| found.name() == group).flat_map(|found| found.members());
@@ -345,11 +347,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_topic_is_made_again_where_one_known_id_follows_another() {
+    fn a_topic_is_recreated_where_one_known_id_follows_another() {
         let line = |from: &str, to: &str| format!("[thrd:main]: Topic co2 changed id from {from} to {to}");
         let (old, new, none) = ("Rq1-9XG0QIq8sZkYkUq2Wg", "u7cT2mXnR9yJ3uQm8c2tXw", "AAAAAAAAAAAAAAAAAAAAAA");
-        let told = [(old, new), (none, new), (old, none)].map(|(from, to)| tells_made_again(&line(from, to)));
-        assert_eq!(told, [true, false, false]);
-        assert!(!tells_made_again("Topic co2 [0] Leader 1 Epoch 0"));
+        let found = [(old, new), (none, new), (old, none)].map(|(from, to)| reports_recreation(&line(from, to)));
+        assert_eq!(found, [true, false, false]);
+        assert!(!reports_recreation("Topic co2 [0] Leader 1 Epoch 0"));
     }
 }

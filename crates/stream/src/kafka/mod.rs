@@ -2,4 +2,4 @@
 
 pub(crate) mod driver;
 pub(crate) mod group;
-mod look;
+mod topic_state;

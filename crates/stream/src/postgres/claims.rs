@@ -4,13 +4,13 @@ use crate::{
     core::{
         jobs::Claim,
         mutation::{self, Mutation},
-        offsets::Stored,
+        offsets::PartitionRow,
     },
     pipeline::Pipeline,
-    postgres::statements::{Answer, Statements},
+    postgres::statements::{SqlResult, Statements},
 };
 
-/// Claims partitions for `owner` and tells where each stands, in order, and whether partition keys are spread over partitions.
+/// Claims partitions for `owner`; returns their stored state, in order, and whether keys are spread over partitions.
 ///
 /// Waits for a commit under way (its row lock); afterwards every older epoch is refused. Doing it again after an error is
 /// safe: offsets that are forgotten are not forgotten twice.
@@ -21,7 +21,7 @@ pub(crate) async fn claim<P: Pipeline>(
     session: &mut impl Statements<P>,
     claim: &Claim,
     owner: &str,
-) -> Answer<(Vec<Stored>, bool)> {
+) -> SqlResult<(Vec<PartitionRow>, bool)> {
     session.begin().await?;
     session.add_partitions(&claim.partitions).await?;
     // In order, so that two consumers that claim at once wait for one another and never deadlock.

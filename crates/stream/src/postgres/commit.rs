@@ -6,39 +6,42 @@ use crate::{
     core::{
         batch::{Batch, KeyOwner, OffsetRange, Part, ShardParts},
         check::{CommitCheck, KeyMoved, Refusal, check_commit},
-        jobs::{Outcome, ShardOutcome},
+        jobs::{JobOutcome, ShardOutcome},
         mutation::{self, Mutation},
-        offsets::Stored,
+        offsets::PartitionRow,
     },
     pipeline::Pipeline,
-    postgres::statements::{Answer, Statements},
+    postgres::statements::{SqlResult, Statements},
 };
 
-/// What became of batches: of what each shard had in them, by its number, `(partition, next offset)` where it is stored, by this try or
-/// by an earlier one whose outcome was not known.
+/// What became of batches: for each shard, by its number, `(partition, next offset)` where its part is stored. This try
+/// stored it, or an earlier one whose outcome was not known.
 pub(crate) type Committed = Vec<ShardOutcome<(i32, i64)>>;
 
-/// Stores batches that follow one another in one transaction, without what must not be stored: that of a shard of which another has
-/// claimed a partition, or which brings a key that belongs elsewhere.
+/// Stores consecutive batches in one transaction, without what must not be stored: the part of a shard of which another
+/// consumer has claimed a partition, or which brings a key that belongs to another partition.
 ///
-/// Doing it again after an error is safe: where an earlier try took effect, the offsets are there already. A batch draws its
-/// number before its first try only, so that every try sends the same bytes.
+/// Doing it again after an error is safe: where an earlier try took effect, the offsets are stored already. A batch
+/// draws its number before its first try only, so that every try sends the same bytes.
 ///
 /// # Errors
 /// When PostgreSQL does not answer or refuses; then the outcome may be unknown, and the next call finds out.
-pub(crate) async fn commit<P: Pipeline>(session: &mut impl Statements<P>, batches: &mut [Batch]) -> Answer<Committed> {
+pub(crate) async fn commit<P: Pipeline>(
+    session: &mut impl Statements<P>,
+    batches: &mut [Batch],
+) -> SqlResult<Committed> {
     give_numbers(session, batches).await?;
     let mut shards = ShardParts::of(batches);
-    let mut verdicts: BTreeMap<u64, Verdict> = BTreeMap::new();
+    let mut verdicts: BTreeMap<u64, PartVerdict> = BTreeMap::new();
     loop {
         session.begin().await?;
-        if !judge(session, &mut shards, &mut verdicts).await? {
+        if !classify(session, &mut shards, &mut verdicts).await? {
             // Keys were registered that go with what is refused.
             session.rollback().await?;
             continue;
         }
         let accepted: Vec<&ShardParts<'_>> =
-            shards.iter().filter(|shard| verdicts[&shard.shard] == Verdict::Store).collect();
+            shards.iter().filter(|shard| verdicts[&shard.shard] == PartVerdict::Store).collect();
         if accepted.is_empty() {
             session.rollback().await?;
         } else {
@@ -51,7 +54,7 @@ pub(crate) async fn commit<P: Pipeline>(session: &mut impl Statements<P>, batche
 
 /// What is to become of what a shard has in a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Verdict {
+enum PartVerdict {
     /// It is to be stored.
     Store,
     /// An earlier try has stored it.
@@ -60,20 +63,20 @@ enum Verdict {
     Refused(Refusal),
 }
 
-impl Verdict {
-    fn outcome(&self, shard: &ShardParts<'_>) -> Outcome<Vec<(i32, i64)>> {
+impl PartVerdict {
+    fn outcome(&self, shard: &ShardParts<'_>) -> JobOutcome<Vec<(i32, i64)>> {
         match self {
             Self::Store | Self::Done => {
-                Outcome::Stored(shard.ranges.iter().map(|range| (range.partition, range.end)).collect())
+                JobOutcome::Stored(shard.ranges.iter().map(|range| (range.partition, range.end)).collect())
             }
-            Self::Refused(refusal) => Outcome::Refused(refusal.clone()),
+            Self::Refused(refusal) => JobOutcome::Refused(refusal.clone()),
         }
     }
 }
 
-async fn give_numbers<P: Pipeline>(session: &mut impl Statements<P>, batches: &mut [Batch]) -> Answer<()> {
+async fn give_numbers<P: Pipeline>(session: &mut impl Statements<P>, batches: &mut [Batch]) -> SqlResult<()> {
     let new: Vec<&mut Batch> =
-        batches.iter_mut().filter(|batch| batch.number.is_none() || mutation::is(Mutation::NumberDrawnAnew)).collect();
+        batches.iter_mut().filter(|batch| batch.number.is_none() || mutation::is(Mutation::NumberRedrawn)).collect();
     if new.is_empty() {
         return Ok(());
     }
@@ -85,38 +88,38 @@ async fn give_numbers<P: Pipeline>(session: &mut impl Statements<P>, batches: &m
     Ok(())
 }
 
-/// Judges what each shard has, and registers the new partition keys of what is to be stored; whether exactly those were. A shard that
-/// was refused for a key before stays refused.
-async fn judge<P: Pipeline>(
+/// Checks each shard's part, and registers the new partition keys of what is to be stored; returns whether exactly
+/// those were. A shard that was refused for a key before stays refused.
+async fn classify<P: Pipeline>(
     session: &mut impl Statements<P>,
     shards: &mut [ShardParts<'_>],
-    verdicts: &mut BTreeMap<u64, Verdict>,
-) -> Answer<bool> {
+    verdicts: &mut BTreeMap<u64, PartVerdict>,
+) -> SqlResult<bool> {
     let claimed: Vec<i32> = shards.iter().flat_map(|shard| &shard.claims).map(|(partition, _)| *partition).collect();
     let stored = session.lock_partitions(&claimed).await?;
     mutate(session, shards, &stored);
     let mut keys: BTreeMap<&str, i32> = BTreeMap::new();
     for shard in &*shards {
-        if let Some(Verdict::Refused(Refusal::KeyMoved(_))) = verdicts.get(&shard.shard) {
+        if let Some(PartVerdict::Refused(Refusal::KeyMoved(_))) = verdicts.get(&shard.shard) {
             continue;
         }
         let verdict = match check_commit(&shard.claims, &shard.ranges, &stored) {
-            CommitCheck::Done if !mutation::is(Mutation::DoubtStoredAgain) => Verdict::Done,
-            CommitCheck::Refused(refusal) => Verdict::Refused(refusal),
+            CommitCheck::Done if !mutation::is(Mutation::DoubtStoredAgain) => PartVerdict::Done,
+            CommitCheck::Refused(refusal) => PartVerdict::Refused(refusal),
             CommitCheck::Expected | CommitCheck::Done => {
                 // Two shards may bring the same new key: it is the first one's.
                 let other = |(key, owner): &&KeyOwner| {
                     keys.get(&**key).is_some_and(|first| first != owner) && !mutation::is(Mutation::KeyGivenTwice)
                 };
                 match shard.keys().find(other) {
-                    Some((key, partition)) => Verdict::Refused(Refusal::KeyMoved(KeyMoved {
+                    Some((key, partition)) => PartVerdict::Refused(Refusal::KeyMoved(KeyMoved {
                         key: key.clone(),
                         owner: keys[&**key],
                         partition: *partition,
                     })),
                     None => {
                         keys.extend(shard.keys().map(|(key, owner)| (&**key, *owner)));
-                        Verdict::Store
+                        PartVerdict::Store
                     }
                 }
             }
@@ -130,18 +133,18 @@ async fn judge<P: Pipeline>(
     let names: Vec<&str> = keys.iter().map(|(key, _)| &**key).collect();
     let owners: BTreeMap<String, i32> = session.owners(&names).await?.into_iter().collect();
     let mut is_any_refused = false;
-    for shard in shards.iter().filter(|shard| verdicts[&shard.shard] == Verdict::Store).collect::<Vec<_>>() {
+    for shard in shards.iter().filter(|shard| verdicts[&shard.shard] == PartVerdict::Store).collect::<Vec<_>>() {
         let moved = shard.keys().find(|(key, owner)| owners.get(key).is_some_and(|stored| stored != owner));
         if let Some((key, partition)) = moved {
             let by = KeyMoved { key: key.clone(), owner: owners[key], partition: *partition };
-            verdicts.insert(shard.shard, Verdict::Refused(Refusal::KeyMoved(by)));
+            verdicts.insert(shard.shard, PartVerdict::Refused(Refusal::KeyMoved(by)));
             is_any_refused = true;
         }
     }
     Ok(!is_any_refused)
 }
 
-async fn store<P: Pipeline>(session: &mut impl Statements<P>, shards: &[&ShardParts<'_>]) -> Answer<()> {
+async fn store<P: Pipeline>(session: &mut impl Statements<P>, shards: &[&ShardParts<'_>]) -> SqlResult<()> {
     let ranges: Vec<OffsetRange> = shards.iter().flat_map(|shard| shard.ranges.iter().cloned()).collect();
     // By batch, so that ids grow as they come.
     let mut parts: Vec<(i64, &Part)> = shards.iter().flat_map(|shard| shard.parts.iter().copied()).collect();
@@ -173,7 +176,7 @@ async fn store<P: Pipeline>(session: &mut impl Statements<P>, shards: &[&ShardPa
 }
 
 /// Makes the faults that believe other claims than those under which a shard was loaded.
-fn mutate<P: Pipeline>(session: &impl Statements<P>, shards: &mut [ShardParts<'_>], stored: &[Stored]) {
+fn mutate<P: Pipeline>(session: &impl Statements<P>, shards: &mut [ShardParts<'_>], stored: &[PartitionRow]) {
     let epoch = |partition: i32| stored.iter().find(|row| row.partition == partition).map_or(0, |row| row.epoch);
     let is_any_held = shards.iter().flat_map(|shard| &shard.claims).any(|claim| claim.1 == epoch(claim.0));
     let is_believed = |partition: i32| {

@@ -6,12 +6,13 @@ use service::postgres;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, postgres::PgConnectOptions};
 use tracing::log::LevelFilter;
 
-use crate::postgres::wire;
+use crate::postgres::pg_socket;
 
-/// Connecting takes milliseconds; a host that drops packets would hold us up for minutes.
+/// Connecting takes milliseconds; a host that drops packets would block us for minutes.
 const CONNECT: Duration = Duration::from_secs(10);
-/// Session settings, on every connection, beside those of [`postgres::session`]. The server notices a client that vanished within 15 s
-/// (as [`wire`] notices a server that did), and no statement or lock is waited for without end.
+/// Session settings, on every connection, besides those of [`postgres::session`]. The server notices a client that
+/// vanished within 15 s (as [`pg_socket`] notices a server that did), and no statement or lock is waited for without
+/// end.
 const SESSION: [(&str, &str); 6] = [
     ("statement_timeout", "60s"),
     ("lock_timeout", "10s"),
@@ -31,7 +32,7 @@ impl Database {
     /// The database behind `options`, with the session settings every connection of ours has.
     pub fn new(options: PgConnectOptions) -> Self {
         let options = postgres::session(options, "tributary").options(SESSION).log_statements(LevelFilter::Trace);
-        // A slow statement is part of a batch or a publication, whose time is logged.
+        // A slow statement is part of a batch or a refresh, whose time is logged.
         let options = options.log_slow_statements(LevelFilter::Debug, Duration::from_secs(1));
         Self { options }
     }
@@ -39,7 +40,7 @@ impl Database {
     /// Opens a connection.
     ///
     /// # Errors
-    /// When Postgres does not answer within 10 s, refuses, or is no server or database that we can work with.
+    /// When Postgres does not answer within 10 s, refuses, or is not a server or database that we can use.
     pub async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
         match tokio::time::timeout(CONNECT, self.checked()).await {
             Ok(connected) => connected,
@@ -48,7 +49,7 @@ impl Database {
     }
 
     async fn checked(&self) -> Result<PgConnection, sqlx::Error> {
-        let mut connection = wire::connect(&self.options).await?;
+        let mut connection = pg_socket::connect(&self.options).await?;
         postgres::check_session(&mut connection).await?;
         postgres::check_encoding(&mut connection).await?;
         Ok(connection)

@@ -1,4 +1,5 @@
-//! Claiming partitions and reading their facts back, beside the thread that polls Kafka: a thread and a connection a load.
+//! Claiming partitions and reading their facts back, next to the thread that polls Kafka: a thread and a connection a
+//! load.
 
 use std::time::Duration;
 
@@ -6,9 +7,9 @@ use crate::{
     Error, Pipeline,
     core::{
         jobs::{Load, Loaded, LoadedShard},
-        offsets::{Feed, Stored},
+        offsets::{Feed, PartitionRow},
     },
-    memory,
+    memory_limit,
     postgres::{
         claims, load,
         retry::{Postgres, Work},
@@ -20,7 +21,7 @@ use crate::{
 const DOING: &str = "claiming partitions and loading their facts";
 /// A claim waits for commits under way at most.
 const CLAIMING: Work = Work { doing: DOING, limit: Duration::from_secs(75) };
-/// As long as the server may take for the facts; how long each next answer of it may take is bounded as well.
+/// As long as the server may take for the facts; how long each of its messages may take is bounded as well.
 const LOADING: Work = Work { doing: DOING, limit: Duration::from_secs(2 * 60 * 60) };
 
 /// What every load needs to know.
@@ -60,12 +61,12 @@ impl<D> Loader<D> {
         if spread && !load.claim.as_one {
             return Ok(Loaded::Spread);
         }
-        let check = || memory::check(self.memory_limit_mib);
+        let check = || memory_limit::check(self.memory_limit_mib);
         let loading = self
             .postgres
             .retrying(LOADING, &mut session, async |session| load::load(session, &load.shards, &stored, check).await);
         let shards = load.shards.iter().zip(loading.await?).map(|(partitions, groups)| {
-            let is_of = |stored: &&Stored| partitions.contains(&stored.partition);
+            let is_of = |stored: &&PartitionRow| partitions.contains(&stored.partition);
             LoadedShard {
                 partitions: partitions.clone(),
                 stored: stored.iter().filter(is_of).cloned().collect(),

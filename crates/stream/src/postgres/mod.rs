@@ -1,4 +1,4 @@
-//! PostgreSQL: the transactions, the statements they are made of, and the one place where a failure is tried again.
+//! PostgreSQL: the transactions, the statements they are made of, and the only code that retries after a failure.
 //!
 //! | transaction | file | isolation |
 //! |---|---|---|
@@ -14,10 +14,10 @@ pub mod database;
 pub(crate) mod load;
 pub(crate) mod loader;
 pub mod maintenance;
+mod pg_socket;
 pub(crate) mod refresh;
 pub(crate) mod repartition;
 pub(crate) mod retry;
 pub(crate) mod session;
 pub(crate) mod statements;
-mod wire;
 pub(crate) mod writer;

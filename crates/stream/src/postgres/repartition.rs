@@ -8,13 +8,14 @@ use crate::{
     postgres::statements::Statements,
 };
 
-/// Gives partition keys another owner partition, and appends their groups' facts there, in one transaction with the check that all
-/// partitions are still ours; gives how many had another.
+/// Gives partition keys another owner partition, and appends their groups' facts there. The same transaction checks
+/// that all partitions are still ours. Returns how many keys had another owner.
 ///
 /// Doing it again after an error is safe: what was moved already is not moved again.
 ///
 /// # Errors
-/// [`Error::NotAlone`] when another consumer has claimed a partition since; when PostgreSQL does not answer or refuses.
+/// [`Error::NotSoleOwner`] when another consumer has claimed a partition since; when PostgreSQL does not answer or
+/// refuses.
 pub(crate) async fn repartition<P: Pipeline>(
     session: &mut impl Statements<P>,
     moves: &mut Moves,
@@ -24,7 +25,7 @@ pub(crate) async fn repartition<P: Pipeline>(
     let stored = session.lock_partitions(&all).await?;
     if check_refresh(&moves.to, &stored).is_some() {
         session.rollback().await?;
-        return Err(Error::NotAlone.into());
+        return Err(Error::NotSoleOwner.into());
     }
     let moved = session.move_keys(&moves.keys).await?;
     if moved > 0 {
@@ -33,7 +34,7 @@ pub(crate) async fn repartition<P: Pipeline>(
         let number = numbers.into_iter().min().expect("one was asked for at least");
         session.append_facts(&[moves.changes.numbered(number)]).await?;
         let ids: BTreeMap<i32, i64> = moves.changes.last_ids(number).collect();
-        // What is told already is told under the new ids as well.
+        // What is refreshed already counts as refreshed under the new ids as well.
         session.raise_refreshed_ids(&ids).await?;
         session.raise_last_ids(&ids).await?;
     }

@@ -1,5 +1,5 @@
-//! The one place where a failure of PostgreSQL at run time is handled: tried again with back-off until it has been unavailable
-//! for too long.
+//! The only code that handles a failure of PostgreSQL at run time: it retries with back-off until PostgreSQL has been
+//! unavailable for too long.
 
 use std::{
     collections::BTreeMap,
@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use metrics::counter;
+use ::metrics::counter;
 use service::{
     backoff::Backoff,
     postgres::{is_transient, plain},
@@ -15,8 +15,8 @@ use service::{
 };
 
 use crate::{
-    Error, Pipeline, measures,
-    postgres::statements::{Answer, Server},
+    Error, Pipeline, metrics,
+    postgres::statements::{Server, SqlResult},
 };
 
 /// How a database is worked on. All clones share the list of what is being retried.
@@ -44,8 +44,8 @@ impl<D> Postgres<D> {
     /// `work` may run again after a COMMIT whose outcome is not known, and has to find that out itself.
     ///
     /// # Errors
-    /// [`Error::PostgresAway`] after the time it may be unavailable, [`Error::Postgres`] when it refuses; an [`Error`] that
-    /// `work` gives as it is; whatever else `work` gives as [`Error::Publication`].
+    /// [`Error::PostgresUnavailable`] after the time it may be unavailable, [`Error::Postgres`] when it refuses; an
+    /// [`Error`] that `work` gives as it is; whatever else `work` gives as [`Error::Refresh`].
     pub(crate) async fn retrying<P: Pipeline, T>(
         &self,
         Work { doing, limit }: Work,
@@ -68,10 +68,10 @@ impl<D> Postgres<D> {
             };
             *session = None;
             let Some(wait) = backoff.wait() else {
-                return Err(Error::PostgresAway { doing, waited: backoff.elapsed(), source });
+                return Err(Error::PostgresUnavailable { doing, waited: backoff.elapsed(), source });
             };
             let why = plain(&source);
-            counter!(measures::RETRIES).increment(1);
+            counter!(metrics::RETRIES).increment(1);
             tracing::warn!(error = why, retry_in_ms = millis(wait), "{doing} failed and will be retried");
             outage
                 .get_or_insert_with(|| self.outages.begin())
@@ -80,7 +80,7 @@ impl<D> Postgres<D> {
         }
     }
 
-    async fn open<'s, P: Pipeline>(&self, session: &'s mut Option<D::Session>) -> Answer<&'s mut D::Session>
+    async fn open<'s, P: Pipeline>(&self, session: &'s mut Option<D::Session>) -> SqlResult<&'s mut D::Session>
     where
         D: Server<P>,
     {
@@ -93,8 +93,8 @@ impl<D> Postgres<D> {
 
 /// What is done, and how long one try may take.
 ///
-/// A server that is there notices by itself what takes too long; one that is stopped or hangs says nothing, though its connections
-/// stand.
+/// A running server notices what takes too long; one that is stopped or hangs reports nothing, though its connections
+/// stay open.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Work {
     /// In words, for messages.
@@ -107,7 +107,7 @@ fn transient(doing: &'static str, error: anyhow::Error) -> Result<sqlx::Error, E
     match error.downcast::<sqlx::Error>() {
         Ok(source) if is_transient(&source) => Ok(source),
         Ok(source) => Err(Error::Postgres { doing, source }),
-        Err(other) => Err(other.downcast::<Error>().unwrap_or_else(Error::Publication)),
+        Err(other) => Err(other.downcast::<Error>().unwrap_or_else(Error::Refresh)),
     }
 }
 
@@ -118,22 +118,22 @@ pub(crate) struct Outages(Arc<Mutex<Reasons>>);
 #[derive(Debug, Default)]
 struct Reasons {
     next: u64,
-    standing: BTreeMap<u64, String>,
+    reasons: BTreeMap<u64, String>,
 }
 
 impl Outages {
     /// The reasons, without repetition.
     pub(crate) fn reasons(&self) -> Vec<String> {
-        let mut reasons: Vec<String> = self.lock().standing.values().cloned().collect();
+        let mut reasons: Vec<String> = self.lock().reasons.values().cloned().collect();
         reasons.sort_unstable();
         reasons.dedup();
         reasons
     }
 
-    fn begin(&self) -> Outage {
+    fn begin(&self) -> OngoingRetry {
         let mut reasons = self.lock();
         reasons.next += 1;
-        Outage { id: reasons.next, of: self.clone() }
+        OngoingRetry { id: reasons.next, of: self.clone() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Reasons> {
@@ -142,20 +142,20 @@ impl Outages {
 }
 
 /// Something that is being retried; over when dropped, whatever became of it.
-struct Outage {
+struct OngoingRetry {
     id: u64,
     of: Outages,
 }
 
-impl Outage {
+impl OngoingRetry {
     fn says(&self, reason: String) {
-        self.of.lock().standing.insert(self.id, reason);
+        self.of.lock().reasons.insert(self.id, reason);
     }
 }
 
-impl Drop for Outage {
+impl Drop for OngoingRetry {
     fn drop(&mut self) {
-        self.of.lock().standing.remove(&self.id);
+        self.of.lock().reasons.remove(&self.id);
     }
 }
 
@@ -168,7 +168,7 @@ mod tests {
         tests::tiny::Tiny,
     };
 
-    /// A database that nobody listens at.
+    /// A database at an address without a server.
     fn nowhere(limit: Duration) -> Postgres<PgServer<Tiny>> {
         let options = "postgres://nobody@127.0.0.1:1/none".parse().unwrap();
         let (database, pipeline) = (Database::new(options), Arc::new(Tiny));
@@ -177,18 +177,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_retried_is_told_until_it_is_over() {
+    async fn what_is_retried_is_reported_until_it_is_over() {
         let postgres = nowhere(Duration::from_millis(400));
         let mut session = None;
         let task = Work { doing: "saving a batch", limit: Duration::from_secs(1) };
         let work = postgres.retrying(task, &mut session, async |_| Ok(()));
-        let look = async {
+        let read = async {
             tokio::time::sleep(Duration::from_millis(60)).await;
             postgres.outages().reasons()
         };
-        let (ended, told) = tokio::join!(work, look);
-        assert!(told[0].starts_with("postgres is unavailable (saving a batch): "), "{told:?}");
-        assert!(matches!(ended, Err(Error::PostgresAway { .. })), "{ended:?}");
+        let (ended, reasons) = tokio::join!(work, read);
+        assert!(reasons[0].starts_with("postgres is unavailable (saving a batch): "), "{reasons:?}");
+        assert!(matches!(ended, Err(Error::PostgresUnavailable { .. })), "{ended:?}");
         assert_eq!(postgres.outages().reasons(), Vec::<String>::new());
     }
 
@@ -200,7 +200,7 @@ mod tests {
         };
         assert_eq!(check(sqlx::Error::PoolTimedOut.into()), "again");
         assert_eq!(check(sqlx::Error::RowNotFound.into()), "postgres refuses: testing");
-        assert_eq!(check(Error::NotAlone.into()), Error::NotAlone.to_string());
-        assert_eq!(check(anyhow::anyhow!("no clusters")), "the results cannot be published: no clusters");
+        assert_eq!(check(Error::NotSoleOwner.into()), Error::NotSoleOwner.to_string());
+        assert_eq!(check(anyhow::anyhow!("no clusters")), "the results cannot be refreshed: no clusters");
     }
 }

@@ -10,17 +10,17 @@ use crate::{
     copy::{CopyBuffer, HEADER, TRAILER},
     core::{
         batch::{CHANGELOG_COLUMNS, KeyOwner, OffsetRange, REJECT_COLUMNS},
-        offsets::{Feed, Forget, Gap, LastRecord, Stored},
-        refresh::RefreshedTo,
+        offsets::{Feed, Forget, Gap, LastRecord, PartitionRow},
+        refresh::PartitionProgress,
     },
-    pipeline::{Coverage, Pipeline, Published},
+    pipeline::{Coverage, Pipeline, RefreshReport},
     postgres::{
         database::{Database, answered, sql},
-        statements::{Answer, Server, Statements},
+        statements::{Server, SqlResult, Statements},
     },
 };
 
-/// How long each answer of a load may take: a minute is the server's own limit.
+/// How long each response of a load may take: a minute is the server's own limit.
 const PIECE: Duration = Duration::from_secs(75);
 /// Rows handed over at once: enough to make the hand-over cheap, little enough to stay in the cache.
 const ROWS: usize = 4096;
@@ -42,7 +42,7 @@ impl<P> Clone for PgServer<P> {
 impl<P: Pipeline> Server<P> for PgServer<P> {
     type Session = PgSession<P>;
 
-    async fn connect(&self) -> Answer<PgSession<P>> {
+    async fn connect(&self) -> SqlResult<PgSession<P>> {
         let connection = self.database.connect().await?;
         Ok(PgSession { connection, pipeline: Arc::clone(&self.pipeline), feed: Arc::clone(&self.feed) })
     }
@@ -64,11 +64,11 @@ pub(crate) struct PgSession<P> {
     feed: Arc<Feed>,
 }
 
-/// The columns of [`Stored`], in no particular order.
-const STORED_COLUMNS: &str = "partition, epoch, next_offset, published_through, cluster_id, \
+/// The columns of [`PartitionRow`], in no particular order.
+const STORED_COLUMNS: &str = "partition, epoch, next_offset, refreshed_through, cluster_id, \
      last_offset, last_timestamp_ms, last_crc32, max_timestamp_ms, catching_up, last_id, refreshed_id";
 
-impl<'r> FromRow<'r, PgRow> for Stored {
+impl<'r> FromRow<'r, PgRow> for PartitionRow {
     fn from_row(row: &'r PgRow) -> Result<Self, sqlx::Error> {
         let last = match (row.try_get("last_offset")?, row.try_get("last_timestamp_ms")?, row.try_get("last_crc32")?) {
             (Some(offset), Some(timestamp_ms), Some(crc32)) => {
@@ -82,7 +82,7 @@ impl<'r> FromRow<'r, PgRow> for Stored {
             partition: row.try_get("partition")?,
             epoch: row.try_get("epoch")?,
             next_offset: row.try_get("next_offset")?,
-            refreshed_through: row.try_get("published_through")?,
+            refreshed_through: row.try_get("refreshed_through")?,
             cluster_id: row.try_get("cluster_id")?,
             last,
             max_timestamp_ms: row.try_get("max_timestamp_ms")?,
@@ -94,12 +94,12 @@ impl<'r> FromRow<'r, PgRow> for Stored {
 }
 
 impl<P: Pipeline> PgSession<P> {
-    async fn simple(&mut self, statement: &'static str) -> Answer<()> {
+    async fn simple(&mut self, statement: &'static str) -> SqlResult<()> {
         answered(PIECE, sqlx::raw_sql(statement).execute(&mut self.connection)).await.map(drop)
     }
 
     /// Does a statement about the topic's partitions and an id each.
-    async fn set_ids(&mut self, statement: &'static str, ids: &BTreeMap<i32, i64>) -> Answer<()> {
+    async fn set_ids(&mut self, statement: &'static str, ids: &BTreeMap<i32, i64>) -> SqlResult<()> {
         sqlx::query(statement)
             .bind(self.feed.pipeline)
             .bind(&self.feed.topic)
@@ -111,7 +111,7 @@ impl<P: Pipeline> PgSession<P> {
     }
 
     /// Sends the rows of finished buffers as one COPY.
-    async fn copy(&mut self, table: &str, rows: &[&CopyBuffer]) -> Answer<()> {
+    async fn copy(&mut self, table: &str, rows: &[&CopyBuffer]) -> SqlResult<()> {
         let mut bodies = rows.iter().filter(|buffer| buffer.rows() > 0).map(|buffer| buffer.body()).peekable();
         if bodies.peek().is_none() {
             return Ok(());
@@ -132,31 +132,31 @@ fn unzip(keys: &[KeyOwner]) -> (Vec<&str>, Vec<i32>) {
 }
 
 impl<P: Pipeline> Statements<P> for PgSession<P> {
-    async fn begin(&mut self) -> Answer<()> {
+    async fn begin(&mut self) -> SqlResult<()> {
         self.simple("BEGIN").await
     }
 
-    async fn begin_snapshot(&mut self) -> Answer<()> {
+    async fn begin_snapshot(&mut self) -> SqlResult<()> {
         // Many facts take longer than a statement may otherwise; the socket notices a server that is gone.
         self.simple("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL statement_timeout = '1h'").await
     }
 
-    async fn commit(&mut self) -> Answer<()> {
+    async fn commit(&mut self) -> SqlResult<()> {
         self.simple("COMMIT").await
     }
 
-    async fn rollback(&mut self) -> Answer<()> {
+    async fn rollback(&mut self) -> SqlResult<()> {
         self.simple("ROLLBACK").await
     }
 
-    async fn is_spread(&mut self) -> Answer<bool> {
+    async fn is_spread(&mut self) -> SqlResult<bool> {
         let spread = sqlx::query_scalar("SELECT spread FROM feeds WHERE feed = $1")
             .bind(self.feed.pipeline)
             .fetch_optional(&mut self.connection);
         Ok(spread.await?.unwrap_or(false))
     }
 
-    async fn set_spread(&mut self, spread: bool) -> Answer<()> {
+    async fn set_spread(&mut self, spread: bool) -> SqlResult<()> {
         sqlx::query("UPDATE feeds SET spread = $2 WHERE feed = $1 AND spread <> $2")
             .bind(self.feed.pipeline)
             .bind(spread)
@@ -165,7 +165,7 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
             .map(drop)
     }
 
-    async fn other_topic(&mut self) -> Answer<Option<String>> {
+    async fn other_topic(&mut self) -> SqlResult<Option<String>> {
         sqlx::query_scalar(
             "SELECT topic FROM stream_offsets WHERE pipeline = $1 AND topic <> $2 AND next_offset IS NOT NULL LIMIT 1",
         )
@@ -175,7 +175,7 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
         .await
     }
 
-    async fn add_partitions(&mut self, partitions: &[i32]) -> Answer<()> {
+    async fn add_partitions(&mut self, partitions: &[i32]) -> SqlResult<()> {
         sqlx::query(
             "INSERT INTO stream_offsets (pipeline, topic, partition)
              SELECT $1, $2, partition FROM unnest($3::integer[]) AS partition ORDER BY partition
@@ -189,7 +189,7 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
         .map(drop)
     }
 
-    async fn lock_partitions(&mut self, partitions: &[i32]) -> Answer<Vec<Stored>> {
+    async fn lock_partitions(&mut self, partitions: &[i32]) -> SqlResult<Vec<PartitionRow>> {
         sqlx::query_as(sql(format!(
             "SELECT {STORED_COLUMNS} FROM stream_offsets WHERE pipeline = $1 AND topic = $2 AND partition = ANY ($3)
              ORDER BY partition FOR UPDATE"
@@ -201,11 +201,11 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
         .await
     }
 
-    async fn forget_offsets(&mut self, partitions: &BTreeMap<i32, Forget>) -> Answer<()> {
+    async fn forget_offsets(&mut self, partitions: &BTreeMap<i32, Forget>) -> SqlResult<()> {
         let gaps = partitions.iter().filter(|(_, why)| **why == Forget::Gap).map(|(partition, _)| *partition);
         sqlx::query(
             "UPDATE stream_offsets SET resume_from = CASE WHEN partition = ANY ($4) THEN next_offset ELSE 0 END,
-                    next_offset = NULL, published_through = NULL, last_offset = NULL,
+                    next_offset = NULL, refreshed_through = NULL, last_offset = NULL,
                     last_timestamp_ms = NULL, last_crc32 = NULL, cluster_id = NULL,
                     generation = generation + 1, catching_up = true
              WHERE pipeline = $1 AND topic = $2 AND partition = ANY ($3) AND next_offset IS NOT NULL",
@@ -219,8 +219,8 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
         .map(drop)
     }
 
-    async fn raise_epochs(&mut self, partitions: &[i32], owner: &str) -> Answer<Vec<Stored>> {
-        let mut stored: Vec<Stored> = sqlx::query_as(sql(format!(
+    async fn raise_epochs(&mut self, partitions: &[i32], owner: &str) -> SqlResult<Vec<PartitionRow>> {
+        let mut stored: Vec<PartitionRow> = sqlx::query_as(sql(format!(
             "UPDATE stream_offsets SET epoch = epoch + 1, owner = $4, claimed_at = now()
              WHERE pipeline = $1 AND topic = $2 AND partition = ANY ($3)
              RETURNING {STORED_COLUMNS}"
@@ -235,7 +235,7 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
         Ok(stored)
     }
 
-    async fn partitions(&mut self) -> Answer<Vec<Stored>> {
+    async fn partitions(&mut self) -> SqlResult<Vec<PartitionRow>> {
         sqlx::query_as(sql(format!(
             "SELECT {STORED_COLUMNS} FROM stream_offsets WHERE pipeline = $1 AND topic = $2 ORDER BY partition"
         )))
@@ -245,7 +245,7 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
         .await
     }
 
-    async fn advance(&mut self, ranges: &[OffsetRange]) -> Answer<u64> {
+    async fn advance(&mut self, ranges: &[OffsetRange]) -> SqlResult<u64> {
         let last = |value: fn(&LastRecord) -> i64| {
             ranges.iter().map(|range| range.last.as_ref().map(value)).collect::<Vec<Option<i64>>>()
         };
@@ -256,9 +256,9 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
                  cluster_id = coalesce($3, cluster_id), committed_at = now()
              FROM unnest($4::integer[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[],
                          $11::bigint[])
-                  AS s (partition, epoch, held, next, last_offset, last_timestamp_ms, last_crc32, max_timestamp_ms)
+                  AS s (partition, epoch, expected, next, last_offset, last_timestamp_ms, last_crc32, max_timestamp_ms)
              WHERE o.pipeline = $1 AND o.topic = $2 AND o.partition = s.partition
-               AND o.epoch = s.epoch AND o.next_offset IS NOT DISTINCT FROM s.held",
+               AND o.epoch = s.epoch AND o.next_offset IS NOT DISTINCT FROM s.expected",
         )
         .bind(self.feed.pipeline)
         .bind(&self.feed.topic)
@@ -276,7 +276,7 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
         Ok(moved.rows_affected())
     }
 
-    async fn raise_last_ids(&mut self, ids: &BTreeMap<i32, i64>) -> Answer<()> {
+    async fn raise_last_ids(&mut self, ids: &BTreeMap<i32, i64>) -> SqlResult<()> {
         self.set_ids(
             "UPDATE stream_offsets o SET last_id = greatest(o.last_id, s.id)
              FROM unnest($3::integer[], $4::bigint[]) AS s (partition, id)
@@ -286,7 +286,7 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
         .await
     }
 
-    async fn raise_refreshed_ids(&mut self, ids: &BTreeMap<i32, i64>) -> Answer<()> {
+    async fn raise_refreshed_ids(&mut self, ids: &BTreeMap<i32, i64>) -> SqlResult<()> {
         self.set_ids(
             "UPDATE stream_offsets o SET refreshed_id = s.id
              FROM unnest($3::integer[], $4::bigint[]) AS s (partition, id)
@@ -296,12 +296,12 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
         .await
     }
 
-    async fn mark_refreshed(&mut self, to: &[RefreshedTo]) -> Answer<()> {
+    async fn mark_refreshed(&mut self, to: &[PartitionProgress]) -> SqlResult<()> {
         sqlx::query(
-            "UPDATE stream_offsets o SET published_through = s.through, refreshed_id = o.last_id, catching_up = false
+            "UPDATE stream_offsets o SET refreshed_through = s.through, refreshed_id = o.last_id, catching_up = false
              FROM unnest($3::integer[], $4::bigint[]) AS s (partition, through)
              WHERE o.pipeline = $1 AND o.topic = $2 AND o.partition = s.partition
-               AND (o.published_through IS DISTINCT FROM s.through OR o.refreshed_id <> o.last_id OR o.catching_up)",
+               AND (o.refreshed_through IS DISTINCT FROM s.through OR o.refreshed_id <> o.last_id OR o.catching_up)",
         )
         .bind(self.feed.pipeline)
         .bind(&self.feed.topic)
@@ -312,7 +312,7 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
         .map(drop)
     }
 
-    async fn note_gaps(&mut self, first: &[OffsetRange]) -> Answer<()> {
+    async fn note_gaps(&mut self, first: &[OffsetRange]) -> SqlResult<()> {
         sqlx::query(
             "INSERT INTO stream_gaps (pipeline, topic, partition, generation, from_offset, to_offset)
              SELECT $1, $2, o.partition, o.generation, o.resume_from, s.start
@@ -329,7 +329,7 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
         .map(drop)
     }
 
-    async fn gaps(&mut self) -> Answer<Vec<Gap>> {
+    async fn gaps(&mut self) -> SqlResult<Vec<Gap>> {
         let gaps: Vec<(i32, i64, i64)> = sqlx::query_as(
             "SELECT partition, from_offset, to_offset FROM stream_gaps WHERE pipeline = $1 AND topic = $2
              ORDER BY partition, generation, from_offset",
@@ -342,7 +342,7 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
         Ok(gaps.into_iter().map(gap).collect())
     }
 
-    async fn note_coverage(&mut self, coverage: &Coverage) -> Answer<()> {
+    async fn note_coverage(&mut self, coverage: &Coverage) -> SqlResult<()> {
         sqlx::query(
             "INSERT INTO stream_completeness AS kept (pipeline, topic, complete, missing) VALUES ($1, $2, $3, $4)
              ON CONFLICT (pipeline, topic) DO UPDATE
@@ -358,11 +358,11 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
         .map(drop)
     }
 
-    async fn register_keys(&mut self, keys: &[KeyOwner]) -> Answer<u64> {
+    async fn register_keys(&mut self, keys: &[KeyOwner]) -> SqlResult<u64> {
         let (names, owners) = unzip(keys);
         let registered = sqlx::query(
-            "INSERT INTO group_homes (topic, route, home)
-             SELECT $1, route, home FROM unnest($2::text[], $3::integer[]) AS new (route, home) ORDER BY route
+            "INSERT INTO key_partitions (topic, key, partition)
+             SELECT $1, key, partition FROM unnest($2::text[], $3::integer[]) AS new (key, partition) ORDER BY key
              ON CONFLICT DO NOTHING",
         )
         .bind(&self.feed.topic)
@@ -373,19 +373,19 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
         Ok(registered.rows_affected())
     }
 
-    async fn owners(&mut self, keys: &[&str]) -> Answer<Vec<KeyOwner>> {
-        sqlx::query_as("SELECT route, home FROM group_homes WHERE topic = $1 AND route = ANY ($2) ORDER BY route")
+    async fn owners(&mut self, keys: &[&str]) -> SqlResult<Vec<KeyOwner>> {
+        sqlx::query_as("SELECT key, partition FROM key_partitions WHERE topic = $1 AND key = ANY ($2) ORDER BY key")
             .bind(&self.feed.topic)
             .bind(keys)
             .fetch_all(&mut self.connection)
             .await
     }
 
-    async fn move_keys(&mut self, keys: &[KeyOwner]) -> Answer<u64> {
+    async fn move_keys(&mut self, keys: &[KeyOwner]) -> SqlResult<u64> {
         let (names, owners) = unzip(keys);
         let moved = sqlx::query(
-            "UPDATE group_homes g SET home = new.home FROM unnest($2::text[], $3::integer[]) AS new (route, home)
-             WHERE g.topic = $1 AND g.route = new.route AND g.home <> new.home",
+            "UPDATE key_partitions k SET partition = new.partition FROM unnest($2::text[], $3::integer[]) AS new (key, partition)
+             WHERE k.topic = $1 AND k.key = new.key AND k.partition <> new.partition",
         )
         .bind(&self.feed.topic)
         .bind(names)
@@ -395,32 +395,33 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
         Ok(moved.rows_affected())
     }
 
-    async fn keys(&mut self, owners: &[i32]) -> Answer<Vec<KeyOwner>> {
-        let keys = sqlx::query_as("SELECT route, home FROM group_homes WHERE topic = $1 AND home = ANY ($2)")
-            .bind(&self.feed.topic)
-            .bind(owners)
-            .fetch_all(&mut self.connection);
+    async fn keys(&mut self, owners: &[i32]) -> SqlResult<Vec<KeyOwner>> {
+        let keys =
+            sqlx::query_as("SELECT key, partition FROM key_partitions WHERE topic = $1 AND partition = ANY ($2)")
+                .bind(&self.feed.topic)
+                .bind(owners)
+                .fetch_all(&mut self.connection);
         answered(PIECE, keys).await
     }
 
-    async fn draw_numbers(&mut self, count: usize) -> Answer<Vec<i64>> {
+    async fn draw_numbers(&mut self, count: usize) -> SqlResult<Vec<i64>> {
         sqlx::query_scalar("SELECT nextval('ingest_batch_numbers') FROM generate_series(1, $1)")
             .bind(i64::try_from(count).expect("batches fit in memory"))
             .fetch_all(&mut self.connection)
             .await
     }
 
-    async fn append_facts(&mut self, rows: &[&CopyBuffer]) -> Answer<()> {
+    async fn append_facts(&mut self, rows: &[&CopyBuffer]) -> SqlResult<()> {
         let changelog = &self.feed.changelog;
         let table = format!("{} ({CHANGELOG_COLUMNS}, {})", changelog.table, changelog.columns.join(", "));
         self.copy(&table, rows).await
     }
 
-    async fn append_rejects(&mut self, rows: &[&CopyBuffer]) -> Answer<()> {
+    async fn append_rejects(&mut self, rows: &[&CopyBuffer]) -> SqlResult<()> {
         self.copy(&format!("rejects ({REJECT_COLUMNS})"), rows).await
     }
 
-    async fn account(&mut self, ranges: &[(i64, &OffsetRange)]) -> Answer<()> {
+    async fn account(&mut self, ranges: &[(i64, &OffsetRange)]) -> SqlResult<()> {
         let column =
             |value: fn(&OffsetRange) -> i64| ranges.iter().map(|(_, range)| value(range)).collect::<Vec<i64>>();
         sqlx::query(
@@ -453,7 +454,7 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
         }
         let owners: Vec<String> = owners.iter().map(i32::to_string).collect();
         let query = format!(
-            "COPY (SELECT id, home, timestamp_ms, partition, {} FROM {} WHERE home IN ({})) TO STDOUT (FORMAT binary)",
+            "COPY (SELECT id, owner_partition, timestamp_ms, partition, {} FROM {} WHERE owner_partition IN ({})) TO STDOUT (FORMAT binary)",
             self.feed.changelog.columns.join(", "),
             self.feed.changelog.table,
             owners.join(", "),
@@ -468,18 +469,18 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
         }
     }
 
-    async fn try_lock_refreshes(&mut self) -> Answer<bool> {
-        sqlx::query_scalar("SELECT pg_try_advisory_xact_lock(hashtextextended('publish ' || $1, 0))")
+    async fn try_lock_refreshes(&mut self) -> SqlResult<bool> {
+        sqlx::query_scalar("SELECT pg_try_advisory_xact_lock(hashtextextended('refresh ' || $1, 0))")
             .bind(self.feed.pipeline)
             .fetch_one(&mut self.connection)
             .await
     }
 
-    async fn upsert(&mut self, rows: &[P::Row]) -> Answer<u64> {
+    async fn upsert(&mut self, rows: &[P::Row]) -> SqlResult<u64> {
         self.pipeline.upsert(&mut self.connection, rows).await
     }
 
-    async fn conclude(&mut self, coverage: &Coverage) -> anyhow::Result<Published> {
-        self.pipeline.conclude(&mut self.connection, coverage).await
+    async fn refresh_global(&mut self, coverage: &Coverage) -> anyhow::Result<RefreshReport> {
+        self.pipeline.refresh_global(&mut self.connection, coverage).await
     }
 }

@@ -1,4 +1,5 @@
-//! The thread that talks to PostgreSQL: batches and refreshes, one after another, in order; each is answered exactly once.
+//! The thread that talks to PostgreSQL: batches and refreshes, one after another, in order; each gets exactly one
+//! answer.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,18 +7,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use metrics::{counter, gauge, histogram};
+use ::metrics::{counter, gauge, histogram};
 use service::telemetry::millis;
 
 use crate::{
     Error, Pipeline,
     core::{
         batch::{Batch, Counts, Part},
-        jobs::{Answer, Job, Outcome},
+        jobs::{Answer, Job, JobOutcome},
         refresh::Refresh,
         repartition::Moves,
     },
-    measures,
+    metrics,
     postgres::{
         commit::{self, Committed},
         refresh, repartition,
@@ -29,18 +30,18 @@ use crate::{
 /// A batch takes milliseconds, and less than this on any disk that is well.
 const SAVING: Work = Work { doing: "saving a batch", limit: Duration::from_secs(30) };
 /// No statement of a refresh takes longer than a minute; what is computed between them may.
-const REFRESHING: Work = Work { doing: "publishing", limit: Duration::from_secs(300) };
+const REFRESHING: Work = Work { doing: "refreshing", limit: Duration::from_secs(300) };
 const READING: Work = Work { doing: "reading how far each partition is", limit: Duration::from_secs(15) };
 const MOVING: Work = Work { doing: "moving groups to other partitions", limit: Duration::from_secs(600) };
 
 /// What the writer needs to know.
 pub(crate) struct Writer<D, F> {
     postgres: Postgres<D>,
-    /// Takes the answers; `false` when nobody hears them any more.
+    /// Takes the answers; `false` when nobody receives them any more.
     answer: F,
-    /// Whether it was said where the rejects are; a topic of rubbish does not flood the log.
+    /// Whether the log says where the rejects are; a topic of rubbish does not flood the log.
     rejects_named: Once,
-    /// Whether it was said what is missing.
+    /// Whether the log says what is missing.
     gaps_named: Once,
 }
 
@@ -74,7 +75,7 @@ impl<D, F: Fn(Answer) -> bool> Writer<D, F> {
                 }
                 Job::Refresh(refresh) => self.refresh(&mut session, &refused, *refresh).await,
                 Job::ReadProgress { number, keys } => self.read_progress(&mut session, number, keys).await,
-                Job::Repartition { shard, .. } if refused.contains(&shard) => Ok(Answer::Repartition(Outcome::Void)),
+                Job::Repartition { shard, .. } if refused.contains(&shard) => Ok(Answer::Repartition(JobOutcome::Void)),
                 Job::Repartition { mut moves, .. } => self.repartition(&mut session, &mut moves).await,
             };
             match &answer {
@@ -102,7 +103,7 @@ impl<D, F: Fn(Answer) -> bool> Writer<D, F> {
         let is_void = |part: &mut Part| refused.contains(&part.shard);
         let void = batches.iter_mut().flat_map(|batch| batch.parts.extract_if(.., is_void)).map(|part| part.shard);
         let void: BTreeSet<u64> = void.collect();
-        let mut shards: Vec<_> = void.into_iter().map(|shard| (shard, Outcome::Void)).collect();
+        let mut shards: Vec<_> = void.into_iter().map(|shard| (shard, JobOutcome::Void)).collect();
         batches.retain(|batch| !batch.parts.is_empty());
         if !batches.is_empty() {
             let committing = self
@@ -115,17 +116,17 @@ impl<D, F: Fn(Answer) -> bool> Writer<D, F> {
         Ok(Answer::Batches { count, shards })
     }
 
-    /// Says what is stored of batches.
+    /// Logs what is stored of batches.
     fn report(&self, batches: &[Batch], committed: &Committed, began: Instant) {
         let is_stored = |part: &&Part| {
-            committed.iter().any(|(shard, outcome)| *shard == part.shard && matches!(outcome, Outcome::Stored(_)))
+            committed.iter().any(|(shard, outcome)| *shard == part.shard && matches!(outcome, JobOutcome::Stored(_)))
         };
         for batch in batches {
             let stored: Vec<&Part> = batch.parts.iter().filter(is_stored).collect();
             let counts = stored.iter().fold(Counts::default(), |sum, part| sum.plus(part.counts()));
             let number = batch.number.unwrap_or_default();
             if !stored.is_empty() {
-                report_batch(number, (stored.iter().map(|part| part.records()).sum(), counts), began);
+                report_batch(number, stored.iter().map(|part| part.records()).sum(), counts, began);
             }
             if counts.rejected > 0 {
                 self.rejects_named.call_once(|| name_rejects(number, counts.rejected));
@@ -144,7 +145,7 @@ impl<D, F: Fn(Answer) -> bool> Writer<D, F> {
     {
         let began = Instant::now();
         let void = refresh.parts.extract_if(.., |part| refused.contains(&part.shard));
-        let mut shards: Vec<_> = void.map(|part| (part.shard, Outcome::Void)).collect();
+        let mut shards: Vec<_> = void.map(|part| (part.shard, JobOutcome::Void)).collect();
         if refresh.parts.is_empty() {
             return Ok(Answer::Refresh { shards, complete: false });
         }
@@ -195,17 +196,17 @@ impl<D, F: Fn(Answer) -> bool> Writer<D, F> {
         // Not within the line: what is not logged is not done.
         let groups = moving.await?;
         tracing::info!(groups, "moved to the partitions their records come from");
-        Ok(Answer::Repartition(Outcome::Stored(())))
+        Ok(Answer::Repartition(JobOutcome::Stored(())))
     }
 }
 
 /// The shards of which something was refused.
-fn refused_of<T>(shards: &[(u64, Outcome<T>)]) -> impl Iterator<Item = u64> {
-    shards.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Refused(_))).map(|(shard, _)| *shard)
+fn refused_of<T>(shards: &[(u64, JobOutcome<T>)]) -> impl Iterator<Item = u64> {
+    shards.iter().filter(|(_, outcome)| matches!(outcome, JobOutcome::Refused(_))).map(|(shard, _)| *shard)
 }
 
 /// Takes batches that wait already, to be stored in the same transaction: while one is made durable, others are ready.
-/// Gives back a job that is no such batch.
+/// Returns a job that is not such a batch.
 fn join<P: Pipeline>(batches: &mut Vec<Batch>, jobs: &mut tokio::sync::mpsc::Receiver<Job<P>>) -> Option<Job<P>> {
     while let Ok(job) = jobs.try_recv() {
         match job {
@@ -216,14 +217,14 @@ fn join<P: Pipeline>(batches: &mut Vec<Batch>, jobs: &mut tokio::sync::mpsc::Rec
     None
 }
 
-fn report_batch(number: i64, (records, counts): (usize, Counts), began: Instant) {
+fn report_batch(number: i64, records: usize, counts: Counts, began: Instant) {
     let Counts { new, unchanged, corrected, filtered, rejected } = counts;
-    histogram!(measures::BATCH).record(began.elapsed().as_secs_f64());
+    histogram!(metrics::BATCH).record(began.elapsed().as_secs_f64());
     let by_outcome = [new, unchanged, corrected, filtered, rejected];
-    for (outcome, records) in measures::OUTCOMES.into_iter().zip(by_outcome) {
-        counter!(measures::RECORDS, "outcome" => outcome).increment(records.unsigned_abs());
+    for (outcome, records) in metrics::OUTCOMES.into_iter().zip(by_outcome) {
+        counter!(metrics::RECORDS, "outcome" => outcome).increment(records.unsigned_abs());
     }
-    counter!(measures::REJECTS).increment(rejected.unsigned_abs());
+    counter!(metrics::REJECTS).increment(rejected.unsigned_abs());
     if records == 0 {
         return;
     }
@@ -250,25 +251,25 @@ fn name_rejects(number: i64, rejected: i64) {
     );
 }
 
-fn report_refresh(report: &crate::Published, groups_took: Duration, began: Instant) {
+fn report_refresh(report: &crate::RefreshReport, groups_took: Duration, began: Instant) {
     let ms = millis(began.elapsed());
-    histogram!(measures::PUBLISH).record(began.elapsed().as_secs_f64());
-    gauge!(measures::LAST_PUBLICATION).set(measures::unix_time());
+    histogram!(metrics::REFRESH).record(began.elapsed().as_secs_f64());
+    gauge!(metrics::LAST_REFRESH).set(metrics::unix_time());
     let (rows_written, groups_ms) = (report.rows_written, millis(groups_took));
     match report.batch_id {
         Some(batch_id) => {
-            gauge!(measures::LAST_BATCH_ID).set(f64::from(batch_id));
+            gauge!(metrics::LAST_BATCH_ID).set(f64::from(batch_id));
             tracing::info!(
                 batch_id,
                 rows_written,
                 groups_ms,
-                publish_ms = ms,
-                "published batch_id {batch_id} in {ms} ms: {}",
+                refresh_ms = ms,
+                "refreshed batch_id {batch_id} in {ms} ms: {}",
                 report.summary
             );
         }
         None => {
-            tracing::info!(rows_written, groups_ms, publish_ms = ms, "nothing new to publish: {}", report.summary);
+            tracing::info!(rows_written, groups_ms, refresh_ms = ms, "nothing new to refresh: {}", report.summary);
         }
     }
 }

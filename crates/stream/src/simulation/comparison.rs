@@ -1,7 +1,7 @@
-//! The simulated PostgreSQL answers as a real one does: else the simulation proves only what it says itself.
+//! The simulated PostgreSQL behaves as a real one: else the simulation proves only what it assumes itself.
 //!
-//! Commands drawn at random go to three sessions of each. What they answer, which of them wait for a lock, and what is stored in the
-//! end must be the same.
+//! Three sessions of each get commands drawn at random. What they return, which of them wait for a lock, and what is
+//! stored in the end must be the same.
 
 use std::{
     cell::RefCell,
@@ -18,11 +18,11 @@ use tokio::{
 use crate::{
     core::{
         batch::{Batch, Changes, Counts, KeyOwner, OffsetRange, Part, Reject},
-        groups::{Groups, Loading, Position},
-        offsets::{Forget, LastRecord, Version},
-        refresh::RefreshedTo,
+        groups::{GroupLoader, Groups},
+        offsets::{Forget, LastRecord, Position, Version},
+        refresh::PartitionProgress,
     },
-    pipeline::{Coverage, Pipeline, Reading},
+    pipeline::{Coverage, Decoded, Pipeline},
     postgres::statements::{Server, Statements},
     simulation::{
         postgres::{SimServer, SimSession},
@@ -54,7 +54,7 @@ enum Statement {
     Advance(Vec<OffsetRange>),
     RaiseLastIds(BTreeMap<i32, i64>),
     RaiseRefreshedIds(BTreeMap<i32, i64>),
-    MarkRefreshed(Vec<RefreshedTo>),
+    MarkRefreshed(Vec<PartitionProgress>),
     NoteGaps(Vec<OffsetRange>),
     Gaps,
     NoteCoverage(bool),
@@ -71,7 +71,7 @@ enum Statement {
     Facts(Vec<i32>),
     TryLockRefreshes,
     Upsert(Vec<Row>),
-    Conclude(bool),
+    RefreshGlobal(bool),
 }
 
 impl Statement {
@@ -99,10 +99,10 @@ impl Statement {
 }
 
 fn coverage(complete: bool) -> Coverage {
-    Coverage { published: Vec::new(), complete, missing: None }
+    Coverage { refreshed: Vec::new(), complete, missing: None }
 }
 
-/// Does a statement, and gives what it answers, in words.
+/// Executes a statement, and returns its result in words.
 async fn execute<S: Statements<Tiny>>(session: &mut S, statement: &Statement) -> String {
     fn said<T: std::fmt::Debug>(answer: Result<T, sqlx::Error>) -> String {
         answer.map_or_else(|error| format!("error {error}"), |answer| format!("{answer:?}"))
@@ -150,10 +150,10 @@ async fn execute<S: Statements<Tiny>>(session: &mut S, statement: &Statement) ->
         Statement::Facts(owners) => said(facts(session, owners).await),
         Statement::TryLockRefreshes => said(session.try_lock_refreshes().await),
         Statement::Upsert(rows) => said(session.upsert(rows).await.map(drop)),
-        Statement::Conclude(complete) => session
-            .conclude(&coverage(*complete))
+        Statement::RefreshGlobal(complete) => session
+            .refresh_global(&coverage(*complete))
             .await
-            .map_or_else(|error| format!("error {error}"), |published| format!("{published:?}")),
+            .map_or_else(|error| format!("error {error}"), |refreshed| format!("{refreshed:?}")),
     }
 }
 
@@ -161,7 +161,7 @@ fn changes(facts: &[(i16, i16, i64, u16)]) -> Changes {
     let (mut groups, mut changes) = (Groups::<Tiny>::default(), Changes::new(&Tiny.changelog()));
     for (offset, (group, key, value, partition)) in (0..).zip(facts) {
         let text = format!("{group} {key} {value}");
-        let Reading::Record(record) = Tiny.read(None, text.as_bytes()) else { panic!("{text}") };
+        let Decoded::Record(record) = Tiny.read(None, text.as_bytes()) else { panic!("{text}") };
         groups.apply(&record, Position { version: Version::new(offset, *partition), offset }, &mut changes);
     }
     changes
@@ -170,7 +170,7 @@ fn changes(facts: &[(i16, i16, i64, u16)]) -> Changes {
 /// What a load makes of the changelog: every group that belongs to those partitions.
 async fn facts<S: Statements<Tiny>>(session: &mut S, owners: &[i32]) -> Result<Vec<Row>, sqlx::Error> {
     let keys = (0..4).flat_map(|key| owners.iter().map(move |owner| (format!("r{key}"), *owner))).collect();
-    let mut loading = Loading::<Tiny>::new(&[owners.to_vec()], &[], keys).unwrap();
+    let mut loading = GroupLoader::<Tiny>::new(&[owners.to_vec()], &[], keys).unwrap();
     let mut take = |piece: &[u8]| Ok(loading.push(piece)?);
     session.facts(owners, &mut take).await.map_err(|error| error.downcast::<sqlx::Error>().unwrap())?;
     Ok(loading.finish()[0].rows(&Tiny))
@@ -219,7 +219,7 @@ impl Script {
         OffsetRange { partition, epoch: self.small() / 2, expected, start, end, last, max_timestamp_ms: 7, counts }
     }
 
-    /// What is never done by two at once is done by whoever holds the lock of refreshes.
+    /// Statements that two sessions never do at once are done only by the session that holds the lock of refreshes.
     fn next(&mut self, in_transaction: bool, refreshes: bool) -> Statement {
         if !in_transaction {
             return match self.chance.below(8) {
@@ -235,7 +235,7 @@ impl Script {
             return match self.chance.below(4) {
                 3 => Statement::NoteGaps(vec![self.range(self.partition())]),
                 0 => Statement::NoteCoverage(self.chance.once_in(2)),
-                1 => Statement::Conclude(self.chance.once_in(2)),
+                1 => Statement::RefreshGlobal(self.chance.once_in(2)),
                 _ => Statement::Upsert(vec![(format!("g{}", self.chance.below(3)), facts)]),
             };
         }
@@ -258,8 +258,12 @@ impl Script {
             17 => Statement::RaiseLastIds(self.ids()),
             18 => Statement::RaiseRefreshedIds(self.ids()),
             19 => {
-                let to =
-                    |partition| RefreshedTo { partition, epoch: 0, next_offset: Some(self.small()), refreshed: None };
+                let to = |partition| PartitionProgress {
+                    partition,
+                    epoch: 0,
+                    next_offset: Some(self.small()),
+                    refreshed: None,
+                };
                 Statement::MarkRefreshed(self.partitions().into_iter().map(to).collect())
             }
             20 | 21 => Statement::Gaps,
@@ -314,7 +318,7 @@ impl Simulated {
     }
 }
 
-/// Work of the simulation goes on whenever it is polled, and wakes nobody.
+/// Work of the simulation makes progress whenever it is polled, and wakes no task.
 async fn finish<T>(work: impl Future<Output = T>) -> T {
     let mut work = std::pin::pin!(work);
     std::future::poll_fn(|context| {
@@ -324,7 +328,7 @@ async fn finish<T>(work: impl Future<Output = T>) -> T {
     .await
 }
 
-/// A session of the real server, in a task of its own.
+/// A session of the real server, in its own task.
 struct Real {
     statements: mpsc::UnboundedSender<Statement>,
     answers: mpsc::UnboundedReceiver<String>,
@@ -364,10 +368,10 @@ impl Real {
 async fn stored(tables: &Tables) -> String {
     let facts: Vec<(i64, i32, i32, i64, String)> = tables
         .query(
-            r#"SELECT id, home, partition, "offset", concat_ws(' ', grp, key, value) FROM tiny_changelog ORDER BY id"#,
+            r#"SELECT id, owner_partition, partition, "offset", concat_ws(' ', grp, key, value) FROM tiny_changelog ORDER BY id"#,
         )
         .await;
-    let keys: Vec<(String, i32)> = tables.query("SELECT route, home FROM group_homes ORDER BY route").await;
+    let keys: Vec<(String, i32)> = tables.query("SELECT key, partition FROM key_partitions ORDER BY key").await;
     let counts: Vec<(i64, i64)> =
         tables.query("SELECT (SELECT count(*) FROM rejects), (SELECT count(*) FROM ingest_accounting)").await;
     let complete: Vec<(bool,)> = tables.query("SELECT complete FROM stream_completeness").await;
@@ -429,7 +433,7 @@ async fn compare(seed: u64) {
         if answers.0.is_none() {
             waits = Some(at);
         }
-        // Whoever waited goes on when the other has ended.
+        // A session that waited goes on when the other has ended.
         if ends && let Some(waiting) = waits {
             let answers = (real[waiting].answer(&tables, 0).await, simulation[waiting].answer());
             assert_eq!(answers.0, answers.1, "seed {seed}, {waiting} had waited: {said:#?}");

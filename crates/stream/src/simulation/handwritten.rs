@@ -23,19 +23,19 @@ pub(super) fn owed() -> World {
     world.logs[1].append(1_000, "0 1 2".to_owned());
     world.server.database.borrow_mut().ends = vec![1, 1];
     world.start(0);
-    world.settle(0);
-    // The group belongs to partition 1, and is told.
+    world.run_until_idle(0);
+    // The group belongs to partition 1, and is refreshed.
     world.read_of(1);
-    world.settle(0);
+    world.run_until_idle(0);
     world.clock.advance(REFRESHED);
-    world.settle(0);
+    world.run_until_idle(0);
     // A fact of it comes from partition 0, and partition 1 goes to another consumer, which has not loaded it yet.
     world.read_of(0);
-    world.settle(0);
+    world.run_until_idle(0);
     world.start(1);
-    world.settle(0);
+    world.run_until_idle(0);
     world.clock.advance(REFRESHED);
-    world.settle(0);
+    world.run_until_idle(0);
     world.holds();
     world
 }
@@ -46,19 +46,19 @@ pub(super) fn restored() -> World {
     world.logs[0].append(1_000, "0 0 1".to_owned());
     world.logs[0].append(1_001, "1 0 2".to_owned());
     world.start(0);
-    world.settle(0);
+    world.run_until_idle(0);
     world.read_of(0);
-    world.settle(0);
+    world.run_until_idle(0);
     let older = world.server.database.borrow().tables.clone();
     world.clock.advance(REFRESHED);
-    world.settle(0);
+    world.run_until_idle(0);
     world.server.database.borrow_mut().tables = older;
     world.loses_commits();
     world.come_to_rest();
     world
 }
 
-/// A partition is lost, given back and loaded while a batch of it is on its way.
+/// A partition is lost, given back and loaded while a batch of it is in flight.
 pub(super) fn claimed_again() -> World {
     let mut world = lost_and_given_back().0;
     world.come_to_rest();
@@ -80,19 +80,19 @@ fn lost_and_given_back() -> (World, u64) {
     world.logs[0].append(1_001, "1 0 2".to_owned());
     world.server.database.borrow_mut().ends = vec![2];
     world.start(0);
-    world.settle(0);
+    world.run_until_idle(0);
     world.read_of(0);
     let fetch = world.with(0, |replica, _| replica.client.fetch_of(0)).flatten().expect("it is fetched");
     world.fall_asleep(0);
     world.wake(0);
     world.clock.advance(HEARTBEAT);
     world.go_on_with(0, Replica::loading);
-    // What is on its way is answered before any record is read again.
-    world.settle(0);
+    // What is in flight is answered before any record is read again.
+    world.run_until_idle(0);
     (world, fetch)
 }
 
-/// Two consumers that refresh often, of which none has started; nothing goes wrong by itself.
+/// Two consumers that refresh often, of which none has started; no fault occurs unless a test makes it.
 fn prepared(partitions: usize) -> World {
     let mut world = World::new(0);
     (world.plan.partitions, world.plan.keyed, world.plan.settings.until_end) = (partitions, true, false);
@@ -113,7 +113,7 @@ impl World {
     }
 
     /// One of them does all that it can, but for reading.
-    fn settle(&mut self, at: usize) {
+    fn run_until_idle(&mut self, at: usize) {
         self.go_on_with(at, Replica::works);
     }
 
@@ -124,8 +124,8 @@ impl World {
             for work in works {
                 work.step();
             }
-            self.with(at, Replica::hear);
-            self.with(at, Replica::hear_kafka);
+            self.with(at, Replica::deliver_postgres);
+            self.with(at, Replica::deliver_kafka);
             self.with(at, |replica, around| replica.on(Input::Tick, around));
         }
     }

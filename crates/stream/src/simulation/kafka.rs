@@ -1,5 +1,5 @@
-//! Kafka, as far as a member of a consumer group can tell: a log a partition, a cooperative group, and fetches of which something may
-//! come late.
+//! Kafka, as a member of a consumer group sees it: a log a partition, a cooperative group, and fetches that may deliver
+//! something late.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -49,7 +49,7 @@ impl Log {
         }
     }
 
-    /// What was read counts as not read: of what is not there any more, none need be.
+    /// What was read counts as not read; records that no longer exist need not be read.
     pub(crate) fn read_again(&mut self) {
         self.lost.push(0..self.first);
     }
@@ -64,16 +64,16 @@ impl Log {
     }
 }
 
-/// What the group asks of a member.
+/// What the group requests of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub(crate) enum Request {
     Assign(Vec<i32>),
     Revoke(Vec<i32>),
     /// As a revocation, of what others have been given already.
     Lost(Vec<i32>),
 }
 
-/// What comes of a fetch.
+/// What a fetch delivers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Arrived {
     Record(u64, i32, Record),
@@ -85,57 +85,57 @@ pub(crate) enum Arrived {
 struct Fetched {
     number: u64,
     position: i64,
-    end_told: bool,
+    end_delivered: bool,
 }
 
 /// A member's client.
 #[derive(Debug, Default)]
 pub(crate) struct Client {
     fetched: BTreeMap<i32, Fetched>,
-    /// What the group asks next.
-    pub(crate) asked: VecDeque<Asked>,
-    /// What was handed over and is not answered yet.
-    pending: Option<Asked>,
-    /// What older fetches had brought before they were given up.
+    /// What the group requests next.
+    pub(crate) requests: VecDeque<Request>,
+    /// The request that was handed over and has no response yet.
+    pending: Option<Request>,
+    /// What older fetches had delivered before they were dropped.
     late: VecDeque<Arrived>,
     paused: BTreeSet<i32>,
-    /// The partitions that the group has given, as far as this member has heard.
+    /// The partitions that the group has given, as far as this member knows.
     given: BTreeSet<i32>,
-    /// When a heartbeat tells what has happened.
-    heard_at: Option<Instant>,
+    /// When a heartbeat reports what has happened.
+    notified_at: Option<Instant>,
 }
 
 impl Client {
-    /// What the group asks, where nothing else that it has asked is unanswered.
-    pub(crate) fn take_asked(&mut self, now: Instant) -> Option<Asked> {
-        if self.pending.is_some() || self.heard_at.is_some_and(|at| now < at) {
+    /// The group's next request, where no other request waits for a response.
+    pub(crate) fn take_request(&mut self, now: Instant) -> Option<Request> {
+        if self.pending.is_some() || self.notified_at.is_some_and(|at| now < at) {
             return None;
         }
-        self.heard_at = None;
-        self.pending = self.asked.pop_front();
-        if let Some(Asked::Assign(partitions)) = &self.pending {
+        self.notified_at = None;
+        self.pending = self.requests.pop_front();
+        if let Some(Request::Assign(partitions)) = &self.pending {
             self.given.extend(partitions);
         }
         self.pending.clone()
     }
 
-    /// The group asks for something; each thing is answered before the next one is heard.
-    pub(crate) fn asks(&mut self, asked: Asked) {
-        if self.asked.back() != Some(&asked) {
-            self.asked.push_back(asked);
+    /// The group requests something; each request gets its response before the next one is received.
+    pub(crate) fn request(&mut self, request: Request) {
+        if self.requests.back() != Some(&request) {
+            self.requests.push_back(request);
         }
     }
 
-    /// Its partitions were given to others while it did not run: all that it has is asked back, once it hears of that.
+    /// Its partitions were given to others while it did not run: all that it has is revoked, once it is notified.
     pub(crate) fn lose_all(&mut self, at: Instant) {
-        self.asked.clear();
+        self.requests.clear();
         let mut lost = self.given.clone();
-        if let Some(Asked::Revoke(partitions) | Asked::Lost(partitions)) = &self.pending {
+        if let Some(Request::Revoke(partitions) | Request::Lost(partitions)) = &self.pending {
             lost.retain(|partition| !partitions.contains(partition));
         }
         if !lost.is_empty() {
-            self.asked.push_back(Asked::Lost(lost.into_iter().collect()));
-            self.heard_at = Some(at);
+            self.requests.push_back(Request::Lost(lost.into_iter().collect()));
+            self.notified_at = Some(at);
         }
     }
 
@@ -144,11 +144,11 @@ impl Client {
         self.given.iter().any(|partition| !self.fetched.contains_key(partition))
     }
 
-    /// Answers an assignment; says which rule of the client library that breaks.
+    /// Responds to an assignment; returns which rule of the client library that breaks.
     pub(crate) fn accept(&mut self) -> Result<(), String> {
         match self.pending.take() {
-            Some(Asked::Assign(_)) => Ok(()),
-            other => Err(format!("an assignment is answered, and the group had asked {other:?}")),
+            Some(Request::Assign(_)) => Ok(()),
+            other => Err(format!("an assignment gets a response, and the group had requested {other:?}")),
         }
     }
 
@@ -162,9 +162,9 @@ impl Client {
         }
     }
 
-    /// Whether the group waits for an answer, or is about to ask.
-    pub(crate) fn is_asked(&self) -> bool {
-        self.pending.is_some() || !self.asked.is_empty()
+    /// Whether the group waits for a response, or is about to send a request.
+    pub(crate) fn has_request(&self) -> bool {
+        self.pending.is_some() || !self.requests.is_empty()
     }
 
     /// Fetches nothing more for now, of all that is fetched.
@@ -189,9 +189,9 @@ impl Client {
         self.fetched.keys().copied().collect()
     }
 
-    /// Adds partitions, or takes them out and adds them anew; says which rule of the client library that breaks.
+    /// Adds partitions, or takes them out and adds them again; returns which rule of the client library that breaks.
     pub(crate) fn fetch(&mut self, fetches: &[Fetch], logs: &[Log], keeps: impl Fn() -> bool) -> Result<(), String> {
-        self.is_answered()?;
+        self.has_no_request_pending()?;
         if let Some(fetch) = fetches.iter().find(|fetch| !self.given.contains(&fetch.partition)) {
             return Err(format!("partition {} is fetched and was not given", fetch.partition));
         }
@@ -202,26 +202,27 @@ impl Client {
                     self.late.push_back(arrived);
                 }
             }
-            let fetched = Fetched { number: fetch.number, position: fetch.offset, end_told: false };
+            let fetched = Fetched { number: fetch.number, position: fetch.offset, end_delivered: false };
             self.fetched.insert(fetch.partition, fetched);
         }
         Ok(())
     }
 
-    /// Partitions are taken out and added only while nothing waits for an answer: that would be taken for it.
-    fn is_answered(&self) -> Result<(), String> {
-        let waits = |asked| Err(format!("partitions are taken out or added while {asked:?} waits for its answer"));
+    /// Partitions are taken out and added only while no request waits for a response: the call would be taken for it.
+    fn has_no_request_pending(&self) -> Result<(), String> {
+        let waits =
+            |request| Err(format!("partitions are taken out or added while {request:?} waits for its response"));
         self.pending.as_ref().map_or(Ok(()), waits)
     }
 
-    /// Takes partitions out that stay ours; says which rule of the client library that breaks.
+    /// Takes partitions out that stay ours; returns which rule of the client library that breaks.
     pub(crate) fn stop_fetching(
         &mut self,
         partitions: &BTreeSet<i32>,
         logs: &[Log],
         keeps: impl Fn() -> bool,
     ) -> Result<(), String> {
-        self.is_answered()?;
+        self.has_no_request_pending()?;
         self.take_out(partitions, logs, keeps);
         Ok(())
     }
@@ -236,7 +237,7 @@ impl Client {
         }
     }
 
-    /// Gives partitions back, and answers the revocation; whether the group waits for that.
+    /// Gives partitions back in response to the revocation; returns whether the group waits for that.
     pub(crate) fn release(
         &mut self,
         partitions: &BTreeSet<i32>,
@@ -246,9 +247,9 @@ impl Client {
         self.take_out(partitions, logs, keeps);
         self.given.retain(|partition| !partitions.contains(partition));
         match self.pending.take() {
-            Some(Asked::Revoke(_)) => Ok(true),
-            Some(Asked::Lost(_)) => Ok(false),
-            other => Err(format!("partitions are given back, and the group had asked {other:?}")),
+            Some(Request::Revoke(_)) => Ok(true),
+            Some(Request::Lost(_)) => Ok(false),
+            other => Err(format!("partitions are given back, and the group had requested {other:?}")),
         }
     }
 
@@ -259,11 +260,11 @@ impl Client {
             return Some(Arrived::OutOfRange);
         }
         if let Some(record) = log.next(fetched.position) {
-            (fetched.position, fetched.end_told) = (record.offset + 1, false);
+            (fetched.position, fetched.end_delivered) = (record.offset + 1, false);
             return Some(Arrived::Record(fetched.number, partition, record.clone()));
         }
         fetched.position = fetched.position.max(log.end);
-        (!std::mem::replace(&mut fetched.end_told, true)).then_some(Arrived::End(fetched.number, partition))
+        (!std::mem::replace(&mut fetched.end_delivered, true)).then_some(Arrived::End(fetched.number, partition))
     }
 
     /// What a poll brings of one of its partitions; nothing of those that are paused, but for what is late.
@@ -271,7 +272,7 @@ impl Client {
         if late && let Some(arrived) = self.late.pop_front() {
             return Some(arrived);
         }
-        // The library pauses everything while a rebalance waits for its answer.
+        // The library pauses everything while a rebalance waits for its response.
         if self.paused.contains(&partition) || self.pending.is_some() {
             return None;
         }
@@ -283,9 +284,9 @@ impl Client {
 #[derive(Debug, Default)]
 pub(crate) struct Coordinator {
     members: BTreeSet<usize>,
-    /// Who holds each partition; nobody while it goes from one to another.
+    /// The member that holds each partition; none while it moves from one to another.
     pub(crate) holders: BTreeMap<i32, usize>,
-    /// Those that were asked back and not given back yet.
+    /// Those that were revoked and not given back yet.
     revoking: BTreeSet<i32>,
 }
 
@@ -294,7 +295,7 @@ impl Coordinator {
         self.members.insert(member);
     }
 
-    /// A member leaves, or is not heard of for too long.
+    /// A member leaves, or sends no heartbeat for too long.
     pub(crate) fn leave(&mut self, member: usize) {
         self.members.remove(&member);
         self.released(member, &self.of(member));
@@ -315,8 +316,8 @@ impl Coordinator {
         self.revoking.retain(|partition| !theirs.contains(partition));
     }
 
-    /// What is to be asked of members so that each has its share.
-    pub(crate) fn rebalance(&mut self, partitions: i32) -> Vec<(usize, Asked)> {
+    /// What is to be requested of members so that each has its share.
+    pub(crate) fn rebalance(&mut self, partitions: i32) -> Vec<(usize, Request)> {
         let members: Vec<usize> = self.members.iter().copied().collect();
         if members.is_empty() {
             return Vec::new();
@@ -324,7 +325,7 @@ impl Coordinator {
         let total = usize::try_from(partitions).expect("partitions are small");
         let most = total.div_ceil(members.len());
         let mut counts: BTreeMap<usize, usize> = members.iter().map(|member| (*member, 0)).collect();
-        let mut asked = Vec::new();
+        let mut requests = Vec::new();
         // Each keeps what it has, up to its share.
         let mut surplus: BTreeMap<usize, Vec<i32>> = BTreeMap::new();
         for (partition, holder) in &self.holders {
@@ -349,8 +350,8 @@ impl Coordinator {
             given.entry(*least).or_default().push(partition);
             self.holders.insert(partition, *least);
         }
-        asked.extend(surplus.into_iter().map(|(member, partitions)| (member, Asked::Revoke(partitions))));
-        asked.extend(given.into_iter().map(|(member, partitions)| (member, Asked::Assign(partitions))));
-        asked
+        requests.extend(surplus.into_iter().map(|(member, partitions)| (member, Request::Revoke(partitions))));
+        requests.extend(given.into_iter().map(|(member, partitions)| (member, Request::Assign(partitions))));
+        requests
     }
 }

@@ -1,8 +1,8 @@
 //! A simulation of consumers, Kafka, PostgreSQL and time: thousands of schedules a second, each from a seed.
 //!
-//! The core, the transactions, the retries, the writer and the loader are the real ones. What they meet is not: a PostgreSQL of locks,
-//! snapshots and lost answers, a Kafka that rebalances and brings some things late, and time that goes on only when nothing else does.
-//! What must hold is written down in `properties.rs`; `mutations.rs` breaks it on purpose.
+//! The core, the transactions, the retries, the writer and the loader are the real ones. Their environment is
+//! simulated: PostgreSQL has locks, snapshots and lost responses; Kafka rebalances and delivers some things late; time
+//! advances only when nothing else does. `properties.rs` checks the invariants; `mutations.rs` breaks them on purpose.
 
 mod comparison;
 mod handwritten;

@@ -10,8 +10,8 @@ use crate::{
     simulation::{handwritten, properties, world::World},
 };
 
-/// A seed for each, and what is said of it; `cargo test -p stream --lib -- --ignored --nocapture seeds` looks for the seeds anew, as is
-/// needed when the schedules change.
+/// A seed for each, and the message that reports it. When the schedules change, find new seeds with
+/// `cargo test -p stream --lib -- --ignored --nocapture seeds`.
 const CAUGHT: [(Mutation, u64, &str); 30] = [
     (Mutation::RefusedMemoryKept, 3, "time is up"),
     (Mutation::LoadingForgotten, 2, "time is up"),
@@ -25,27 +25,27 @@ const CAUGHT: [(Mutation, u64, &str); 30] = [
     (Mutation::FencedClaimsAtOnce, 4, "it goes on and on"),
     (Mutation::OwedForgotten, 3, "after a refresh of"),
     (Mutation::ComparedTooLate, 1, "dropped for nothing"),
-    (Mutation::PlacesKept, 3, "time is up"),
+    (Mutation::SlotsKept, 3, "time is up"),
     (Mutation::RefreshForgets, 106, "while facts are owed"),
-    (Mutation::OthersNotTold, 5, "after a refresh of"),
+    (Mutation::OthersNotRefreshed, 5, "after a refresh of"),
     (Mutation::ClaimWithLoad, 1, "for as long as facts are loaded"),
-    (Mutation::NumberDrawnAnew, 1, "numbers were drawn"),
+    (Mutation::NumberRedrawn, 1, "numbers were drawn"),
     (Mutation::DoubtStoredAgain, 151, "accounted for twice"),
     (Mutation::RevokedFactsKept, 25, "memory of"),
     (Mutation::EndsBeforeOthers, 1, "a run ended"),
     (Mutation::EndBelowBegin, 4149, "time is up"),
     (Mutation::SharedKeySplit, 5, "and stored is"),
     (Mutation::RemovedRowForgotten, 22715, "while partitions wait"),
-    (Mutation::CreatedAgainIgnored, 127, "complete, and partition"),
+    (Mutation::RecreationIgnored, 127, "complete, and partition"),
     (Mutation::NeverAddedGivenBack, 0, "was never added"),
     (Mutation::RefusalDropsOthers, 536, "dropped for nothing"),
     (Mutation::ClaimsOfSourcesOnly, 20721, "facts were stored for an owner"),
     (Mutation::KeyGivenTwice, 12, "and stored is"),
     (Mutation::SpreadShardsWait, 3, "time is up"),
-    (Mutation::OwedNotToldFirst, 11943, "is blocked and owes"),
+    (Mutation::OwedNotRefreshedFirst, 11943, "is blocked and owes"),
 ];
 
-/// Runs a schedule with a fault in it, and says what was noticed.
+/// Runs a schedule with a fault in it, and returns what was noticed.
 fn with<F: Fn() -> Result<(), String> + UnwindSafe>(mutation: Mutation, run: F) -> String {
     mutation::make(Some(mutation));
     let noticed = panic::catch_unwind(run);
@@ -53,7 +53,7 @@ fn with<F: Fn() -> Result<(), String> + UnwindSafe>(mutation: Mutation, run: F) 
     noticed.map_or_else(|_| "a panic".to_owned(), |noticed| noticed.err().unwrap_or_default())
 }
 
-/// Whether these words are said of a schedule with a fault in it.
+/// Whether a schedule with a fault in it is reported in these words.
 fn is_noticed<F: Fn() -> Result<(), String> + UnwindSafe>(mutation: Mutation, words: &str, run: F) -> bool {
     with(mutation, run).contains(words)
 }
@@ -78,7 +78,7 @@ const CAUGHT_BY_HAND: [(Mutation, Schedule, &str); 5] = [
     (Mutation::RestoredRefreshBelieved, handwritten::restored, "after a refresh of"),
     (Mutation::ClaimsOfNow, handwritten::claimed_again, "is not in its new memory"),
     (Mutation::OldEndBelieved, handwritten::old_end, "was passed over"),
-    (Mutation::OthersTakenOutFirst, handwritten::owed, "waits for its answer"),
+    (Mutation::OthersTakenOutFirst, handwritten::owed, "waits for its response"),
 ];
 
 #[test]
@@ -104,7 +104,7 @@ fn every_fault_has_a_schedule() {
 }
 
 #[test]
-#[ignore = "looks for seeds, and prints them"]
+#[ignore = "searches for seeds, and prints them"]
 fn seeds() {
     let only = std::env::var("ONLY").unwrap_or_default();
     let from: u64 = std::env::var("FROM").ok().and_then(|from| from.parse().ok()).unwrap_or(0);

@@ -1,5 +1,5 @@
-//! PostgreSQL, as far as transactions of ours can tell: row locks, snapshots, unique keys, and a COMMIT that takes effect though the
-//! client has gone.
+//! PostgreSQL, as our transactions see it: row locks, snapshots, unique keys, and a COMMIT that takes effect though the
+//! client is gone.
 
 use std::{
     cell::{Cell, RefCell},
@@ -13,11 +13,11 @@ use crate::{
     copy::{CopyBuffer, CopyReader, HEADER},
     core::{
         batch::{KeyOwner, OffsetRange},
-        offsets::{Forget, Gap, Stored},
-        refresh::RefreshedTo,
+        offsets::{Forget, Gap, PartitionRow},
+        refresh::PartitionProgress,
     },
-    pipeline::{Coverage, Published},
-    postgres::statements::{Answer, Server, Statements},
+    pipeline::{Coverage, RefreshReport},
+    postgres::statements::{Server, SqlResult, Statements},
     simulation::turns::{Clock, Rng, yield_once},
     tests::tiny::{Row, Tiny},
 };
@@ -37,10 +37,10 @@ pub(crate) struct FactRow {
     pub(crate) value: i64,
 }
 
-/// Where a partition stands, with what the program does not read back.
+/// The stored state of a partition, with what the program does not read back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct PartitionRow {
-    pub(crate) stored: Stored,
+pub(crate) struct SimPartition {
+    pub(crate) stored: PartitionRow,
     /// Who has claimed it last.
     pub(crate) owner: String,
     /// How often the topic was found to be another one.
@@ -57,14 +57,14 @@ pub(crate) struct Accounted {
     pub(crate) start: i64,
     pub(crate) end: i64,
     pub(crate) read: i64,
-    /// Which topic of that name it was: see [`PartitionRow::topic`].
+    /// Which topic of that name it was: see [`SimPartition::topic`].
     pub(crate) topic: usize,
 }
 
 /// What is committed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Tables {
-    pub(crate) partitions: BTreeMap<i32, PartitionRow>,
+    pub(crate) partitions: BTreeMap<i32, SimPartition>,
     pub(crate) keys: BTreeMap<String, i32>,
     pub(crate) changelog: BTreeMap<i64, FactRow>,
     pub(crate) accounting: Vec<Accounted>,
@@ -128,8 +128,8 @@ struct Transaction {
     changes: Vec<Change>,
     /// What it sees, if that is one state only; taken by its first statement.
     snapshot: Option<Option<Tables>>,
-    /// Which rows it told, if it is a refresh.
-    told: Option<(Vec<RefreshedTo>, Vec<Row>)>,
+    /// The rows that it refreshed, if it is a refresh.
+    refresh: Option<(Vec<PartitionProgress>, Vec<Row>)>,
     /// Who has opened it.
     by: String,
     /// The partitions whose offsets it moves.
@@ -140,7 +140,7 @@ struct Transaction {
 
 #[derive(Clone, Debug)]
 enum Change {
-    Partition(Box<PartitionRow>),
+    Partition(Box<SimPartition>),
     Key(String, i32),
     Facts(Vec<(i64, FactRow)>),
     Rejects(usize),
@@ -157,7 +157,7 @@ enum Change {
 pub(crate) struct Faults {
     /// Once in so many statements the connection is lost; 0 is never.
     pub(crate) lost: Cell<usize>,
-    /// Whether the server is away.
+    /// Whether the server is unavailable.
     pub(crate) down: Cell<bool>,
 }
 
@@ -166,11 +166,11 @@ pub(crate) struct Faults {
 pub(crate) struct Database {
     pub(crate) tables: Tables,
     transactions: BTreeMap<u64, Transaction>,
-    /// Transactions whose client has gone, and whether they are about to commit.
+    /// Transactions whose client is gone, and whether they are about to commit.
     orphans: BTreeMap<u64, bool>,
     next_transaction: u64,
     sequence: i64,
-    /// Numbers that were drawn, and whose answer came.
+    /// Numbers that were drawn, and were returned to the client.
     pub(crate) drawn: usize,
     /// Whether it was restored: then claims are given again that somebody may still hold. Offsets decide between them.
     pub(crate) is_restored: bool,
@@ -229,35 +229,36 @@ impl Database {
         if let Some(partition) = owners.iter().find(is_other) {
             self.violations.push(format!("facts were stored for an owner partition of another, {partition}"));
         }
-        if let Some((to, rows)) = ended.told {
+        if let Some((to, rows)) = ended.refresh {
             self.check_refresh(&to, &rows);
         }
         let Some(ends) = ended.complete_to else { return };
         let behind = self.behind(&ends);
         self.violations.extend(behind.map(|behind| format!("a run is called complete, and {behind}")));
-        // What has come since may be stored and not told.
+        // What has come since may be stored and not refreshed.
         if ends == self.ends && self.tables.groups != self.tables.rows(|_| true) {
             self.violations.push("a run is called complete while facts are owed".to_owned());
         }
     }
 
-    /// Which partition is not told up to one of these ends, in words.
+    /// Which partition is not refreshed up to one of these ends, in words.
     pub(crate) fn behind(&self, ends: &[i64]) -> Option<String> {
         let mut behind = (0..).zip(ends).filter_map(|(partition, end)| {
-            let told = self.tables.partitions.get(&partition).and_then(|row| row.stored.refreshed_through).unwrap_or(0);
-            (told < *end).then(|| format!("partition {partition} is told to {told} of {end}"))
+            let row = self.tables.partitions.get(&partition);
+            let refreshed = row.and_then(|row| row.stored.refreshed_through).unwrap_or(0);
+            (refreshed < *end).then(|| format!("partition {partition} is refreshed to {refreshed} of {end}"))
         });
         behind.next()
     }
 
-    /// A refresh tells what is stored, no more and no less, and calls complete only what is.
-    fn check_refresh(&mut self, to: &[RefreshedTo], told: &[Row]) {
+    /// A refresh writes what is stored, no more and no less, and calls complete only what is.
+    fn check_refresh(&mut self, to: &[PartitionProgress], written: &[Row]) {
         let ours = |partition: i32| to.iter().any(|to| to.partition == partition);
         let stored = self.tables.rows(ours);
-        for (group, facts) in told {
+        for (group, facts) in written {
             let expected = stored.get(group).map_or("", String::as_str);
             if facts != expected {
-                self.violations.push(format!("a refresh told {group}: `{facts}`, and stored is `{expected}`"));
+                self.violations.push(format!("a refresh wrote {group}: `{facts}`, and stored is `{expected}`"));
             }
         }
         let expected = self.tables.rows(ours);
@@ -274,7 +275,7 @@ impl Database {
         format!("{:?}, of clients that are gone {:?}", self.transactions, self.orphans)
     }
 
-    /// Lets a transaction whose client has gone end; whether there was one.
+    /// Ends a transaction whose client is gone; returns whether there was one.
     pub(crate) fn end_orphan(&mut self, chance: &Rng) -> bool {
         let ids: Vec<u64> = self.orphans.keys().copied().collect();
         let Some(id) = chance.pick(&ids) else { return false };
@@ -285,7 +286,7 @@ impl Database {
         true
     }
 
-    /// Changes tables by hand, as maintenance does, where no transaction is in the way.
+    /// Changes tables by hand, as maintenance does, where no transaction has locks.
     pub(crate) fn by_hand(&mut self, change: impl FnOnce(&mut Tables)) -> bool {
         let free = self.transactions.values().all(|open| open.locks.is_empty());
         if free {
@@ -357,7 +358,7 @@ fn lost() -> sqlx::Error {
 impl Server<Tiny> for SimServer {
     type Session = SimSession;
 
-    async fn connect(&self) -> Answer<SimSession> {
+    async fn connect(&self) -> SqlResult<SimSession> {
         yield_once().await;
         self.statements.set(self.statements.get() + 1);
         if self.faults.down.get() {
@@ -389,7 +390,7 @@ pub(crate) struct SimSession {
 impl Drop for SimSession {
     fn drop(&mut self) {
         let Some(id) = self.transaction else { return };
-        // While the simulation unwinds after a failure nothing is to be left tidy.
+        // While the simulation unwinds after a failure, nothing needs to be cleaned up.
         if let Ok(mut database) = self.server.database.try_borrow_mut() {
             database.orphans.entry(id).or_insert(false);
         }
@@ -400,23 +401,23 @@ impl Drop for SimSession {
 #[derive(Clone, Copy, PartialEq)]
 enum Fate {
     Done,
-    /// It takes effect, and its answer is lost.
+    /// It takes effect, and its response is lost.
     AnswerLost,
-    /// It never gets there.
+    /// It never reaches the server.
     NeverSent,
-    /// Its answer is lost before it takes effect, which it may do later.
+    /// Its response is lost before it takes effect, which it may do later.
     StillRuns,
 }
 
 impl SimSession {
-    /// Does a statement, once it is its turn.
-    async fn statement<T>(&mut self, work: impl FnOnce(&mut Database, Option<u64>) -> T) -> Answer<T> {
+    /// Executes a statement, once it is its turn.
+    async fn statement<T>(&mut self, work: impl FnOnce(&mut Database, Option<u64>) -> T) -> SqlResult<T> {
         yield_once().await;
         self.begin_statement()?;
         Ok(work(&mut self.server.database.borrow_mut(), self.transaction))
     }
 
-    fn begin_statement(&mut self) -> Answer<()> {
+    fn begin_statement(&mut self) -> SqlResult<()> {
         let faults = &self.server.faults;
         self.server.statements.set(self.server.statements.get() + 1);
         let is_lost = faults.down.get() || (faults.lost.get() > 0 && self.server.chance.once_in(faults.lost.get()));
@@ -425,7 +426,7 @@ impl SimSession {
     }
 
     /// Waits for locks, in order, each for as long as the server allows.
-    async fn lock(&mut self, locks: Vec<Lock>) -> Answer<()> {
+    async fn lock(&mut self, locks: Vec<Lock>) -> SqlResult<()> {
         yield_once().await;
         self.begin_statement()?;
         for lock in locks {
@@ -434,8 +435,8 @@ impl SimSession {
         Ok(())
     }
 
-    /// Waits while another transaction is in the way, for as long as the server allows.
-    async fn wait_while(&mut self, mut is_held: impl FnMut(&mut Database, u64) -> bool) -> Answer<()> {
+    /// Waits while another transaction blocks this one, for as long as the server allows.
+    async fn wait_while(&mut self, mut is_held: impl FnMut(&mut Database, u64) -> bool) -> SqlResult<()> {
         let id = self.transaction.expect("locks are taken in a transaction");
         let since: Instant = self.server.clock.now();
         while is_held(&mut self.server.database.borrow_mut(), id) {
@@ -451,7 +452,7 @@ impl SimSession {
         Ok(())
     }
 
-    /// Gives a lock back that was only waited for.
+    /// Releases a lock that was only waited for.
     fn unlock_unless_changed(&mut self, lock: &Lock) {
         let mut database = self.server.database.borrow_mut();
         let own = self.transaction.and_then(|id| database.transactions.get_mut(&id));
@@ -464,7 +465,7 @@ impl SimSession {
     }
 
     /// What it sees right now.
-    async fn read<T>(&mut self, read: impl FnOnce(&Tables) -> T) -> Answer<T> {
+    async fn read<T>(&mut self, read: impl FnOnce(&Tables) -> T) -> SqlResult<T> {
         self.statement(|database, transaction| {
             let view = database.view(transaction);
             let own = transaction.and_then(|id| database.transactions.get_mut(&id));
@@ -477,7 +478,7 @@ impl SimSession {
     }
 
     /// Changes what it sees right now.
-    async fn write<T>(&mut self, write: impl FnOnce(&Tables) -> (T, Vec<Change>)) -> Answer<T> {
+    async fn write<T>(&mut self, write: impl FnOnce(&Tables) -> (T, Vec<Change>)) -> SqlResult<T> {
         self.statement(|database, transaction| {
             let (given, changes) = write(&database.view(transaction));
             let id = transaction.expect("tables are changed in a transaction");
@@ -490,20 +491,20 @@ impl SimSession {
     async fn change_partitions(
         &mut self,
         partitions: impl IntoIterator<Item = i32>,
-        mut change: impl FnMut(&mut PartitionRow) -> bool,
-    ) -> Answer<Vec<Stored>> {
-        let asked: BTreeSet<i32> = partitions.into_iter().collect();
-        // Rows that are seen and meet the condition are locked, and looked at once more.
+        mut change: impl FnMut(&mut SimPartition) -> bool,
+    ) -> SqlResult<Vec<PartitionRow>> {
+        let requested: BTreeSet<i32> = partitions.into_iter().collect();
+        // Rows that are seen and meet the condition are locked, and checked once more.
         let partitions: Vec<i32> = self
             .read(|view| {
-                let rows = asked.iter().filter_map(|partition| view.partitions.get(partition)).cloned();
+                let rows = requested.iter().filter_map(|partition| view.partitions.get(partition)).cloned();
                 rows.filter_map(|mut row| change(&mut row).then_some(row.stored.partition)).collect()
             })
             .await?;
         self.lock(partitions.iter().copied().map(Lock::Partition).collect()).await?;
         self.write(|view| {
             let rows = partitions.iter().filter_map(|partition| view.partitions.get(partition)).cloned();
-            let changed: Vec<PartitionRow> = rows.filter_map(|mut row| change(&mut row).then_some(row)).collect();
+            let changed: Vec<SimPartition> = rows.filter_map(|mut row| change(&mut row).then_some(row)).collect();
             let stored = changed.iter().map(|row| row.stored.clone()).collect();
             (stored, changed.into_iter().map(|row| Change::Partition(Box::new(row))).collect())
         })
@@ -512,7 +513,7 @@ impl SimSession {
 }
 
 impl Statements<Tiny> for SimSession {
-    async fn begin(&mut self) -> Answer<()> {
+    async fn begin(&mut self) -> SqlResult<()> {
         let by = self.server.name.clone();
         let id = self
             .statement(|database, _| {
@@ -526,14 +527,14 @@ impl Statements<Tiny> for SimSession {
         Ok(())
     }
 
-    async fn begin_snapshot(&mut self) -> Answer<()> {
+    async fn begin_snapshot(&mut self) -> SqlResult<()> {
         self.begin().await?;
         let id = self.transaction.expect("it has just begun");
         self.server.database.borrow_mut().transactions.entry(id).or_default().snapshot = Some(None);
         Ok(())
     }
 
-    async fn commit(&mut self) -> Answer<()> {
+    async fn commit(&mut self) -> SqlResult<()> {
         yield_once().await;
         let faults = &self.server.faults;
         let goes_wrong =
@@ -552,20 +553,20 @@ impl Statements<Tiny> for SimSession {
         if self.is_lost { Err(lost()) } else { Ok(()) }
     }
 
-    async fn rollback(&mut self) -> Answer<()> {
+    async fn rollback(&mut self) -> SqlResult<()> {
         self.statement(|database, transaction| drop(transaction.and_then(|id| database.transactions.remove(&id))))
             .await?;
         self.transaction = None;
         Ok(())
     }
 
-    async fn other_topic(&mut self) -> Answer<Option<String>> {
+    async fn other_topic(&mut self) -> SqlResult<Option<String>> {
         self.read(|_| None).await
     }
 
-    async fn add_partitions(&mut self, partitions: &[i32]) -> Answer<()> {
+    async fn add_partitions(&mut self, partitions: &[i32]) -> SqlResult<()> {
         for partition in partitions.iter().copied() {
-            // Whoever adds or changes the same row is waited for; whoever only has it locked is not.
+            // A session that adds or changes the same row is waited for; one that only has it locked is not.
             self.wait_while(|database, id| {
                 let others = database.transactions.iter().filter(|(other, _)| **other != id);
                 let mut changes = others.flat_map(|(_, other)| &other.changes);
@@ -575,8 +576,8 @@ impl Statements<Tiny> for SimSession {
             let is_new = self.read(|view| !view.partitions.contains_key(&partition)).await?;
             if is_new {
                 self.lock(vec![Lock::Partition(partition)]).await?;
-                let stored = Stored { partition, ..Stored::default() };
-                let row = Change::Partition(Box::new(PartitionRow { stored, ..PartitionRow::default() }));
+                let stored = PartitionRow { partition, ..PartitionRow::default() };
+                let row = Change::Partition(Box::new(SimPartition { stored, ..SimPartition::default() }));
                 // Another may have been quicker.
                 self.write(|view| ((), if view.partitions.contains_key(&partition) { vec![] } else { vec![row] }))
                     .await?;
@@ -585,10 +586,10 @@ impl Statements<Tiny> for SimSession {
         Ok(())
     }
 
-    async fn lock_partitions(&mut self, partitions: &[i32]) -> Answer<Vec<Stored>> {
-        let asked: BTreeSet<i32> = partitions.iter().copied().collect();
+    async fn lock_partitions(&mut self, partitions: &[i32]) -> SqlResult<Vec<PartitionRow>> {
+        let requested: BTreeSet<i32> = partitions.iter().copied().collect();
         let seen: Vec<i32> = self
-            .read(|view| asked.into_iter().filter(|partition| view.partitions.contains_key(partition)).collect())
+            .read(|view| requested.into_iter().filter(|partition| view.partitions.contains_key(partition)).collect())
             .await?;
         self.lock(seen.iter().copied().map(Lock::Partition).collect()).await?;
         self.read(|view| {
@@ -602,8 +603,8 @@ impl Statements<Tiny> for SimSession {
         database.tables.partitions.get(&partition).is_some_and(|row| row.owner == *self.server.name)
     }
 
-    async fn forget_offsets(&mut self, partitions: &BTreeMap<i32, Forget>) -> Answer<()> {
-        let change = |row: &mut PartitionRow| {
+    async fn forget_offsets(&mut self, partitions: &BTreeMap<i32, Forget>) -> SqlResult<()> {
+        let change = |row: &mut SimPartition| {
             let Some(next) = row.stored.next_offset else { return false };
             row.resume_from = if partitions[&row.stored.partition] == Forget::Gap { next } else { 0 };
             row.generation += 1;
@@ -616,8 +617,8 @@ impl Statements<Tiny> for SimSession {
         self.change_partitions(partitions.keys().copied(), change).await.map(drop)
     }
 
-    async fn raise_epochs(&mut self, partitions: &[i32], owner: &str) -> Answer<Vec<Stored>> {
-        let raise = |row: &mut PartitionRow| {
+    async fn raise_epochs(&mut self, partitions: &[i32], owner: &str) -> SqlResult<Vec<PartitionRow>> {
+        let raise = |row: &mut SimPartition| {
             row.stored.epoch += 1;
             owner.clone_into(&mut row.owner);
             true
@@ -625,12 +626,12 @@ impl Statements<Tiny> for SimSession {
         self.change_partitions(partitions.iter().copied(), raise).await
     }
 
-    async fn partitions(&mut self) -> Answer<Vec<Stored>> {
+    async fn partitions(&mut self) -> SqlResult<Vec<PartitionRow>> {
         self.read(|view| view.partitions.values().map(|row| row.stored.clone()).collect()).await
     }
 
-    async fn advance(&mut self, ranges: &[OffsetRange]) -> Answer<u64> {
-        let advance = |row: &mut PartitionRow| {
+    async fn advance(&mut self, ranges: &[OffsetRange]) -> SqlResult<u64> {
+        let advance = |row: &mut SimPartition| {
             let stored = &mut row.stored;
             let range = ranges.iter().find(|range| range.partition == stored.partition).expect("it was asked for");
             if (stored.epoch, stored.next_offset) != (range.epoch, range.expected) {
@@ -649,45 +650,45 @@ impl Statements<Tiny> for SimSession {
         Ok(moved.len() as u64)
     }
 
-    async fn raise_last_ids(&mut self, ids: &BTreeMap<i32, i64>) -> Answer<()> {
-        let raise = |row: &mut PartitionRow| {
+    async fn raise_last_ids(&mut self, ids: &BTreeMap<i32, i64>) -> SqlResult<()> {
+        let raise = |row: &mut SimPartition| {
             row.stored.last_id = row.stored.last_id.max(ids[&row.stored.partition]);
             true
         };
         self.change_partitions(ids.keys().copied(), raise).await.map(drop)
     }
 
-    async fn raise_refreshed_ids(&mut self, ids: &BTreeMap<i32, i64>) -> Answer<()> {
-        let raise = |row: &mut PartitionRow| {
-            let is_told = row.stored.refreshed_id == row.stored.last_id;
-            if is_told {
+    async fn raise_refreshed_ids(&mut self, ids: &BTreeMap<i32, i64>) -> SqlResult<()> {
+        let raise = |row: &mut SimPartition| {
+            let is_refreshed = row.stored.refreshed_id == row.stored.last_id;
+            if is_refreshed {
                 row.stored.refreshed_id = ids[&row.stored.partition];
             }
-            is_told
+            is_refreshed
         };
         self.change_partitions(ids.keys().copied(), raise).await.map(drop)
     }
 
-    async fn mark_refreshed(&mut self, to: &[RefreshedTo]) -> Answer<()> {
-        let mark = |row: &mut PartitionRow| {
+    async fn mark_refreshed(&mut self, to: &[PartitionProgress]) -> SqlResult<()> {
+        let mark = |row: &mut SimPartition| {
             let stored = &mut row.stored;
             let to = to.iter().find(|to| to.partition == stored.partition).expect("it was asked for");
-            let is_told = stored.refreshed_through == to.next_offset
+            let is_current = stored.refreshed_through == to.next_offset
                 && stored.refreshed_id == stored.last_id
                 && !stored.catching_up;
             stored.refreshed_through = to.next_offset;
             (stored.refreshed_id, stored.catching_up) = (stored.last_id, false);
-            !is_told
+            !is_current
         };
         self.change_partitions(to.iter().map(|to| to.partition), mark).await?;
         let id = self.transaction.expect("a refresh is a transaction");
         if let Some(own) = self.server.database.borrow_mut().transactions.get_mut(&id) {
-            own.told.get_or_insert_default().0 = to.to_vec();
+            own.refresh.get_or_insert_default().0 = to.to_vec();
         }
         Ok(())
     }
 
-    async fn note_gaps(&mut self, first: &[OffsetRange]) -> Answer<()> {
+    async fn note_gaps(&mut self, first: &[OffsetRange]) -> SqlResult<()> {
         self.write(|view| {
             let gap = |range: &OffsetRange| {
                 let row = view.partitions.get(&range.partition)?;
@@ -699,20 +700,20 @@ impl Statements<Tiny> for SimSession {
         .await
     }
 
-    async fn gaps(&mut self) -> Answer<Vec<Gap>> {
+    async fn gaps(&mut self) -> SqlResult<Vec<Gap>> {
         self.read(|view| view.gaps.values().cloned().collect()).await
     }
 
-    async fn note_coverage(&mut self, coverage: &Coverage) -> Answer<()> {
+    async fn note_coverage(&mut self, coverage: &Coverage) -> SqlResult<()> {
         self.write(|_| ((), vec![Change::Complete(coverage.complete)])).await
     }
 
-    async fn register_keys(&mut self, keys: &[KeyOwner]) -> Answer<u64> {
+    async fn register_keys(&mut self, keys: &[KeyOwner]) -> SqlResult<u64> {
         let mut keys = keys.to_vec();
         keys.sort_unstable();
         let mut registered = 0;
         for (key, owner) in keys {
-            // Whoever registers or moves the same key is waited for.
+            // A session that registers or moves the same key is waited for.
             self.lock(vec![Lock::Key(key.clone())]).await?;
             registered += self
                 .write(|view| match view.keys.contains_key(&key) {
@@ -725,16 +726,16 @@ impl Statements<Tiny> for SimSession {
         Ok(registered)
     }
 
-    async fn owners(&mut self, keys: &[&str]) -> Answer<Vec<KeyOwner>> {
+    async fn owners(&mut self, keys: &[&str]) -> SqlResult<Vec<KeyOwner>> {
         let of = |(key, owner): (&String, &i32)| keys.contains(&&**key).then(|| (key.clone(), *owner));
         self.read(|view| view.keys.iter().filter_map(of).collect()).await
     }
 
-    async fn is_spread(&mut self) -> Answer<bool> {
+    async fn is_spread(&mut self) -> SqlResult<bool> {
         self.read(|view| view.spread).await
     }
 
-    async fn set_spread(&mut self, spread: bool) -> Answer<()> {
+    async fn set_spread(&mut self, spread: bool) -> SqlResult<()> {
         if self.read(|view| view.spread != spread).await? {
             self.lock(vec![Lock::Feed]).await?;
             let changed = |view: &Tables| (view.spread != spread).then_some(Change::Spread(spread));
@@ -743,7 +744,7 @@ impl Statements<Tiny> for SimSession {
         Ok(())
     }
 
-    async fn move_keys(&mut self, keys: &[KeyOwner]) -> Answer<u64> {
+    async fn move_keys(&mut self, keys: &[KeyOwner]) -> SqlResult<u64> {
         let elsewhere = |view: &Tables| -> Vec<KeyOwner> {
             let other = |(key, owner): &&KeyOwner| view.keys.get(key).is_some_and(|stored| stored != owner);
             keys.iter().filter(other).cloned().collect()
@@ -758,7 +759,7 @@ impl Statements<Tiny> for SimSession {
         .await
     }
 
-    async fn keys(&mut self, owners: &[i32]) -> Answer<Vec<KeyOwner>> {
+    async fn keys(&mut self, owners: &[i32]) -> SqlResult<Vec<KeyOwner>> {
         self.read(|view| {
             let of = view.keys.iter().filter(|(_, owner)| owners.contains(owner));
             of.map(|(key, owner)| (key.clone(), *owner)).collect()
@@ -766,7 +767,7 @@ impl Statements<Tiny> for SimSession {
         .await
     }
 
-    async fn draw_numbers(&mut self, count: usize) -> Answer<Vec<i64>> {
+    async fn draw_numbers(&mut self, count: usize) -> SqlResult<Vec<i64>> {
         self.statement(|database, _| {
             let first = database.sequence + 1;
             database.sequence += i64::try_from(count).expect("it is small");
@@ -776,17 +777,17 @@ impl Statements<Tiny> for SimSession {
         .await
     }
 
-    async fn append_facts(&mut self, rows: &[&CopyBuffer]) -> Answer<()> {
+    async fn append_facts(&mut self, rows: &[&CopyBuffer]) -> SqlResult<()> {
         let rows = rows.iter().flat_map(|buffer| read_facts(buffer)).collect();
         self.write(|_| ((), vec![Change::Facts(rows)])).await
     }
 
-    async fn append_rejects(&mut self, rows: &[&CopyBuffer]) -> Answer<()> {
+    async fn append_rejects(&mut self, rows: &[&CopyBuffer]) -> SqlResult<()> {
         let rows = rows.iter().map(|buffer| buffer.rows()).sum();
         self.write(|_| ((), vec![Change::Rejects(rows)])).await
     }
 
-    async fn account(&mut self, ranges: &[(i64, &OffsetRange)]) -> Answer<()> {
+    async fn account(&mut self, ranges: &[(i64, &OffsetRange)]) -> SqlResult<()> {
         self.write(|view| {
             let row = |(batch, range): &(i64, &OffsetRange)| Accounted {
                 batch: *batch,
@@ -820,12 +821,12 @@ impl Statements<Tiny> for SimSession {
         Ok(())
     }
 
-    async fn try_lock_refreshes(&mut self) -> Answer<bool> {
+    async fn try_lock_refreshes(&mut self) -> SqlResult<bool> {
         self.statement(|database, id| database.lock(id.expect("a lock is taken in a transaction"), Lock::Refreshes))
             .await
     }
 
-    async fn upsert(&mut self, rows: &[Row]) -> Answer<u64> {
+    async fn upsert(&mut self, rows: &[Row]) -> SqlResult<u64> {
         let changes: Vec<Change> = rows
             .iter()
             .map(|(group, facts)| Change::Group(group.clone(), (!facts.is_empty()).then(|| facts.clone())))
@@ -833,19 +834,19 @@ impl Statements<Tiny> for SimSession {
         self.write(|_| ((), changes)).await?;
         let id = self.transaction.expect("a refresh is a transaction");
         if let Some(own) = self.server.database.borrow_mut().transactions.get_mut(&id) {
-            own.told.get_or_insert_default().1.extend_from_slice(rows);
+            own.refresh.get_or_insert_default().1.extend_from_slice(rows);
         }
         Ok(rows.len() as u64)
     }
 
-    async fn conclude(&mut self, coverage: &Coverage) -> anyhow::Result<Published> {
+    async fn refresh_global(&mut self, coverage: &Coverage) -> anyhow::Result<RefreshReport> {
         self.write(|_| ((), vec![Change::Run])).await?;
         let id = self.transaction.expect("a refresh is a transaction");
         let database = &mut *self.server.database.borrow_mut();
         if let Some(own) = database.transactions.get_mut(&id) {
             own.complete_to = coverage.complete.then(|| self.server.ends.clone());
         }
-        Ok(Published::default())
+        Ok(RefreshReport::default())
     }
 }
 

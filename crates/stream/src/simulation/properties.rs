@@ -1,4 +1,4 @@
-//! What must hold, whatever happens.
+//! The invariants of every schedule.
 
 use std::{collections::BTreeMap, env, thread};
 
@@ -34,7 +34,7 @@ impl World {
             check_owners(&database.tables, &mut violations);
         }
         let sent = self.sent + self.replicas().map(|replica| replica.sent).sum::<usize>();
-        // `consumer rehome` draws within its transaction, at every try.
+        // `consumer repartition` draws within its transaction, at every try.
         if database.drawn > sent && !self.plan.settings.repartition {
             violations.push(format!("{} numbers were drawn for {sent} batches", database.drawn));
         }
@@ -71,7 +71,7 @@ impl World {
 
     /// The latest record of each key, of those that were read, is the fact that is stored.
     fn check_facts(&self, tables: &Tables, violations: &mut Vec<String>) {
-        let mut latest: BTreeMap<(i16, i16), (Place, i64)> = BTreeMap::new();
+        let mut latest: BTreeMap<(i16, i16), (Rank, i64)> = BTreeMap::new();
         let mut poison = 0;
         let old = self
             .old_logs
@@ -85,7 +85,7 @@ impl World {
             for record in log.records.iter().filter(|record| is_covered(&ranges, record)) {
                 let time = greatest.entry(partition).or_default();
                 *time = record.timestamp_ms.max(*time);
-                let place = (*time, partition, topic, record.offset);
+                let rank = (*time, partition, topic, record.offset);
                 let numbers: Vec<i64> = record.value.split(' ').filter_map(|word| word.parse().ok()).collect();
                 let [group, key, value] = numbers[..] else {
                     poison += usize::from(record.value == "poison");
@@ -93,7 +93,7 @@ impl World {
                 };
                 let small = |number: i64| i16::try_from(number).unwrap();
                 let known = latest.entry((small(group), small(key))).or_default();
-                *known = (*known).max((place, value));
+                *known = (*known).max((rank, value));
             }
         }
         let facts = tables.facts();
@@ -109,8 +109,9 @@ impl World {
     }
 }
 
-/// A record's place in the order of all: the greatest time of its partition so far, then the partition; within it the later one wins.
-type Place = (i64, i32, usize, i64);
+/// A record's rank among all records: the greatest time of its partition so far, then the partition; within it the
+/// later one wins.
+type Rank = (i64, i32, usize, i64);
 
 /// Each partition key belongs to the partition that its newest record came from.
 fn check_owners(tables: &Tables, violations: &mut Vec<String>) {
@@ -145,12 +146,12 @@ fn schedules() -> u64 {
     env::var("FUZZ_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(3_000)
 }
 
-/// Runs the schedule of a seed, and says what did not hold.
+/// Runs the schedule of a seed, and reports the violations.
 pub(super) fn run(seed: u64) -> Result<(), String> {
     outcome(&World::new(seed).run()).map_err(|violations| format!("seed {seed}, {violations}"))
 }
 
-/// Says what did not hold in a schedule.
+/// Reports the violations in a schedule.
 pub(super) fn outcome(world: &World) -> Result<(), String> {
     if world.violations.is_empty() {
         return Ok(());
@@ -159,7 +160,7 @@ pub(super) fn outcome(world: &World) -> Result<(), String> {
 }
 
 #[test]
-fn whatever_happens_each_record_counts_once_and_every_row_is_told() {
+fn whatever_happens_each_record_counts_once_and_every_row_is_right() {
     let first = env::var("FUZZ_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
     let threads = thread::available_parallelism().map_or(1, |threads| u64::try_from(threads.get()).unwrap());
     let tries = |thread| {

@@ -11,15 +11,15 @@ use crate::{
     Error,
     core::{
         Command, Consumer, Input, Settings, Takes,
-        jobs::{Answer, Job, Load, Loaded, Outcome, ShardOutcome},
-        kafka::{Failure, Look, Offsets, Seen},
+        jobs::{Answer, Job, JobOutcome, Load, Loaded, ShardOutcome},
+        kafka::{Failure, Offsets, TopicQuery, TopicState},
         watch::Client as Name,
     },
     kafka_errors::Decision,
     postgres::{loader::Loader, retry::Postgres, writer::Writer},
     simulation::{
-        kafka::{Arrived, Asked, Client, Log},
-        postgres::{PartitionRow, SimServer},
+        kafka::{Arrived, Client, Log, Request},
+        postgres::{SimPartition, SimServer},
         turns::{Clock, Rng, Work},
     },
     tests::tiny::Tiny,
@@ -48,15 +48,16 @@ pub(crate) struct Replica {
     jobs: tokio::sync::mpsc::Sender<Job<Tiny>>,
     answers: Queue<Answer>,
     loads: Queue<LoadNews>,
-    /// What Kafka says of the topic, as it was when it was asked.
-    looks: VecDeque<(u64, Result<Option<Seen>, Failure>)>,
-    told: usize,
+    /// Kafka's responses about the topic, as it was at the time of the request.
+    topic_responses: VecDeque<(u64, Result<Option<TopicState>, Failure>)>,
+    /// Commits of offsets to Kafka that have no response yet.
+    offset_commits: usize,
     writer: Rc<Work>,
     load_works: BTreeMap<u64, Rc<Work>>,
     /// What came while no records were taken.
     kept: VecDeque<Arrived>,
     postgres: Postgres<SimServer>,
-    /// Batches that were sent, but for those of which it has heard that they were void.
+    /// Batches that were sent, except those that were reported void.
     pub(crate) sent: usize,
     server: SimServer,
     name: String,
@@ -67,16 +68,16 @@ pub(crate) struct Replica {
     /// The ends that it saw at start.
     pub(crate) ends: Vec<i64>,
     pub(crate) ended: Option<Ended>,
-    pub(crate) stop_told: bool,
+    pub(crate) stop_seen: bool,
     /// The shards whose stored facts were undone by hand since they were loaded.
     undone: BTreeSet<u64>,
     /// Whether something was undone while it was being loaded.
     undone_in_load: bool,
     /// Whether anything was ever undone.
     was_undone: bool,
-    /// Whether the topic was created again, and its client is about to tell.
-    pub(crate) created_again: bool,
-    /// Whether the topic was created again before it started.
+    /// Whether the topic was recreated, and its client is about to report it.
+    pub(crate) recreated: bool,
+    /// Whether the topic was recreated before it started.
     pub(crate) is_after_another: bool,
 }
 
@@ -85,7 +86,7 @@ pub(crate) struct Around<'a> {
     pub(crate) logs: &'a [Log],
     pub(crate) chance: &'a Rng,
     pub(crate) clock: &'a Clock,
-    /// Whether Kafka answers.
+    /// Whether Kafka is unavailable.
     pub(crate) kafka_down: bool,
     pub(crate) violations: &'a mut Vec<String>,
     /// Partitions that it gave back, for the coordinator.
@@ -93,30 +94,30 @@ pub(crate) struct Around<'a> {
 }
 
 impl Replica {
-    pub(crate) fn start(server: &SimServer, name: String, settings: Settings, (logs, clock): (&[Log], &Clock)) -> Self {
+    pub(crate) fn start(server: &SimServer, name: String, settings: Settings, logs: &[Log], clock: &Clock) -> Self {
         let feed = Arc::new(crate::tests::consumer::feed());
         let ends: Vec<i64> = logs.iter().map(|log| log.end).collect();
         let server = SimServer { name: name.clone(), ends: ends.clone(), ..server.clone() };
         let postgres = Postgres::new(server.clone(), std::time::Duration::from_secs(86_400));
         let (jobs, queue) = tokio::sync::mpsc::channel(crate::core::JOBS);
         let answers: Queue<Answer> = Rc::default();
-        let heard = Rc::clone(&answers);
+        let received = Rc::clone(&answers);
         let writer = Writer::new(postgres.clone(), move |answer| {
-            heard.borrow_mut().push_back(answer);
+            received.borrow_mut().push_back(answer);
             true
         });
         let kafka = service::settings::KafkaSettings::plaintext("sim:9092");
         let client = Name { settings: kafka, group: "group".to_owned(), topic: feed.topic.clone() };
         let named = (0..).zip(ends.iter().copied()).collect();
         Self {
-            core: Consumer::new(clock.now(), (Arc::new(Tiny), feed), settings, (client, named)),
+            core: Consumer::new(clock.now(), Arc::new(Tiny), feed, settings, client, named),
             client: Client::default(),
             commands: Vec::new(),
             jobs,
             answers,
             loads: Rc::default(),
-            looks: VecDeque::new(),
-            told: 0,
+            topic_responses: VecDeque::new(),
+            offset_commits: 0,
             writer: Work::new(writer.run(queue)),
             load_works: BTreeMap::new(),
             kept: VecDeque::new(),
@@ -128,11 +129,11 @@ impl Replica {
             blocked: BTreeSet::new(),
             ends,
             ended: None,
-            stop_told: false,
+            stop_seen: false,
             undone: BTreeSet::new(),
             undone_in_load: false,
             was_undone: false,
-            created_again: false,
+            recreated: false,
             is_after_another: false,
         }
     }
@@ -159,7 +160,7 @@ impl Replica {
         self.load_works.values().map(Rc::clone).collect()
     }
 
-    /// Tells the core, and does what it says.
+    /// Hands an event to the core, and executes its commands.
     pub(crate) fn on(&mut self, input: Input<'_, Tiny>, around: &mut Around<'_>) {
         if self.ended.is_some() {
             return;
@@ -180,7 +181,7 @@ impl Replica {
         }
     }
 
-    /// A shard's memory is dropped for a cause of its own.
+    /// A shard's memory is dropped only for its own cause.
     fn check_dropped(&mut self, cause: &Cause, was_spread: bool, around: &mut Around<'_>) {
         let before = std::mem::replace(&mut self.claims, self.core.claims());
         let kept: BTreeSet<(i32, i64)> = self.claims.values().flatten().copied().collect();
@@ -190,7 +191,7 @@ impl Replica {
             let is_undone = self.undone.remove(&shard) || self.undone_in_load;
             let is_ours = cause.shards.contains(&shard)
                 || claims.iter().any(|(partition, _)| cause.partitions.contains(partition))
-                || self.core.blocked().contains(&shard);
+                || self.core.blocked_shards().contains(&shard);
             if !(is_undone || is_ours || regrouped || cause.is_of_all || self.is_void(&claims)) {
                 around.violations.push(format!("memory of {claims:?} was dropped for nothing"));
             }
@@ -201,7 +202,7 @@ impl Replica {
     fn check_stored(&mut self, shards: &[ShardOutcome<(i32, i64)>], around: &mut Around<'_>) {
         let dropped = shards.iter().filter(|(shard, _)| !self.claims.contains_key(shard));
         let stored =
-            dropped.flat_map(|(_, outcome)| if let Outcome::Stored(offsets) = outcome { &**offsets } else { &[] });
+            dropped.flat_map(|(_, outcome)| if let JobOutcome::Stored(offsets) = outcome { &**offsets } else { &[] });
         for (partition, end) in stored.filter(|_| !self.was_undone) {
             if self.core.committed(*partition).is_some_and(|loaded| loaded < *end) {
                 around.violations.push(format!("what was stored of partition {partition} is not in its new memory"));
@@ -209,9 +210,9 @@ impl Replica {
         }
     }
 
-    /// A shard that has just been blocked owes nothing: nobody else would tell it for as long.
+    /// A shard that has just been blocked owes no refresh: no other consumer would do it in the meantime.
     fn check_blocked(&mut self, around: &mut Around<'_>) {
-        let before = std::mem::replace(&mut self.blocked, self.core.standing());
+        let before = std::mem::replace(&mut self.blocked, self.core.blocked_partitions());
         let database = self.server.database.borrow();
         for partition in self.blocked.difference(&before) {
             let row = database.tables.partitions.get(partition).filter(|row| row.owner == self.name);
@@ -226,7 +227,7 @@ impl Replica {
         let database = self.server.database.borrow();
         let rows = &database.tables.partitions;
         let epoch = |partition: &i32| rows.get(partition).map_or(0, |row| row.stored.epoch);
-        let is_of_another = |row: &PartitionRow| row.topic == 0 && row.stored.next_offset.is_some();
+        let is_of_another = |row: &SimPartition| row.topic == 0 && row.stored.next_offset.is_some();
         (self.is_after_another && rows.values().any(is_of_another))
             || claims.iter().any(|(partition, held)| epoch(partition) != *held)
     }
@@ -235,7 +236,7 @@ impl Replica {
     fn check_claim(&self, partition: i32, around: &mut Around<'_>) {
         let claims = self.core.claims();
         let epoch = claims.values().flatten().find(|claim| claim.0 == partition).map_or(0, |claim| claim.1);
-        // What was given up may have been claimed all the same; that is noticed with the next batch.
+        // A cancelled load may have claimed it all the same; that is noticed with the next batch.
         let is_new = !self.claims.values().flatten().any(|claim| *claim == (partition, epoch));
         let database = self.server.database.borrow();
         let row = database.tables.partitions.get(&partition);
@@ -275,39 +276,42 @@ impl Replica {
                 let broken = self.client.stop_fetching(&partitions, around.logs, || chance.once_in(2));
                 around.violations.extend(broken.err());
             }
-            Command::Release(partitions) => match self.client.release(&partitions, around.logs, || chance.once_in(2)) {
-                Ok(true) => around.released.extend(partitions),
-                Ok(false) => {}
-                Err(broken) => around.violations.push(broken),
-            },
+            Command::CompleteRevocation(partitions) => {
+                match self.client.release(&partitions, around.logs, || chance.once_in(2)) {
+                    Ok(true) => around.released.extend(partitions),
+                    Ok(false) => {}
+                    Err(broken) => around.violations.push(broken),
+                }
+            }
             Command::Free(_) | Command::MeasureLag(_) => {}
             Command::Pause => self.client.pause(),
             Command::Resume => self.client.resume(),
-            Command::Look(look) => self.looks.push_back((look.number, seen(&look, around))),
-            Command::TellOffsets(_) => self.told += 1,
+            Command::TopicQuery(query) => self.topic_responses.push_back((query.number, seen(&query, around))),
+            Command::CommitOffsets(_) => self.offset_commits += 1,
             Command::End => self.ended = Some(Ended::Well),
         }
     }
 
-    /// Hands over one thing that has come from PostgreSQL, of a source that chance picks; whether there was one.
-    pub(crate) fn hear(&mut self, around: &mut Around<'_>) -> bool {
-        self.hear_one_of([Self::hear_answer, Self::hear_load], around)
+    /// Hands over one thing that has come from PostgreSQL, of a source that chance picks; returns whether there was
+    /// one.
+    pub(crate) fn deliver_postgres(&mut self, around: &mut Around<'_>) -> bool {
+        self.deliver_one_of([Self::deliver_answer, Self::deliver_load], around)
     }
 
     /// Hands over one thing of the first source that has one, from the one on that chance picks; whether there was one.
-    fn hear_one_of<const N: usize>(
+    fn deliver_one_of<const N: usize>(
         &mut self,
         mut sources: [fn(&mut Self, &mut Around<'_>) -> bool; N],
         around: &mut Around<'_>,
     ) -> bool {
         sources.rotate_left(around.chance.below(N));
-        sources.iter().any(|hear| hear(self, around))
+        sources.iter().any(|deliver| deliver(self, around))
     }
 
-    pub(crate) fn hear_answer(&mut self, around: &mut Around<'_>) -> bool {
+    pub(crate) fn deliver_answer(&mut self, around: &mut Around<'_>) -> bool {
         let Some(answer) = self.answers.borrow_mut().pop_front() else { return false };
         if let Answer::Batches { shards, count } = &answer {
-            let is_void = shards.iter().all(|(_, outcome)| *outcome == Outcome::Void);
+            let is_void = shards.iter().all(|(_, outcome)| *outcome == JobOutcome::Void);
             self.sent -= if is_void { *count } else { 0 };
             self.check_stored(shards, around);
         }
@@ -315,7 +319,7 @@ impl Replica {
         true
     }
 
-    pub(crate) fn hear_load(&mut self, around: &mut Around<'_>) -> bool {
+    pub(crate) fn deliver_load(&mut self, around: &mut Around<'_>) -> bool {
         let Some(news) = self.loads.borrow_mut().pop_front() else { return false };
         match news {
             LoadNews::Claimed(load) => self.on(Input::Claimed(load), around),
@@ -327,43 +331,51 @@ impl Replica {
         true
     }
 
-    /// Hands over one thing that Kafka has to say beside records, of a source that chance picks; whether there was one.
-    pub(crate) fn hear_kafka(&mut self, around: &mut Around<'_>) -> bool {
-        self.hear_one_of([Self::hear_look, Self::hear_told, Self::hear_created_again, Self::hear_asked], around)
+    /// Hands over one event of Kafka other than a record, of a source that chance picks; returns whether there was one.
+    pub(crate) fn deliver_kafka(&mut self, around: &mut Around<'_>) -> bool {
+        self.deliver_one_of(
+            [
+                Self::deliver_topic_state,
+                Self::deliver_offsets_committed,
+                Self::deliver_recreated,
+                Self::deliver_rebalance,
+            ],
+            around,
+        )
     }
 
-    pub(crate) fn hear_look(&mut self, around: &mut Around<'_>) -> bool {
-        let Some((look, answer)) = self.looks.pop_front() else { return false };
-        self.on(Input::Topic { look, answer }, around);
+    pub(crate) fn deliver_topic_state(&mut self, around: &mut Around<'_>) -> bool {
+        let Some((query, response)) = self.topic_responses.pop_front() else { return false };
+        self.on(Input::Topic { query, response }, around);
         true
     }
 
-    fn hear_told(&mut self, around: &mut Around<'_>) -> bool {
-        let is_told = self.told > 0 && !around.kafka_down;
-        if is_told {
-            self.told -= 1;
-            self.on(Input::OffsetsTold(Ok(())), around);
+    fn deliver_offsets_committed(&mut self, around: &mut Around<'_>) -> bool {
+        let is_committed = self.offset_commits > 0 && !around.kafka_down;
+        if is_committed {
+            self.offset_commits -= 1;
+            self.on(Input::OffsetsCommitted(Ok(())), around);
         }
-        is_told
+        is_committed
     }
 
-    fn hear_created_again(&mut self, around: &mut Around<'_>) -> bool {
-        let is_told = std::mem::take(&mut self.created_again);
-        if is_told {
-            self.on(Input::TopicCreatedAgain, around);
+    fn deliver_recreated(&mut self, around: &mut Around<'_>) -> bool {
+        let is_recreated = std::mem::take(&mut self.recreated);
+        if is_recreated {
+            self.on(Input::TopicRecreated, around);
         }
-        is_told
+        is_recreated
     }
 
-    pub(crate) fn hear_asked(&mut self, around: &mut Around<'_>) -> bool {
+    pub(crate) fn deliver_rebalance(&mut self, around: &mut Around<'_>) -> bool {
         // The callback runs in a poll.
         if matches!(self.core.takes(), Takes::Answers(_)) || around.kafka_down {
             return false;
         }
-        let Some(asked) = self.client.take_asked(around.clock.now()) else { return false };
-        let input = match asked {
-            Asked::Assign(partitions) => Input::Assigned(partitions),
-            Asked::Revoke(partitions) | Asked::Lost(partitions) => Input::Revoked(partitions),
+        let Some(request) = self.client.take_request(around.clock.now()) else { return false };
+        let input = match request {
+            Request::Assign(partitions) => Input::Assigned(partitions),
+            Request::Revoke(partitions) | Request::Lost(partitions) => Input::Revoked(partitions),
         };
         self.on(input, around);
         true
@@ -372,8 +384,8 @@ impl Replica {
     /// Polls once, as the driver would; whether anything came.
     pub(crate) fn poll(&mut self, around: &mut Around<'_>) -> bool {
         let takes = self.core.takes();
-        // What its client tells of the topic comes before any record of it.
-        if matches!(takes, Takes::Answers(_)) || around.kafka_down || self.created_again {
+        // What its client reports about the topic comes before any record of it.
+        if matches!(takes, Takes::Answers(_)) || around.kafka_down || self.recreated {
             return false;
         }
         if matches!(takes, Takes::Records(_))
@@ -414,7 +426,7 @@ impl Replica {
         }
     }
 
-    /// Kafka gives cause to drop memory.
+    /// Kafka fails so that memory is dropped.
     pub(crate) fn kafka_fails(&mut self, decision: Decision, around: &mut Around<'_>) {
         self.on(Input::KafkaFailed(failure(decision)), around);
     }
@@ -427,16 +439,16 @@ impl Replica {
     }
 }
 
-fn seen(look: &Look, around: &Around<'_>) -> Result<Option<Seen>, Failure> {
+fn seen(query: &TopicQuery, around: &Around<'_>) -> Result<Option<TopicState>, Failure> {
     if around.kafka_down {
         return Err(failure(Decision::Retry));
     }
-    let partitions = (0..).zip(around.logs).filter(|(partition, _)| look.only.is_none_or(|only| only == *partition));
+    let partitions = (0..).zip(around.logs).filter(|(partition, _)| query.only.is_none_or(|only| only == *partition));
     let offsets: Offsets = partitions.map(|(partition, log)| (partition, (log.first, log.end))).collect();
     let end =
         |(partition, known): (&i32, &i64)| Some((*partition, offsets.get(partition)?.1)).filter(|seen| seen.1 < *known);
-    let ends = look.ends.iter().filter_map(end).collect();
-    Ok(Some(Seen { offsets, ends }))
+    let ends = query.ends.iter().filter_map(end).collect();
+    Ok(Some(TopicState { offsets, ends }))
 }
 
 pub(crate) fn failure(decision: Decision) -> Failure {
@@ -457,8 +469,8 @@ struct Cause {
 
 impl Cause {
     fn of(input: &Input<'_, Tiny>) -> Self {
-        fn refused<T>(shards: &[(u64, Outcome<T>)]) -> BTreeSet<u64> {
-            let is_refused = |of: &&(u64, Outcome<T>)| matches!(of.1, Outcome::Refused(_));
+        fn refused<T>(shards: &[(u64, JobOutcome<T>)]) -> BTreeSet<u64> {
+            let is_refused = |of: &&(u64, JobOutcome<T>)| matches!(of.1, JobOutcome::Refused(_));
             shards.iter().filter(is_refused).map(|of| of.0).collect()
         }
         let shards = match input {

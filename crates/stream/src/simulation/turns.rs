@@ -1,4 +1,4 @@
-//! What every part of the simulation shares: chance, time, and work that goes on one step at a time.
+//! What every part of the simulation shares: chance, time, and work that runs one step at a time.
 
 use std::{
     cell::{Cell, RefCell},
@@ -42,7 +42,7 @@ impl Rng {
     }
 }
 
-/// Time that goes on only when it is told to.
+/// Time that advances only on request.
 #[derive(Debug)]
 pub(crate) struct Clock(Cell<Instant>);
 

@@ -8,7 +8,7 @@ use crate::{
     kafka_errors::Decision,
     simulation::{
         kafka::{Coordinator, Log},
-        postgres::{PartitionRow, SimServer, Tables},
+        postgres::{SimPartition, SimServer, Tables},
         replica::{Around, Ended, Replica, failure},
         turns::{Clock, Rng},
     },
@@ -18,7 +18,7 @@ use crate::{
 const STEPS: usize = 260;
 /// How long all may take to come to rest once faults have ended, of the simulation's time.
 const REST: Duration = Duration::from_secs(180);
-/// How long it takes until a member hears that it was taken for gone.
+/// How long it takes until a member notices that the group has removed it.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(2);
 /// How many steps that may take: more is a loop.
 const MOST_STEPS: usize = 60_000;
@@ -32,12 +32,12 @@ pub(crate) struct Plan {
     pub(crate) quiet: bool,
     /// Whether all but the first come once that one has read for a while.
     pub(crate) late: bool,
-    /// Whether the topic is created again, which is accepted as well.
+    /// Whether the topic is recreated, which is accepted as well.
     pub(crate) recreates: bool,
     pub(crate) settings: Settings,
 }
 
-/// A process that is there, or is not right now.
+/// A process that runs, or does not right now.
 #[derive(Default)]
 pub(super) struct Slot {
     pub(super) replica: Option<Replica>,
@@ -45,16 +45,16 @@ pub(super) struct Slot {
     asleep: bool,
 }
 
-/// Everything there is.
+/// All parts of the simulation.
 pub(crate) struct World {
     pub(crate) plan: Plan,
-    /// Whether those that come late may come.
+    /// Whether the consumers that start late may start.
     is_late: bool,
     chance: Rc<Rng>,
     pub(super) clock: Rc<Clock>,
     pub(crate) server: SimServer,
     pub(crate) logs: Vec<Log>,
-    /// Those of the topic of before, if it was created again.
+    /// Those of the previous topic, if it was recreated.
     pub(crate) old_logs: Option<Vec<Log>>,
     coordinator: Coordinator,
     pub(super) slots: Vec<Slot>,
@@ -84,7 +84,7 @@ impl World {
             reset_offsets: !spread && chance.once_in(4),
             repartition: false,
             wait: Duration::from_secs(60),
-            away: Duration::from_secs(86_400),
+            outage_timeout: Duration::from_secs(86_400),
             compacted: false,
         };
         let quiet = spread || chance.once_in(3);
@@ -156,7 +156,8 @@ impl World {
             _ => format!("{group} {key} {value}"),
         };
         let log = &mut self.logs[partition];
-        // Where the record read last may be a control record, a topic that was created again is not told from the old one.
+        // Where the record read last may be a control record, a recreated topic cannot be distinguished from the old
+        // one.
         if !self.plan.recreates && self.chance.once_in(10) {
             log.end += 1;
         }
@@ -170,11 +171,11 @@ impl World {
     fn happen(&mut self) {
         match self.chance.below(100) {
             0..=41 => (0..=self.chance.below(4)).for_each(|_| self.step_any()),
-            42..=59 => self.hear_any(),
+            42..=59 => self.deliver_any(),
             60..=79 => self.poll_any(),
             80..=86 => self.let_time_pass(),
             87..=91 if !self.plan.quiet => self.produce(),
-            87..=91 => self.hear_any(),
+            87..=91 => self.deliver_any(),
             92 => drop(self.server.database.borrow_mut().end_orphan(&self.chance)),
             _ => self.disturb(),
         }
@@ -186,7 +187,7 @@ impl World {
         let at = self.chance.below(self.slots.len());
         match self.chance.below(17) {
             14 => drop(self.with(at, |replica, around| replica.on(Input::ClientLost("simulated".to_owned()), around))),
-            15 if self.plan.recreates && self.old_logs.is_none() => self.create_again(),
+            15 if self.plan.recreates && self.old_logs.is_none() => self.recreate_topic(),
             16 if self.plan.partitions < 4 && !self.plan.quiet && self.chance.once_in(4) => self.add_partition(),
             12 => {
                 let decision = [Decision::OffsetOutOfRange, Decision::TopicMissing][self.chance.below(2)];
@@ -211,7 +212,7 @@ impl World {
         }
     }
 
-    /// What is done to the tables beside the consumers.
+    /// What is done to the tables while the consumers run.
     fn maintain(&mut self) {
         match self.chance.below(4) {
             0 => {
@@ -219,7 +220,7 @@ impl World {
                     for row in tables.partitions.values_mut() {
                         let epoch = row.stored.epoch + 1;
                         let partition = row.stored.partition;
-                        *row = PartitionRow::default();
+                        *row = SimPartition::default();
                         (row.stored.epoch, row.stored.partition) = (epoch, partition);
                     }
                     let partitions = std::mem::take(&mut tables.partitions);
@@ -251,10 +252,10 @@ impl World {
         }
     }
 
-    /// What was stored is not any more: a run that had ended well may have to be made again.
+    /// What was stored is lost: a run that had ended well may have to be repeated.
     pub(super) fn loses_commits(&mut self) {
         self.logs.iter_mut().for_each(Log::read_again);
-        self.slots.iter_mut().flat_map(|place| &mut place.replica).for_each(Replica::undo);
+        self.slots.iter_mut().flat_map(|slot| &mut slot.replica).for_each(Replica::undo);
     }
 
     /// Kafka removes the oldest records of a partition, read or not.
@@ -268,14 +269,14 @@ impl World {
     }
 
     /// The topic is deleted, and one of the same name created.
-    fn create_again(&mut self) {
+    fn recreate_topic(&mut self) {
         let new = vec![Log::default(); self.logs.len()];
         self.old_logs = Some(std::mem::replace(&mut self.logs, new));
         self.server.database.borrow_mut().ends.fill(0);
-        self.slots.iter_mut().flat_map(|place| &mut place.replica).for_each(|replica| replica.created_again = true);
+        self.slots.iter_mut().flat_map(|slot| &mut slot.replica).for_each(|replica| replica.recreated = true);
         self.loses_commits();
         (0..self.chance.below(20)).for_each(|_| self.produce());
-        self.note("created again");
+        self.note("recreated");
     }
 
     /// The topic gets another partition: keys go to other partitions than before.
@@ -293,7 +294,7 @@ impl World {
         // Settings may change with a restart.
         let settings = Settings { batch_size: 1 + self.chance.below(5), ..self.plan.settings.clone() };
         let name = format!("{at}, started {}", self.trace.len());
-        let mut replica = Replica::start(&self.server, name, settings, (&self.logs, &self.clock));
+        let mut replica = Replica::start(&self.server, name, settings, &self.logs, &self.clock);
         replica.is_after_another = self.old_logs.is_some();
         self.slots[at] = Slot { replica: Some(replica), asleep: false };
         self.coordinator.join(at);
@@ -317,9 +318,9 @@ impl World {
     }
 
     fn stop(&mut self, at: usize) {
-        let told =
-            self.slots[at].replica.as_mut().is_none_or(|replica| std::mem::replace(&mut replica.stop_told, true));
-        if !told && !self.slots[at].asleep {
+        let is_stopping =
+            self.slots[at].replica.as_mut().is_none_or(|replica| std::mem::replace(&mut replica.stop_seen, true));
+        if !is_stopping && !self.slots[at].asleep {
             self.note(format!("stop {at}"));
             self.with(at, |replica, around| replica.on(Input::Stop, around));
         }
@@ -334,15 +335,15 @@ impl World {
         }
     }
 
-    /// It runs again, and hears only now that its partitions were given to others.
+    /// It runs again, and notices only now that its partitions were given to others.
     pub(super) fn wake(&mut self, at: usize) {
         if !std::mem::take(&mut self.slots[at].asleep) {
             return;
         }
         self.note(format!("wake {at}"));
-        let heard = self.clock.now() + HEARTBEAT;
+        let notified_at = self.clock.now() + HEARTBEAT;
         if let Some(replica) = &mut self.slots[at].replica {
-            replica.client.lose_all(heard);
+            replica.client.lose_all(notified_at);
         }
         self.coordinator.join(at);
         self.rebalance();
@@ -350,14 +351,14 @@ impl World {
 
     fn rebalance(&mut self) {
         let partitions = i32::try_from(self.plan.partitions).expect("partitions are few");
-        for (member, asked) in self.coordinator.rebalance(partitions) {
+        for (member, request) in self.coordinator.rebalance(partitions) {
             if let Some(replica) = &mut self.slots[member].replica {
-                replica.client.asks(asked);
+                replica.client.request(request);
             }
         }
     }
 
-    /// Processes that have ended go; those of a run without end are started again by whoever runs them.
+    /// Removes processes that have ended; in a run without end, they may be started again.
     fn reap(&mut self) {
         for at in 0..self.slots.len() {
             let Some(ended) = self.slots[at].replica.as_mut().and_then(|replica| replica.ended.take()) else {
@@ -369,26 +370,26 @@ impl World {
             self.slots[at].asleep = false;
             self.note(format!("{at} ended: {ended:?}"));
             match ended {
-                Ended::Well if !replica.stop_told && !replica.is_undone() => self.check_run(&replica),
+                Ended::Well if !replica.stop_seen && !replica.is_undone() => self.check_run(&replica),
                 Ended::Well => {}
-                Ended::With(Error::Homeless { .. }) if !self.plan.keyed => {}
+                Ended::With(Error::KeyMoved { .. }) if !self.plan.keyed => {}
                 Ended::With(Error::ClientLost { .. }) => {}
-                Ended::With(Error::TopicMadeAgain { .. }) if self.plan.recreates => {}
+                Ended::With(Error::TopicRecreated { .. }) if self.plan.recreates => {}
                 Ended::With(error) => self.violations.push(format!("a consumer ended with {error}")),
             }
             self.leave(at);
         }
     }
 
-    /// A run until the end has ended by itself: all that was there at its start is stored and told.
+    /// A run until the end has ended on its own: all that existed at its start is stored and refreshed.
     fn check_run(&mut self, replica: &Replica) {
         let behind = self.server.database.borrow().behind(&replica.ends);
         self.violations.extend(behind.map(|behind| format!("a run ended, and {behind}")));
     }
 
     pub(super) fn with<T>(&mut self, at: usize, act: impl FnOnce(&mut Replica, &mut Around<'_>) -> T) -> Option<T> {
-        let place = &mut self.slots[at];
-        let replica = place.replica.as_mut().filter(|_| !place.asleep)?;
+        let slot = &mut self.slots[at];
+        let replica = slot.replica.as_mut().filter(|_| !slot.asleep)?;
         let mut released = Vec::new();
         let mut around = Around {
             logs: &self.logs,
@@ -418,12 +419,12 @@ impl World {
         }
     }
 
-    fn hear_any(&mut self) {
+    fn deliver_any(&mut self) {
         let at = self.anyone();
         if self.chance.once_in(2) {
-            self.with(at, Replica::hear);
+            self.with(at, Replica::deliver_postgres);
         } else {
-            self.with(at, Replica::hear_kafka);
+            self.with(at, Replica::deliver_kafka);
         }
     }
 
@@ -437,8 +438,8 @@ impl World {
     }
 
     fn let_time_pass(&mut self) {
-        let spans = [1, 10, 100, 300, 1_000, 3_000];
-        self.clock.advance(Duration::from_millis(spans[self.chance.below(spans.len())]));
+        let durations = [1, 10, 100, 300, 1_000, 3_000];
+        self.clock.advance(Duration::from_millis(durations[self.chance.below(durations.len())]));
         self.tick_all();
     }
 
@@ -457,7 +458,7 @@ impl World {
             self.produce();
         }
         (0..self.slots.len()).for_each(|at| self.wake(at));
-        // Somebody is there to read what is left; where keys are spread over partitions, one alone.
+        // At least one consumer reads what is left; where keys are spread over partitions, one alone.
         for at in 0..self.slots.len() {
             if at > 0 && !self.plan.keyed {
                 self.kill(at);
@@ -487,11 +488,11 @@ impl World {
                 self.start(0);
             }
             if self.clock.now() - began > REST {
-                self.stuck("time is up");
+                self.report_stall("time is up");
                 return;
             }
         }
-        self.stuck("it goes on and on");
+        self.report_stall("it goes on and on");
     }
 
     /// One consumer alone gives all groups the owner partition that their records come from, on connections that may break.
@@ -502,7 +503,7 @@ impl World {
         self.start(0);
     }
 
-    fn stuck(&mut self, why: &str) {
+    fn report_stall(&mut self, why: &str) {
         let offsets: BTreeMap<i32, Option<i64>> = self
             .server
             .database
@@ -513,14 +514,10 @@ impl World {
             .map(|(p, row)| (*p, row.stored.next_offset))
             .collect();
         let ends: Vec<i64> = self.logs.iter().map(|log| log.end).collect();
-        let unready: Vec<Vec<String>> = self
-            .slots
-            .iter()
-            .flat_map(|place| &place.replica)
-            .map(|replica| replica.core.unready(Vec::new()))
-            .collect();
+        let unready: Vec<Vec<String>> =
+            self.slots.iter().flat_map(|slot| &slot.replica).map(|replica| replica.core.unready(Vec::new())).collect();
         let clients: Vec<_> =
-            self.replicas().map(|replica| (replica.core.takes(), replica.core.stands(), &replica.client)).collect();
+            self.replicas().map(|replica| (replica.core.takes(), replica.core.describe(), &replica.client)).collect();
         let holders = &self.coordinator.holders;
         let open = self.server.database.borrow().open();
         let more = format!("partitions are held by {holders:?}; {clients:?}; open transactions: {open}");
@@ -536,8 +533,8 @@ impl World {
             for work in works {
                 work.step();
             }
-            went_on |= self.with(at, Replica::hear).unwrap_or(false);
-            went_on |= self.with(at, Replica::hear_kafka).unwrap_or(false);
+            went_on |= self.with(at, Replica::deliver_postgres).unwrap_or(false);
+            went_on |= self.with(at, Replica::deliver_kafka).unwrap_or(false);
             for _ in 0..3 {
                 went_on |= self.with(at, Replica::poll).unwrap_or(false);
             }
@@ -550,19 +547,19 @@ impl World {
             self.with(at, Replica::idle);
         }
         let now = self.clock.now();
-        let wakes = self.slots.iter().flat_map(|place| &place.replica).map(|replica| replica.core.wakes_at(now));
+        let wakes = self.slots.iter().flat_map(|slot| &slot.replica).map(|replica| replica.core.wakes_at(now));
         let next = wakes.min().unwrap_or(now).saturating_duration_since(now);
         self.clock.advance(next.clamp(Duration::from_millis(1), Duration::from_secs(5)));
         self.tick_all();
     }
 
-    /// Whether all is stored and told, and everybody reads.
+    /// Whether all is stored and refreshed, and every consumer reads.
     fn is_at_rest(&self) -> bool {
         if self.plan.settings.repartition && self.replicas().next().is_some() {
             return false;
         }
         let database = self.server.database.borrow();
-        let told = |(partition, log): (i32, &Log)| {
+        let is_refreshed = |(partition, log): (i32, &Log)| {
             database.tables.partitions.get(&partition).map_or(log.end == 0, |row| {
                 row.stored.next_offset.unwrap_or(0) >= log.records.last().map_or(0, |record| record.offset + 1)
                     && row.stored.refreshed_through == row.stored.next_offset
@@ -570,15 +567,15 @@ impl World {
             })
         };
         let idle = |replica: &Replica| {
-            replica.core.is_idle() && !replica.client.is_asked() && replica.core.unready(Vec::new()).is_empty()
+            replica.core.is_idle() && !replica.client.has_request() && replica.core.unready(Vec::new()).is_empty()
         };
-        (0..).zip(&self.logs).all(told)
-            && self.slots.iter().flat_map(|place| &place.replica).all(idle)
+        (0..).zip(&self.logs).all(is_refreshed)
+            && self.slots.iter().flat_map(|slot| &slot.replica).all(idle)
             && (self.plan.settings.until_end || self.coordinator.holders.len() == self.logs.len())
     }
 
-    /// The replicas that are there.
+    /// The replicas that run.
     pub(crate) fn replicas(&self) -> impl Iterator<Item = &Replica> {
-        self.slots.iter().flat_map(|place| &place.replica)
+        self.slots.iter().flat_map(|slot| &slot.replica)
     }
 }

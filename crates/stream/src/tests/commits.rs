@@ -3,7 +3,7 @@
 use crate::{
     core::{
         check::{KeyMoved, Refusal},
-        jobs::Outcome,
+        jobs::JobOutcome,
     },
     postgres::commit,
     tests::consumer::{Consumer, SHARD, Tables, message},
@@ -25,7 +25,7 @@ async fn a_batch_is_stored_once_however_often_it_is_committed() {
     let counts: Vec<(i64, i64, i64, i64, i64, i64)> =
         tables.query("SELECT read, new, unchanged, corrected, filtered, rejected FROM ingest_accounting").await;
     assert_eq!(counts, [(6, 2, 1, 1, 1, 1)]);
-    assert_eq!(tables.books().await, [(0, 6, 6)]);
+    assert_eq!(tables.accounting().await, [(0, 6, 6)]);
 }
 
 #[tokio::test]
@@ -38,7 +38,7 @@ async fn an_older_claim_can_neither_commit_nor_refresh() {
     let fenced = Refusal::Fenced { partition: 1, epoch: 2 };
     assert_eq!(old.commit(&mut unsent).await, Err(fenced.clone()));
     assert_eq!(new.carry(1, 0, &["2 1 6"]).await, Ok(()));
-    assert_eq!(old.refresh().await, Err(fenced), "idle, and nothing of its own is lost");
+    assert_eq!(old.refresh().await, Err(fenced), "idle, and none of its facts is lost");
     assert_eq!(tables.groups().await, []);
     assert_eq!(new.refresh().await, Ok(()));
     assert_eq!(tables.groups().await, [("g2".to_owned(), "1=6".to_owned())]);
@@ -51,14 +51,14 @@ async fn a_refresh_waits_for_no_other_and_is_refused_once_another_has_claimed() 
     let mut old = Consumer::start(&tables, &[0]).await;
     old.carry(0, 0, &["0 1 5"]).await.unwrap();
     let mut holder = tables.connect().await;
-    let lock = "SELECT pg_advisory_lock(hashtextextended('publish tiny', 0))";
+    let lock = "SELECT pg_advisory_lock(hashtextextended('refresh tiny', 0))";
     sqlx::raw_sql(lock).execute(&mut holder).await.unwrap();
     let refresh = old.next_refresh();
-    assert_eq!(old.make(&refresh).await, [(SHARD, Outcome::Void)]);
+    assert_eq!(old.refresh_parts(&refresh).await, [(SHARD, JobOutcome::Void)]);
     let mut new = Consumer::start(&tables, &[0]).await;
     sqlx::raw_sql("SELECT pg_advisory_unlock_all()").execute(&mut holder).await.unwrap();
     let fenced = Refusal::Fenced { partition: 0, epoch: 2 };
-    assert_eq!(old.make(&refresh).await, [(SHARD, Outcome::Refused(fenced))]);
+    assert_eq!(old.refresh_parts(&refresh).await, [(SHARD, JobOutcome::Refused(fenced))]);
     assert_eq!(new.refresh().await, Ok(()));
     assert_eq!(tables.groups().await, [("g0".to_owned(), "1=5".to_owned())]);
 }
@@ -73,14 +73,14 @@ async fn what_is_refused_of_one_shard_leaves_that_of_another() {
     batch.parts.extend(there.batch(1, 0, &["2 1 6"]).parts);
     batch.parts[1].shard = 2;
     let mut refresh = here.next_refresh();
-    let told = there.next_refresh();
-    refresh.add(2, told.rows, told.parts[0].to.clone());
+    let other = there.next_refresh();
+    refresh.add(2, other.rows, other.parts[0].to.clone());
     let mut new = Consumer::start(&tables, &[1]).await;
     let fenced = Refusal::Fenced { partition: 1, epoch: 2 };
     let committed = commit::commit(&mut here.session, std::slice::from_mut(&mut batch)).await.unwrap();
-    assert_eq!(committed, [(SHARD, Outcome::Stored(vec![(0, 1)])), (2, Outcome::Refused(fenced.clone()))]);
+    assert_eq!(committed, [(SHARD, JobOutcome::Stored(vec![(0, 1)])), (2, JobOutcome::Refused(fenced.clone()))]);
     let to = refresh.parts[0].to.clone();
-    assert_eq!(here.make(&refresh).await, [(SHARD, Outcome::Stored(to)), (2, Outcome::Refused(fenced))]);
+    assert_eq!(here.refresh_parts(&refresh).await, [(SHARD, JobOutcome::Stored(to)), (2, JobOutcome::Refused(fenced))]);
     assert_eq!(tables.groups().await, [("g0".to_owned(), "1=5".to_owned())]);
     assert_eq!(new.carry(1, 0, &["2 1 6"]).await, Ok(()));
     assert_eq!(tables.changelog().await, [row(0, 0, 0, "0 1 5"), row(1, 1, 0, "2 1 6")]);
@@ -98,10 +98,10 @@ async fn two_shards_that_bring_the_same_new_key_do_not_both_get_it() {
     let moved = Refusal::KeyMoved(KeyMoved { key: "r0".to_owned(), owner: 0, partition: 1 });
     for _ in 0..2 {
         let committed = commit::commit(&mut here.session, std::slice::from_mut(&mut batch)).await.unwrap();
-        assert_eq!(committed, [(SHARD, Outcome::Stored(vec![(0, 1)])), (2, Outcome::Refused(moved.clone()))]);
+        assert_eq!(committed, [(SHARD, JobOutcome::Stored(vec![(0, 1)])), (2, JobOutcome::Refused(moved.clone()))]);
     }
     assert_eq!(tables.changelog().await, [row(0, 0, 0, "0 1 5")]);
-    let keys: Vec<(String, i32)> = tables.query("SELECT route, home FROM group_homes").await;
+    let keys: Vec<(String, i32)> = tables.query("SELECT key, partition FROM key_partitions").await;
     assert_eq!(keys, [("r0".to_owned(), 0)], "what was refused registers no key");
 }
 
@@ -124,7 +124,8 @@ async fn a_refresh_that_is_owed_is_made_by_the_next_owner() {
     let mut old = Consumer::start(&tables, &[0, 1]).await;
     old.carry(0, 0, &["0 1 5", "2 1 4"]).await.unwrap();
     assert_eq!(old.refresh().await, Ok(()));
-    // A record of group 0, which lives in partition 0, comes from partition 1; before the next refresh, partition 0 moves.
+    // A record of group 0, which belongs to partition 0, comes from partition 1; before the next refresh, partition 0
+    // moves.
     old.carry(1, 0, &["0 1 6"]).await.unwrap();
     let mut new = Consumer::start(&tables, &[0]).await;
     assert_eq!(new.next_refresh().rows, [("g0".to_owned(), "1=6".to_owned())], "exactly what is owed");
@@ -157,7 +158,7 @@ async fn a_partition_key_that_belongs_elsewhere_is_named_and_nothing_is_stored()
     let moved = Err(Refusal::KeyMoved(KeyMoved { key: "r0".to_owned(), owner: 0, partition: 1 }));
     assert_eq!(there.carry(1, 0, &["4 1 1", "1 1 6"]).await, moved);
     assert_eq!(tables.changelog().await, [row(0, 0, 0, "0 1 5")]);
-    // Whoever owns both partitions goes on.
+    // A consumer that owns both partitions can store it.
     let mut both = Consumer::start(&tables, &[0, 1]).await;
     assert_eq!(both.carry(1, 0, &["4 1 1", "1 1 6", "0 1 7"]).await, Ok(()));
     let stored = tables.changelog().await;

@@ -12,9 +12,9 @@ use crate::{
         batch::{Batch, Part},
         check::Refusal,
         cursor::{Cursor, Cursors, Start, Verdict},
-        jobs::{Claim, Outcome},
+        jobs::{Claim, JobOutcome},
         offsets::Feed,
-        refresh::{Refresh, RefreshedTo, Target},
+        refresh::{PartitionProgress, Refresh, Target},
         shard::Memory,
     },
     database::Database,
@@ -38,12 +38,7 @@ impl Tables {
         let tables = Self { database: TestDatabase::create().await.unwrap() };
         let mut connection = tables.connect().await;
         for migration in [
-            include_str!("../../../../postgres/migrations/stream/0001_ledger.sql"),
-            include_str!("../../../../postgres/migrations/stream/0002_feeds.sql"),
-            include_str!("../../../../postgres/migrations/stream/0003_refreshed.sql"),
-            include_str!("../../../../postgres/migrations/stream/0004_gaps.sql"),
-            include_str!("../../../../postgres/migrations/stream/0005_completeness.sql"),
-            include_str!("../../../../postgres/migrations/stream/0006_spread.sql"),
+            include_str!("../../../../postgres/migrations/stream/0001_baseline.sql"),
             "INSERT INTO feeds (feed, identity, database_oid) VALUES ('tiny', gen_random_uuid(), 0)",
         ] {
             sqlx::raw_sql(migration).execute(&mut connection).await.unwrap();
@@ -71,16 +66,17 @@ impl Tables {
         sqlx::query_as(sql).fetch_all(&mut connection).await.unwrap()
     }
 
-    /// The changelog in the order in which facts were learnt: home, partition, offset, and the fact as it was told.
+    /// The changelog in the order in which facts were learnt: owner partition, partition, offset, and the fact as it
+    /// was sent.
     pub(crate) async fn changelog(&self) -> Vec<(i32, i32, i64, String)> {
         self.query(
-            r#"SELECT home, partition, "offset", concat_ws(' ', grp, key, value) FROM tiny_changelog ORDER BY id"#,
+            r#"SELECT owner_partition, partition, "offset", concat_ws(' ', grp, key, value) FROM tiny_changelog ORDER BY id"#,
         )
         .await
     }
 
-    /// Per partition: the next offset, and the records in the books.
-    pub(crate) async fn books(&self) -> Vec<(i32, i64, i64)> {
+    /// Per partition: the next offset, and the records accounted for.
+    pub(crate) async fn accounting(&self) -> Vec<(i32, i64, i64)> {
         self.query(
             "SELECT partition, next_offset, sum(read)::bigint FROM stream_offsets JOIN ingest_accounting USING (partition)
              GROUP BY partition, next_offset ORDER BY partition",
@@ -133,7 +129,7 @@ impl Consumer {
 
     /// Takes a message in.
     pub(crate) fn take(&mut self, message: &Message<'_>) -> Verdict {
-        self.memory.take(&Tiny, TOPIC, (FETCH, message))
+        self.memory.take(&Tiny, TOPIC, FETCH, message)
     }
 
     /// What was read since the last one.
@@ -162,30 +158,33 @@ impl Consumer {
         self.commit(&mut batch).await
     }
 
-    /// What would be told of all that was sent.
+    /// The refresh of all that was sent.
     pub(crate) fn next_refresh(&mut self) -> Refresh<Tiny> {
         let mut refresh = Refresh::new(Target::default());
         refresh.add(SHARD, self.memory.groups.begin_refresh(&Tiny), self.memory.cursors.refreshed_to());
         refresh
     }
 
-    /// Makes a refresh; what becomes of each shard's part.
-    pub(crate) async fn make(&mut self, refresh: &Refresh<Tiny>) -> Vec<(u64, Outcome<Vec<RefreshedTo>>)> {
+    /// Executes a refresh; returns what becomes of each shard's part.
+    pub(crate) async fn refresh_parts(
+        &mut self,
+        refresh: &Refresh<Tiny>,
+    ) -> Vec<(u64, JobOutcome<Vec<PartitionProgress>>)> {
         refresh::refresh(&mut self.session, refresh).await.unwrap().shards
     }
 
-    /// Refreshes; else says why that must not be.
+    /// Refreshes; else returns why that must not be.
     pub(crate) async fn refresh(&mut self) -> Result<(), Refusal> {
         let refresh = self.next_refresh();
-        only(self.make(&refresh).await).map(drop)
+        only(self.refresh_parts(&refresh).await).map(drop)
     }
 }
 
 /// What became of the only shard's.
-fn only<T>(shards: Vec<(u64, Outcome<T>)>) -> Result<T, Refusal> {
+fn only<T>(shards: Vec<(u64, JobOutcome<T>)>) -> Result<T, Refusal> {
     match <[_; 1]>::try_from(shards) {
-        Ok([(SHARD, Outcome::Stored(stored))]) => Ok(stored),
-        Ok([(SHARD, Outcome::Refused(refusal))]) => Err(refusal),
+        Ok([(SHARD, JobOutcome::Stored(stored))]) => Ok(stored),
+        Ok([(SHARD, JobOutcome::Refused(refusal))]) => Err(refusal),
         _ => panic!("of one shard something is stored or refused"),
     }
 }

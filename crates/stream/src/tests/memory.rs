@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use crate::{
-    Pipeline, Reading,
+    Decoded, Pipeline,
     copy::{CopyBuffer, HEADER},
     core::{
         batch::{Changes, Counts, Outcome},
-        groups::{Groups, Loading, Position},
-        offsets::Version,
+        groups::{GroupLoader, Groups},
+        offsets::{Position, Version},
     },
     simulation::postgres::{read_facts, write_fact},
     tests::tiny::{Row, Tiny},
@@ -33,7 +33,7 @@ fn sent() -> impl Strategy<Value = Vec<Sent>> {
     prop::collection::vec((0..4_i16, 0..4_i16, -1..3_i64, 0..3_u16, 0..3_i64), 1..60)
 }
 
-/// Each partition's records in their order. Keyed ones stay where their route sends them.
+/// Each partition's records in their order. Keyed ones stay where their partition key sends them.
 fn lay(sent: &[Sent], keyed: bool) -> Vec<Vec<Lying>> {
     let (mut partitions, mut now) = (vec![Vec::new(); 3], 1_000);
     for &(group, key, value, anywhere, later) in sent {
@@ -83,23 +83,23 @@ pub(crate) struct Memory {
     batch: Changes,
     counts: Counts,
     /// How many records took back what was known.
-    withdrawn: i64,
+    retracted: i64,
 }
 
 impl Memory {
     pub(crate) fn new() -> Self {
         let batch = Changes::new(&Tiny.changelog());
         let counts = Counts::default();
-        Self { groups: Groups::default(), stored: vec![], owners: BTreeMap::new(), batch, counts, withdrawn: 0 }
+        Self { groups: Groups::default(), stored: vec![], owners: BTreeMap::new(), batch, counts, retracted: 0 }
     }
 
     pub(crate) fn take(&mut self, lying: &Lying) -> Outcome {
         let message = format!("{} {} {}", lying.group, lying.key, lying.value);
-        let Reading::Record(record) = Tiny.read(None, message.as_bytes()) else { panic!("{message}") };
-        self.owners.entry(Tiny::route(&Tiny::group(&record))).or_insert(lying.at.version.partition().into());
+        let Decoded::Record(record) = Tiny.read(None, message.as_bytes()) else { panic!("{message}") };
+        self.owners.entry(Tiny::partition_key(&Tiny::group(&record))).or_insert(lying.at.version.partition().into());
         let outcome = self.groups.apply(&record, lying.at, &mut self.batch);
         self.counts.add(outcome);
-        self.withdrawn += i64::from(outcome == Outcome::Corrected && lying.value < 0);
+        self.retracted += i64::from(outcome == Outcome::Corrected && lying.value < 0);
         outcome
     }
 
@@ -129,7 +129,7 @@ impl Memory {
     fn load(&self, order: u64, shards: &[Vec<i32>]) -> Vec<Groups<Tiny>> {
         let mut rows: Vec<_> = self.stored.iter().flat_map(rows_to_load).collect();
         rows.sort_by_key(|row| (row.0.unsigned_abs() ^ order).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let mut loading = Loading::new(shards, &[], self.owners.clone().into_iter().collect()).unwrap();
+        let mut loading = GroupLoader::new(shards, &[], self.owners.clone().into_iter().collect()).unwrap();
         loading.push(HEADER).unwrap();
         rows.iter().for_each(|(_, bytes)| loading.push(bytes).unwrap());
         loading.finish()
@@ -152,10 +152,11 @@ fn rows_to_load(stored: &CopyBuffer) -> Vec<(i64, Vec<u8>)> {
     read_facts(stored).into_iter().map(|(id, fact)| (id, write_fact(id, &fact))).collect()
 }
 
-/// Whether a restart before `arrived[at]` may forget which of two partitions spoke last.
+/// Whether a restart before `arrived[at]` may forget which of two partitions had the last record.
 ///
-/// While all of a group's records came from its home, a repeated one is not stored, and so its time is not either.
-/// A record of another partition that lies between the two times and arrives after the restart then counts as newer.
+/// While all of a group's records came from its owner partition, a repeated one is not stored, and so its time is not
+/// either. A record of another partition that lies between the two times and arrives after the restart then counts as
+/// newer.
 fn forgets_times(arrived: &[Lying], at: usize) -> bool {
     let spread = |lying: &Lying, others: &[Lying]| {
         others
@@ -177,7 +178,7 @@ proptest! {
         let facts: usize = expected.iter().map(|(_, facts)| facts.split(' ').count()).sum();
         let groups: BTreeSet<i16> = sent.iter().map(|sent| sent.0).collect();
         prop_assert_eq!((memory.groups.facts(), memory.groups.len()), (facts, groups.len()));
-        prop_assert_eq!(memory.counts.new - memory.withdrawn, i64::try_from(facts).unwrap());
+        prop_assert_eq!(memory.counts.new - memory.retracted, i64::try_from(facts).unwrap());
         prop_assert_eq!(memory.counts.read(), i64::try_from(sent.len()).unwrap());
         prop_assert_eq!(memory.facts(), expected);
     }
@@ -242,10 +243,10 @@ proptest! {
         let twice = arrive(&partitions, &picks);
         memory.take_all(&twice);
         memory.commit();
-        // What takes back a fact that nobody told is filtered, however often it is sent, and stored once as well.
-        let told = once.iter().filter(|sent| sent.2 >= 0).count();
-        let (filtered, stored) = (2 * (once.len() - told), once.len());
-        let counts = [told, told, 0, filtered, 0].map(|count| i64::try_from(count).unwrap());
+        // A retraction of a fact that was never sent is filtered, however often it is sent, and stored once as well.
+        let facts = once.iter().filter(|sent| sent.2 >= 0).count();
+        let (filtered, stored) = (2 * (once.len() - facts), once.len());
+        let counts = [facts, facts, 0, filtered, 0].map(|count| i64::try_from(count).unwrap());
         let Counts { new, unchanged, corrected, filtered, rejected } = memory.counts;
         prop_assert_eq!(([new, unchanged, corrected, filtered, rejected], memory.rows()), (counts, stored));
         memory.refresh();
@@ -254,7 +255,7 @@ proptest! {
     }
 
     #[test]
-    fn a_withdrawal_of_what_nobody_told_changes_no_group(sent in sent()) {
+    fn a_retraction_of_an_unknown_fact_changes_no_group(sent in sent()) {
         let none: Vec<Sent> = sent.iter().map(|&(group, key, _, to, later)| (group, key, -1, to, later)).collect();
         let mut memory = Memory::new();
         memory.take_all(lay(&none, true).iter().flatten());
@@ -266,36 +267,36 @@ proptest! {
     }
 
     #[test]
-    fn a_withdrawal_outlives_a_restart_though_what_it_takes_back_comes_later(order in any::<u64>(), older in 0..1_000_i64) {
+    fn a_retraction_outlives_a_restart_though_what_it_takes_back_comes_later(order in any::<u64>(), older in 0..1_000_i64) {
         let at = |timestamp_ms, partition| Position { version: Version::new(timestamp_ms, partition), offset: 0 };
         let mut memory = Memory::new();
         memory.take(&Lying { group: 1, key: 1, value: -1, at: at(1_000, 0) });
         memory.commit();
         memory.restart(order);
-        // The first consumer read it from the one partition; its heir finds this in the other.
+        // The first consumer read it from the one partition; the next owner finds this in the other.
         prop_assert_eq!(memory.take(&Lying { group: 1, key: 1, value: 7, at: at(older, 1) }), Outcome::Unchanged);
         prop_assert_eq!(memory.groups.facts(), 0);
     }
 
     #[test]
-    fn only_a_corrected_group_is_published_again(sent in sent(), which in any::<prop::sample::Index>()) {
+    fn only_a_corrected_group_is_refreshed_again(sent in sent(), which in any::<prop::sample::Index>()) {
         let partitions = lay(&sent, true);
         let mut memory = Memory::new();
         memory.take_all(partitions.iter().flatten());
         memory.refresh();
         let records: Vec<&Lying> = partitions.iter().flatten().collect();
         let corrected = Lying { value: 77, at: Position { version: Version::new(9_999, 2), offset: 99 }, ..(*which.get(&records)).clone() };
-        let withdrawn = !memory.facts().iter().any(|(group, facts)| {
+        let retracted = !memory.facts().iter().any(|(group, facts)| {
             *group == format!("g{}", corrected.group) && facts.split(' ').any(|fact| fact.starts_with(&format!("{}=", corrected.key)))
         });
-        prop_assert_eq!(memory.take(&corrected), if withdrawn { Outcome::New } else { Outcome::Corrected });
+        prop_assert_eq!(memory.take(&corrected), if retracted { Outcome::New } else { Outcome::Corrected });
         let changed: Vec<String> = memory.refresh().into_iter().map(|(group, _)| group).collect();
         prop_assert_eq!(changed, [format!("g{}", corrected.group)]);
         prop_assert!(!memory.groups.has_changed());
     }
 
     #[test]
-    fn each_shard_is_loaded_with_what_lives_there_and_nothing_else(sent in sent(), order in any::<u64>()) {
+    fn each_shard_is_loaded_with_what_belongs_to_it_and_nothing_else(sent in sent(), order in any::<u64>()) {
         let partitions = lay(&sent, true);
         let mut memory = Memory::new();
         memory.take_all(partitions.iter().flatten());
@@ -307,22 +308,22 @@ proptest! {
     }
 
     #[test]
-    fn a_withdrawn_fact_is_gone_and_told_again_it_is_new(sent in sent(), which in any::<prop::sample::Index>()) {
+    fn a_retracted_fact_is_gone_and_sent_again_it_is_new(sent in sent(), which in any::<prop::sample::Index>()) {
         let partitions = lay(&sent, true);
         let mut memory = Memory::new();
         memory.take_all(partitions.iter().flatten());
-        let told: Vec<&Lying> = partitions.iter().flatten().collect();
+        let records: Vec<&Lying> = partitions.iter().flatten().collect();
         let last = Position { version: Version::new(9_999, 2), offset: 99 };
-        let told = Lying { value: 7, at: last, ..(*which.get(&told)).clone() };
-        memory.take(&told);
+        let fact = Lying { value: 7, at: last, ..(*which.get(&records)).clone() };
+        memory.take(&fact);
         let with = (memory.groups.facts(), memory.facts());
-        let withdrawal = Lying { value: -1, ..told.clone() };
-        let outcomes = [&withdrawal, &withdrawal, &told].map(|lying| memory.take(lying));
+        let retraction = Lying { value: -1, ..fact.clone() };
+        let outcomes = [&retraction, &retraction, &fact].map(|lying| memory.take(lying));
         prop_assert_eq!(outcomes, [Outcome::Corrected, Outcome::Filtered, Outcome::New]);
         prop_assert_eq!((memory.groups.facts(), memory.facts()), with.clone());
-        memory.take(&withdrawal);
+        memory.take(&retraction);
         prop_assert_eq!(memory.groups.facts(), with.0 - 1);
-        let overtaken = Lying { at: Position { version: Version::new(9_998, 1), offset: 98 }, ..told };
+        let overtaken = Lying { at: Position { version: Version::new(9_998, 1), offset: 98 }, ..fact };
         prop_assert_eq!(memory.take(&overtaken), Outcome::Unchanged);
         memory.commit();
         memory.restart(3);

@@ -1,4 +1,4 @@
-//! Properties of carrying records: first in memory, then against a real PostgreSQL.
+//! Properties of ingestion: first in memory, then against a real PostgreSQL.
 
 mod commits;
 pub(crate) mod consumer;

@@ -1,5 +1,5 @@
-//! The connection is cut at COMMIT, before or after Postgres has heard it: whether a batch was stored is not known, and
-//! each is stored once nevertheless.
+//! The connection is cut at COMMIT, before or after Postgres has received it: whether a batch was stored is not known,
+//! and each is stored once nevertheless.
 
 use std::{
     sync::{
@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::{
     ConsumeSettings,
-    core::jobs::{Answer, Job, Outcome},
+    core::jobs::{Answer, Job, JobOutcome},
     database::Database,
     postgres::{retry::Postgres, session::PgServer, writer::Writer},
     tests::{
@@ -29,15 +29,15 @@ use crate::{
     },
 };
 
-/// Longer than the retries after all cuts take together; a writer that says nothing for so long has given up.
+/// Longer than the retries after all cuts take together; a writer that returns nothing for so long has failed.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// When a connection is cut.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Cut {
-    /// COMMIT never gets to Postgres.
+    /// COMMIT never reaches Postgres.
     Before,
-    /// Postgres does it, and its answer is lost.
+    /// Postgres executes it, and its response is lost.
     After,
     Never,
 }
@@ -47,7 +47,7 @@ fn commits(bytes: &[u8]) -> bool {
     bytes.windows(12).any(|window| window[0] == b'Q' && &window[5..] == b"COMMIT\0")
 }
 
-/// Stands between a client and Postgres, and cuts at each COMMIT as `cuts` say, one after another.
+/// Forwards between a client and Postgres, and cuts at each COMMIT as `cuts` say, one after another.
 struct Proxy {
     cuts: Mutex<std::vec::IntoIter<Cut>>,
     made: AtomicUsize,
@@ -70,25 +70,25 @@ impl Proxy {
 
     async fn carry(&self, mut client: TcpStream) {
         let mut server = TcpStream::connect(&self.server).await.unwrap();
-        let (mut asked, mut answered) = (vec![0; 65_536], vec![0; 65_536]);
+        let (mut request, mut response) = (vec![0; 65_536], vec![0; 65_536]);
         loop {
             tokio::select! {
-                read = client.read(&mut asked) => {
+                read = client.read(&mut request) => {
                     let Ok(len @ 1..) = read else { return };
-                    let cut = if commits(&asked[..len]) { self.next_cut() } else { Cut::Never };
+                    let cut = if commits(&request[..len]) { self.next_cut() } else { Cut::Never };
                     if cut == Cut::Before {
                         return;
                     }
-                    server.write_all(&asked[..len]).await.unwrap();
+                    server.write_all(&request[..len]).await.unwrap();
                     if cut == Cut::After {
-                        // It has answered, so it has committed.
-                        assert!(server.read(&mut answered).await.unwrap() > 0);
+                        // It has responded, so it has committed.
+                        assert!(server.read(&mut response).await.unwrap() > 0);
                         return;
                     }
                 }
-                read = server.read(&mut answered) => {
+                read = server.read(&mut response) => {
                     let Ok(len @ 1..) = read else { return };
-                    if client.write_all(&answered[..len]).await.is_err() {
+                    if client.write_all(&response[..len]).await.is_err() {
                         return;
                     }
                 }
@@ -109,7 +109,7 @@ struct Settings {
     consume: ConsumeSettings,
 }
 
-/// The real writer, behind a proxy that cuts; and what it says.
+/// The real writer, behind a proxy that cuts; and its answers.
 async fn writer(
     tables: &Tables,
     cuts: Vec<Cut>,
@@ -121,7 +121,7 @@ async fn writer(
     let (jobs, queue) = tokio::sync::mpsc::channel(16);
     let (sender, events) = mpsc::channel();
     let server = PgServer { database: Database::new(options), ..tables.server() };
-    let postgres = Postgres::new(server, Settings::parse_from(["test"]).consume.away);
+    let postgres = Postgres::new(server, Settings::parse_from(["test"]).consume.outage_timeout);
     let writer = Writer::new(postgres, move |answer| sender.send(answer).is_ok());
     let runtime = Handle::current();
     thread::spawn(move || runtime.block_on(writer.run(queue)));
@@ -137,13 +137,13 @@ enum Hand {
     Together,
 }
 
-async fn hear(events: &Arc<Mutex<mpsc::Receiver<Answer>>>) -> Option<Answer> {
+async fn receive(events: &Arc<Mutex<mpsc::Receiver<Answer>>>) -> Option<Answer> {
     let events = Arc::clone(events);
     tokio::task::spawn_blocking(move || events.lock().unwrap().recv_timeout(PATIENCE).ok()).await.unwrap()
 }
 
-fn are_stored<T>(shards: &[(u64, Outcome<T>)]) -> bool {
-    matches!(shards, [(SHARD, Outcome::Stored(_))])
+fn are_stored<T>(shards: &[(u64, JobOutcome<T>)]) -> bool {
+    matches!(shards, [(SHARD, JobOutcome::Stored(_))])
 }
 
 async fn check(hand: Hand, cuts: Vec<Cut>) {
@@ -163,7 +163,7 @@ async fn check(hand: Hand, cuts: Vec<Cut>) {
         let batch = consumer.batch(partition, offset, &values);
         jobs.send(Job::Commit(Box::new(batch))).await.unwrap();
         if hand == Hand::OneByOne {
-            let event = hear(&events).await;
+            let event = receive(&events).await;
             let is_stored = matches!(&event, Some(Answer::Batches { count: 1, shards }) if are_stored(shards));
             assert!(is_stored, "{cuts:?}: {event:?}");
             stored += 1;
@@ -172,7 +172,7 @@ async fn check(hand: Hand, cuts: Vec<Cut>) {
     let refresh = consumer.next_refresh();
     jobs.send(Job::Refresh(Box::new(refresh))).await.unwrap();
     loop {
-        match hear(&events).await {
+        match receive(&events).await {
             Some(Answer::Batches { count, shards }) if are_stored(&shards) => stored += count,
             Some(Answer::Refresh { shards, .. }) if are_stored(&shards) => break,
             other => panic!("{cuts:?}: {other:?}"),
@@ -181,7 +181,7 @@ async fn check(hand: Hand, cuts: Vec<Cut>) {
     assert_eq!(stored, 4, "{cuts:?}");
     assert_eq!(proxy.made.load(Ordering::SeqCst), made, "{cuts:?}");
     assert_eq!(tables.changelog().await, sent, "{cuts:?}");
-    assert_eq!(tables.books().await, [(0, 6, 6), (1, 6, 6)], "{cuts:?}");
+    assert_eq!(tables.accounting().await, [(0, 6, 6), (1, 6, 6)], "{cuts:?}");
     let expected = [("g0", "0=0 1=0 2=2 3=2 4=2"), ("g2", "0=1 1=1 2=3 3=3 4=3")];
     assert_eq!(tables.groups().await, expected.map(|(group, facts)| (group.to_owned(), facts.to_owned())));
 }

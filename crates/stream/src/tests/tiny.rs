@@ -4,7 +4,7 @@
 use std::fmt;
 
 use crate::{
-    Changelog, Coverage, Fact, Pipeline, Published, Reading,
+    Changelog, Coverage, Decoded, Fact, Pipeline, RefreshReport,
     copy::{CopyError, CopyFields, CopyRow},
 };
 use sqlx::PgConnection;
@@ -41,20 +41,20 @@ impl Fact for Number {
         self == other
     }
 
-    fn is_withdrawal(&self) -> bool {
+    fn is_retraction(&self) -> bool {
         self.value < 0
     }
 }
 
-/// A message that is sound.
+/// A valid message.
 pub(crate) type Record = (Group, Number);
 /// A group and its facts in key order: `g1`, `0=5 3=7`.
 pub(crate) type Row = (String, String);
 
-/// The columns and tables beside those that `stream` has.
+/// The columns and tables besides those that `stream` has.
 pub(crate) const SCHEMA: &str = r#"
     CREATE TABLE tiny_changelog (
-        id bigint NOT NULL, home integer NOT NULL,
+        id bigint NOT NULL, owner_partition integer NOT NULL,
         partition integer NOT NULL, "offset" bigint NOT NULL, timestamp_ms bigint NOT NULL,
         grp smallint NOT NULL, key smallint NOT NULL, value bigint NOT NULL);
     CREATE TABLE tiny_groups (grp text PRIMARY KEY, facts text NOT NULL);
@@ -70,39 +70,39 @@ impl Pipeline for Tiny {
     type Record<'a> = Record;
     type Group = Group;
     type Fact = Number;
-    type Symbols = ();
+    type Interner = ();
     type Row = Row;
 
     fn changelog(&self) -> Changelog {
         CHANGELOG
     }
 
-    fn read<'a>(&self, _key: Option<&'a [u8]>, value: &'a [u8]) -> Reading<Record> {
-        let Ok(text) = std::str::from_utf8(value) else { return Reading::Rejected("not UTF-8".into()) };
+    fn read<'a>(&self, _key: Option<&'a [u8]>, value: &'a [u8]) -> Decoded<Record> {
+        let Ok(text) = std::str::from_utf8(value) else { return Decoded::Rejected("not UTF-8".into()) };
         if text == "aggregate" {
-            return Reading::Filtered;
+            return Decoded::Filtered;
         }
         let numbers: Vec<i64> = text.split(' ').filter_map(|word| word.parse().ok()).collect();
         let [group, key, value] = numbers[..] else {
-            return Reading::Rejected(format!("not three numbers: {text}").into());
+            return Decoded::Rejected(format!("not three numbers: {text}").into());
         };
         let small = |number: i64| i16::try_from(number).unwrap_or(0);
-        Reading::Record((Group(small(group)), Number { key: small(key), value }))
+        Decoded::Record((Group(small(group)), Number { key: small(key), value }))
     }
 
     fn group(record: &Record) -> Group {
         record.0
     }
 
-    fn route(group: &Group) -> String {
+    fn partition_key(group: &Group) -> String {
         format!("r{}", group.0 / 2)
     }
 
-    fn fact(record: &Record, _symbols: &mut ()) -> Number {
+    fn fact(record: &Record, _interner: &mut ()) -> Number {
         record.1.clone()
     }
 
-    fn encode(group: &Group, fact: &Number, _symbols: &(), row: &mut CopyRow<'_>) {
+    fn encode(group: &Group, fact: &Number, _interner: &(), row: &mut CopyRow<'_>) {
         row.i16(group.0);
         row.i16(fact.key);
         row.i64(fact.value);
@@ -112,19 +112,19 @@ impl Pipeline for Tiny {
         Ok(Group(row.i16()?))
     }
 
-    fn decode_fact(row: &mut CopyFields<'_>, _symbols: &mut ()) -> Result<Number, CopyError> {
+    fn decode_fact(row: &mut CopyFields<'_>, _interner: &mut ()) -> Result<Number, CopyError> {
         Ok(Number { key: row.i16()?, value: row.i64()? })
     }
 
-    fn aggregate<'a>(&self, group: &Group, facts: impl Iterator<Item = &'a Number>, _symbols: &()) -> Row {
+    fn aggregate<'a>(&self, group: &Group, facts: impl Iterator<Item = &'a Number>, _interner: &()) -> Row {
         let facts: Vec<String> = facts.map(|fact| format!("{}={}", fact.key, fact.value)).collect();
         (group.to_string(), facts.join(" "))
     }
 
     async fn upsert(&self, tx: &mut PgConnection, rows: &[Row]) -> Result<u64, sqlx::Error> {
-        let (gone, kept): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|(_, facts)| facts.is_empty());
-        let gone: Vec<&str> = gone.into_iter().map(|(group, _)| group.as_str()).collect();
-        sqlx::query("DELETE FROM tiny_groups WHERE grp = ANY ($1)").bind(gone).execute(&mut *tx).await?;
+        let (removed, kept): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|(_, facts)| facts.is_empty());
+        let removed: Vec<&str> = removed.into_iter().map(|(group, _)| group.as_str()).collect();
+        sqlx::query("DELETE FROM tiny_groups WHERE grp = ANY ($1)").bind(removed).execute(&mut *tx).await?;
         let (groups, facts): (Vec<&str>, Vec<&str>) = kept.iter().map(|(g, f)| (g.as_str(), f.as_str())).unzip();
         let done = sqlx::query(
             "INSERT INTO tiny_groups AS stored SELECT * FROM unnest($1::text[], $2::text[])
@@ -137,7 +137,7 @@ impl Pipeline for Tiny {
         Ok(done.rows_affected())
     }
 
-    async fn conclude(&self, tx: &mut PgConnection, coverage: &Coverage) -> anyhow::Result<Published> {
+    async fn refresh_global(&self, tx: &mut PgConnection, coverage: &Coverage) -> anyhow::Result<RefreshReport> {
         sqlx::query(
             "INSERT INTO tiny_runs (complete, facts)
              SELECT $1, coalesce(string_agg(grp || ': ' || facts, ', ' ORDER BY grp), '') FROM tiny_groups",
@@ -145,6 +145,6 @@ impl Pipeline for Tiny {
         .bind(coverage.complete)
         .execute(tx)
         .await?;
-        Ok(Published::default())
+        Ok(RefreshReport::default())
     }
 }

@@ -5,16 +5,16 @@ use std::path::Path;
 use crate::{
     copy::{self, CopyRates},
     kafka_tools::{self, ConsumerRates, Setting},
-    road::SORTED,
+    results::SORTED,
     scan::{self, ScanRates},
     servers::{Servers, folder},
-    subject::Subject,
+    workload::Workload,
 };
 
 /// Records or rows a second.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ceilings {
-    /// The sorted file, read and thrown away.
+    /// The sorted file, read and discarded.
     pub(crate) scan: ScanRates,
     /// Kafka's producer tool as it ships.
     pub(crate) producer: f64,
@@ -31,17 +31,18 @@ pub(crate) struct Ceilings {
 /// # Errors
 /// When a tool fails.
 pub(crate) async fn measure(
-    subject: &Subject,
-    (file, records): (&Path, u32),
+    workload: &Workload,
+    file: &Path,
+    records: u32,
     servers: &Servers,
 ) -> anyhow::Result<Ceilings> {
     let path = file.to_path_buf();
     let scan = tokio::task::spawn_blocking(move || scan::measure(&path)).await??;
     let payloads = folder().join("payloads.json");
-    kafka_tools::sample(servers, (SORTED, records), &payloads).await?;
-    let producer = kafka_tools::produce(servers, Setting::Untuned, (records, &payloads)).await?;
-    let producer_tuned = kafka_tools::produce(servers, Setting::Tuned, (records, &payloads)).await?;
+    kafka_tools::sample(servers, SORTED, records, &payloads).await?;
+    let producer = kafka_tools::produce(servers, Setting::Untuned, records, &payloads).await?;
+    let producer_tuned = kafka_tools::produce(servers, Setting::Tuned, records, &payloads).await?;
     let consumer = kafka_tools::consume(servers, SORTED, records).await?;
-    let copy = copy::measure(servers, (SORTED, subject.changelog), &folder().join("copy")).await?;
+    let copy = copy::measure(servers, SORTED, workload.changelog, &folder().join("copy")).await?;
     Ok(Ceilings { scan, producer, producer_tuned, consumer, copy })
 }

@@ -8,21 +8,21 @@ use std::{
 use anyhow::{Context, ensure};
 use demo::process::{Ended, Program};
 
-/// How often the running program is looked at: its time and its peak are known this exactly.
-const LOOK_EVERY: Duration = Duration::from_millis(2);
+/// How often the running program is polled: the precision of its time and of its peak.
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 /// The longest that any one program may run; the largest input allowed takes a tenth of it.
 pub(crate) const LIMIT: Duration = Duration::from_secs(1800);
 /// Linux reports processor time in ticks of this length, on every common architecture (`USER_HZ`).
 const TICK_S: f64 = 0.01;
-/// What the consumer says once it is a member, has loaded, and reads.
+/// What the consumer logs once it is a member, has loaded, and reads.
 pub(crate) const READY: &str = "ready since_start_ms=";
 
-/// What a program's run cost, and what it said.
+/// What a program's run cost, and its log.
 #[derive(Clone, Debug)]
 pub(crate) struct Cost {
     /// From start to end.
     pub(crate) took: Duration,
-    /// From start to the line that says it is ready, where it says so.
+    /// From start to the line that says it is ready, where there is one.
     pub(crate) ready: Option<Duration>,
     /// The most memory it had resident, MiB.
     pub(crate) peak_mib: f64,
@@ -38,33 +38,33 @@ impl Cost {
         Self { took, ready: None, peak_mib: 0.0, cpu_s: (0.0, 0.0), log: Vec::new() }
     }
 
-    /// The number behind `key=` in the first line that holds `text`.
+    /// The number behind `key=` in the first line that contains `text`.
     pub(crate) fn field(&self, text: &str, key: &str) -> Option<f64> {
         field(&self.log, text, key)
     }
 
-    /// The numbers before a word in all lines that hold a text.
-    pub(crate) fn numbers_before(&self, text_and_word: (&str, &str)) -> impl Iterator<Item = f64> {
-        numbers_before(&self.log, text_and_word)
+    /// The numbers before a word in all lines that contain a text.
+    pub(crate) fn numbers_before(&self, text: &str, word: &str) -> impl Iterator<Item = f64> {
+        numbers_before(&self.log, text, word)
     }
 }
 
-/// The number behind `key=` in the first line that holds `text`.
+/// The number behind `key=` in the first line that contains `text`.
 pub(crate) fn field(log: &[String], text: &str, key: &str) -> Option<f64> {
     let line = log.iter().find(|line| line.contains(text))?;
     let value = line.split(' ').find_map(|word| word.strip_prefix(key)?.strip_prefix('='))?;
     value.parse().ok()
 }
 
-/// The numbers before a word in all lines that hold a text.
-pub(crate) fn numbers_before(log: &[String], (text, word): (&str, &str)) -> impl Iterator<Item = f64> {
+/// The numbers before a word in all lines that contain a text.
+pub(crate) fn numbers_before(log: &[String], text: &str, word: &str) -> impl Iterator<Item = f64> {
     log.iter().filter(move |line| line.contains(text)).filter_map(move |line| {
         let words: Vec<&str> = line.split(' ').collect();
         words.windows(2).find(|pair| pair[1] == word)?[0].parse().ok()
     })
 }
 
-/// Runs a program to its end, which must be a good one; what it says goes to `log`.
+/// Runs a program to its end, which must be a success; its output goes to `log`.
 ///
 /// # Errors
 /// When it cannot be started, fails, or takes longer than [`LIMIT`]; and where there is no `/proc`.
@@ -74,14 +74,14 @@ pub(crate) async fn run(program: Program, log: &Path) -> anyhow::Result<Cost> {
     let mut running = program.start()?;
     let (mut ready, mut peak_kib) = (None, 0.0_f64);
     let ended = loop {
-        // A program that has ended has no peak any more; what was seen last stands.
+        // A program that has ended has no peak any more; the last one read counts.
         peak_kib = peak_kib.max(running.memory_kib("VmHWM").unwrap_or(0.0));
         if ready.is_none() && running.stderr().iter().any(|line| line.contains(READY)) {
             ready = Some(began.elapsed());
         }
         match running.poll()? {
             Some(ended) => break ended,
-            None => tokio::time::sleep(LOOK_EVERY).await,
+            None => tokio::time::sleep(POLL_INTERVAL).await,
         }
         ensure!(began.elapsed() < LIMIT, "a program did not end within {LIMIT:?}; see {}", log.display());
     };
@@ -97,7 +97,7 @@ pub(crate) async fn run(program: Program, log: &Path) -> anyhow::Result<Cost> {
     })
 }
 
-/// Keeps what an ended program said.
+/// Saves the output of a program that has ended.
 pub(crate) fn keep_log(path: &Path, ended: &Ended) -> anyhow::Result<()> {
     let text: String = ended.stderr.iter().chain(&ended.stdout).flat_map(|line| [line, "\n"]).collect();
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
@@ -109,7 +109,7 @@ fn children_cpu_s() -> anyhow::Result<(f64, f64)> {
     cpu_of(&stat).context("/proc/self/stat is not as proc(5) has it")
 }
 
-/// Fields 16 and 17 of proc(5)'s stat, `cutime` and `cstime`; the second, a name, may hold blanks.
+/// Fields 16 and 17 of proc(5)'s stat, `cutime` and `cstime`; the second, a name, may contain blanks.
 fn cpu_of(stat: &str) -> Option<(f64, f64)> {
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace().skip(13);
@@ -139,6 +139,6 @@ mod tests {
         assert_eq!(cost.field("claimed and loaded", "load_ms"), Some(11.0));
         assert_eq!(cost.field("claimed and loaded", "took_ms"), None);
         assert_eq!(cost.field("joined the group", "joined_in_ms"), None);
-        assert_eq!(cost.numbers_before(("clusters for", "countries")).collect::<Vec<_>>(), [164.0]);
+        assert_eq!(cost.numbers_before("clusters for", "countries").collect::<Vec<_>>(), [164.0]);
     }
 }

@@ -1,4 +1,4 @@
-//! A bare COPY of the same rows into a copy of the changelog: what PostgreSQL reaches without our programs.
+//! A bare COPY of the same rows into a copy of the changelog: the rate of PostgreSQL without our programs.
 //!
 //! Binary COPY through psql's `\copy` over loopback, from files in the page cache. The rows are those that the consumer
 //! stored, in its order, and the table has the changelog's index.
@@ -40,7 +40,8 @@ pub(crate) struct CopyRates {
 /// When psql is missing or fails, or not all rows arrive.
 pub(crate) async fn measure(
     servers: &Servers,
-    (database, changelog): (&str, &str),
+    database: &str,
+    changelog: &str,
     folder: &Path,
 ) -> anyhow::Result<CopyRates> {
     let psql = Psql { servers, database, changelog };
@@ -87,7 +88,7 @@ impl Psql<'_> {
         Ok(rows / (ended - began))
     }
 
-    /// Runs a script, and gives what it said.
+    /// Runs a script, and returns its output.
     async fn run(&self, script: &str) -> anyhow::Result<String> {
         let (password, url) = (self.servers.password(), self.servers.database(self.database));
         let url = url.replacen(&format!(":{password}@"), "@", 1);
@@ -106,7 +107,7 @@ impl Psql<'_> {
     }
 }
 
-/// Splits a binary COPY into files of [`BATCH`] rows each; gives the files and the number of rows.
+/// Splits a binary COPY into files of [`BATCH`] rows each; returns the files and the number of rows.
 fn split(mut all: impl Read, folder: &Path) -> anyhow::Result<(Vec<PathBuf>, u32)> {
     let mut header = [0; HEADER.len()];
     all.read_exact(&mut header)?;
@@ -131,7 +132,7 @@ fn split(mut all: impl Read, folder: &Path) -> anyhow::Result<(Vec<PathBuf>, u32
     }
 }
 
-/// Moves at most [`BATCH`] rows; tells how many. Fewer means the end.
+/// Moves at most [`BATCH`] rows; returns how many. Fewer means the end.
 fn take_rows(all: &mut impl Read, batch: &mut Vec<u8>) -> anyhow::Result<usize> {
     for row in 0..BATCH {
         let mut count = [0; 2];

@@ -1,4 +1,4 @@
-//! Made files, and such as are given.
+//! Made files.
 
 use std::{
     fs::File,
@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context;
 
-/// Writes a made file, unless it is there; it gets its name only when it is complete.
+/// Writes a made file, unless it exists; it gets its name only when it is complete.
 ///
 /// # Errors
 /// When it cannot be written.

@@ -6,23 +6,14 @@ use demo::repository;
 
 use crate::servers::Servers;
 
-/// The binaries whose size is told.
+/// The binaries whose size is reported.
 const BINARIES: [&str; 3] = ["migrate", "producer", "consumer"];
 
-/// The machine, the versions and the settings.
-#[derive(Clone, Debug)]
-pub(crate) struct Host {
-    /// One line each, for a list.
-    pub(crate) lines: Vec<String>,
-    /// The largest of the binaries, MiB.
-    pub(crate) largest_binary_mib: f64,
-}
-
-/// Describes the machine before the first step.
+/// Describes the machine, the versions and the settings before the first step: a line each, for a list.
 ///
 /// # Errors
 /// When PostgreSQL does not answer.
-pub(crate) async fn describe(servers: &Servers) -> anyhow::Result<Host> {
+pub(crate) async fn describe(servers: &Servers) -> anyhow::Result<Vec<String>> {
     let sizes = BINARIES.map(|name| (name, binary_mib(name)));
     let binaries: Vec<String> = sizes.iter().map(|(name, mib)| format!("{name} {mib:.1} MiB")).collect();
     let lines = vec![
@@ -31,10 +22,10 @@ pub(crate) async fn describe(servers: &Servers) -> anyhow::Result<Host> {
         format!("machine: {}", machine()),
         format!("load when it began: {}", load()),
         format!("binaries: {}; {}", binaries.join(", "), said("rustc", &["--version"])),
-        format!("Apache Kafka {}, one broker, {} partitions a topic", kafka_version(), crate::road::PARTITIONS),
+        format!("Apache Kafka {}, one broker, {} partitions a topic", kafka_version(), crate::env::PARTITIONS),
         format!("PostgreSQL: {}", servers.settings().await?.join(", ")),
     ];
-    Ok(Host { lines, largest_binary_mib: sizes.iter().fold(0.0, |most, (_, mib)| mib.max(most)) })
+    Ok(lines)
 }
 
 /// The load of the last 1, 5 and 15 minutes; other programs on the machine show in it.
@@ -70,7 +61,7 @@ fn binary_mib(name: &str) -> f64 {
     f64::from(u32::try_from(bytes / 1024).unwrap_or(u32::MAX)) / 1024.0
 }
 
-/// The first line of what a program says; that it is unknown, where there is no such program.
+/// The first line of what a program prints; `unknown` where the program is missing.
 fn said(program: &str, args: &[&str]) -> String {
     let output = Command::new(program).args(args).current_dir(repository()).output();
     let text = output.ok().filter(|output| output.status.success()).map(|output| output.stdout);

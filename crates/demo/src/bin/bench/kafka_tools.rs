@@ -1,4 +1,4 @@
-//! Kafka's own perf tools: what its clients reach without our programs.
+//! Kafka's own perf tools: the rates of its clients without our programs.
 
 use std::{path::Path, process::Stdio};
 
@@ -7,16 +7,16 @@ use tokio::process::Command;
 
 use crate::{
     child::LIMIT,
-    road::PARTITIONS,
+    env::PARTITIONS,
     servers::{Servers, script},
 };
 
-/// Messages of the bench itself that the producer tool draws from: enough that none is drawn twice in a batch of Kafka's.
+/// Messages of the bench itself that the producer tool draws from: enough that a Kafka batch has none twice.
 const SAMPLE: u32 = 10_000;
 /// The producer tool's settings that make it fast, near those of our producer.
 const TUNED: [&str; 3] = ["linger.ms=20", "batch.size=1000000", "compression.type=lz4"];
 
-/// A pattern of every topic made here; Kafka's own begin otherwise.
+/// A pattern of every topic created here; Kafka's own have other names.
 const TOPICS: &str = "(bench|perf)_.*";
 
 /// How the producer tool is set.
@@ -38,26 +38,22 @@ pub(crate) struct ConsumerRates {
 }
 
 /// Writes a sample of the values of a topic of `records` to `file`, one a line.
-pub(crate) async fn sample(servers: &Servers, (topic, records): (&str, u32), file: &Path) -> anyhow::Result<()> {
-    // For more than there are, the tool would wait.
+pub(crate) async fn sample(servers: &Servers, topic: &str, records: u32, file: &Path) -> anyhow::Result<()> {
+    // The tool would wait for more messages than exist.
     let count = SAMPLE.min(records).to_string();
     let values =
         tool(servers, &["console-consumer", "--topic", topic, "--from-beginning", "--max-messages", &count]).await?;
     std::fs::write(file, values).with_context(|| format!("cannot write {}", file.display()))
 }
 
-/// Sends `records` values out of `payloads` to a topic of the tool's own; records a second, by the tool's own clock.
+/// Sends `records` values out of `payloads` to the tool's own topic; records a second, by the tool's own clock.
 ///
 /// # Errors
-/// When the tool fails, or says something else than it used to.
-pub(crate) async fn produce(
-    servers: &Servers,
-    setting: Setting,
-    (records, payloads): (u32, &Path),
-) -> anyhow::Result<f64> {
+/// When the tool fails, or prints something unexpected.
+pub(crate) async fn produce(servers: &Servers, setting: Setting, records: u32, payloads: &Path) -> anyhow::Result<f64> {
     let topic = format!("perf_{setting:?}").to_lowercase();
     eprintln!("▸ kafka perf-producer, {topic}");
-    make_topic(servers, (&topic, PARTITIONS)).await?;
+    make_topic(servers, &topic, PARTITIONS).await?;
     let (records, payloads) = (records.to_string(), payloads.to_string_lossy());
     let mut args = vec!["perf-producer", "--topic", &topic, "--num-records", &records, "--throughput", "-1"];
     args.extend(["--payload-file", &payloads, "--producer-props", "acks=all"]);
@@ -69,24 +65,24 @@ pub(crate) async fn produce(
 /// Reads `records` messages of a topic.
 ///
 /// # Errors
-/// When the tool fails, or says something else than it used to.
+/// When the tool fails, or prints something unexpected.
 pub(crate) async fn consume(servers: &Servers, topic: &str, records: u32) -> anyhow::Result<ConsumerRates> {
     eprintln!("▸ kafka perf-consumer, {topic}");
     let said = tool(servers, &["perf-consumer", "--topic", topic, "--messages", &records.to_string()]).await?;
     consumed(&said).with_context(|| format!("kafka's consumer tool said\n{said}"))
 }
 
-/// Makes a topic, unless it is there.
+/// Creates a topic, unless it exists.
 ///
 /// # Errors
 /// When the tool fails.
-pub(crate) async fn make_topic(servers: &Servers, (topic, partitions): (&str, u32)) -> anyhow::Result<()> {
+pub(crate) async fn make_topic(servers: &Servers, topic: &str, partitions: u32) -> anyhow::Result<()> {
     let partitions = partitions.to_string();
     tool(servers, &["topics", "--create", "--if-not-exists", "--topic", topic, "--partitions", &partitions]).await?;
     Ok(())
 }
 
-/// Deletes all topics that a round has made, the tools' own too.
+/// Deletes all topics of a round, those of the tools too.
 ///
 /// # Errors
 /// When the tool fails.
@@ -113,7 +109,7 @@ fn consumed(said: &str) -> Option<ConsumerRates> {
 async fn tool(servers: &Servers, args: &[&str]) -> anyhow::Result<String> {
     let mut command = Command::new(script("kafka"));
     command.args(args).env("KAFKA_BROKERS", servers.brokers()).stdin(Stdio::null()).kill_on_drop(true);
-    let output = tokio::time::timeout(LIMIT, command.output()).await.context("a tool of kafka's does not end")??;
+    let output = tokio::time::timeout(LIMIT, command.output()).await.context("a Kafka tool does not end")??;
     let last_words = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "scripts/kafka {} failed: {last_words}", args.join(" "));
     Ok(String::from_utf8(output.stdout)?)

@@ -15,7 +15,7 @@ impl Ticks {
     /// Since the machine was started.
     ///
     /// # Errors
-    /// When there is no `/proc`.
+    /// When `/proc` is missing.
     pub(crate) fn now() -> anyhow::Result<Self> {
         let stat = std::fs::read_to_string("/proc/stat").context("the bench needs Linux's /proc")?;
         Self::read(&stat).context("/proc/stat is not as proc(5) has it")
@@ -38,7 +38,7 @@ impl Ticks {
         100.0 * (self.all - self.idle - self.waiting) / self.all
     }
 
-    /// The share in which nothing ran, since the disk had not answered.
+    /// The share in which nothing ran because of waiting for the disk.
     pub(crate) fn waiting_percent(&self) -> f64 {
         100.0 * self.waiting / self.all
     }

@@ -1,30 +1,30 @@
-//! `make bench-road`: measures the three real binaries on a real Kafka and PostgreSQL, beside what those alone can do.
+//! `make bench-e2e`: measures the three real binaries on a real Kafka and PostgreSQL, and what those servers reach alone.
 
 mod ceilings;
 mod child;
 mod copy;
 mod emissions;
 mod energy;
+mod env;
+mod figures;
 mod files;
 mod host;
 mod kafka_tools;
 mod machine;
 mod peers;
-mod place;
 mod programs;
-mod publications;
-mod rating;
 mod rebalance;
+mod refreshes;
 mod replicas;
 mod report;
-mod road;
+mod results;
 mod rounds;
 mod scan;
 mod servers;
 mod settings;
 mod spread;
-mod subject;
 mod table;
+mod workload;
 mod writes;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -32,7 +32,10 @@ use std::{path::PathBuf, process::ExitCode};
 use service::exit;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::settings::Settings;
+use crate::{
+    settings::{PipelineArg, Settings},
+    workload::Workload,
+};
 
 /// What a shell expects of a program that Ctrl-C has ended.
 const INTERRUPTED: u8 = 130;
@@ -44,8 +47,8 @@ async fn main() -> ExitCode {
         Err(code) => return code,
     };
     tokio::select! {
-        () = told_to_stop() => {
-            // The road has been dropped by now, and with it all that it had started.
+        () = asked_to_stop() => {
+            // The measurement has been dropped by now, and with it all that it had started.
             eprintln!("\nstopped; nothing is left running");
             ExitCode::from(INTERRUPTED)
         }
@@ -60,38 +63,45 @@ async fn measure(settings: &Settings) -> anyhow::Result<()> {
     }
     let folder = servers::folder();
     std::fs::create_dir_all(&folder)?;
-    let subject = settings.pipeline.subject();
-    let (into, chosen) = (folder.clone(), settings.clone());
-    let input = tokio::task::spawn_blocking(move || (subject.files)(&into, &chosen)).await??;
+    let workload = workload_of(settings.pipeline);
+    let (into, wanted) = (folder.clone(), settings.wanted());
+    let input = tokio::task::spawn_blocking(move || (workload.files)(&into, &wanted)).await??;
     let servers = servers::start().await?;
     if settings.rebalance {
-        let section = rebalance::section(&rebalance::measure(subject, (&input.sorted, &servers)).await?);
-        keep(&section)?;
+        let section = rebalance::section(&rebalance::measure(workload, &input.sorted, &servers).await?);
+        save(&section)?;
         println!("{section}");
         return Ok(());
     }
     let host = host::describe(&servers).await?;
-    let rounds = rounds::travel(subject, &input, (&servers, settings.repeat)).await?;
-    let mut report = report::write(&report::Measured { subject, input: &input, host: &host, rounds: &rounds });
-    // Kept at each step, so that a failure in what follows does not cost what is known.
-    keep(&report)?;
+    let rounds = rounds::measure(workload, &input, &servers, settings.repeat).await?;
+    let mut report = report::write(&report::Measured { workload, input: &input, host: &host, rounds: &rounds });
+    // Saved after each step, so that a later failure does not lose the earlier results.
+    save(&report)?;
     if let Some(python) = settings.peers() {
         let contests = peers::compare(&input, &servers, &peers::Peers { python, repeat: settings.repeat }).await?;
-        report.push_str(&peers::section(&contests, settings.rows));
-        keep(&report)?;
+        report.push_str(&peers::section(&contests));
+        save(&report)?;
         kafka_tools::delete_topics(&servers).await?;
     }
     if let Some(most) = settings.replicas {
         let replicas = replicas::Replicas { most, repeat: settings.repeat };
-        report.push_str(&replicas::section(&replicas::compare(subject, (&input.sorted, &servers), replicas).await?));
-        keep(&report)?;
+        report.push_str(&replicas::section(&replicas::compare(workload, &input.sorted, &servers, replicas).await?));
+        save(&report)?;
     }
     println!("{report}");
     eprintln!("written to {}", result().display());
     Ok(())
 }
 
-fn keep(report: &str) -> anyhow::Result<()> {
+fn workload_of(pipeline: PipelineArg) -> &'static Workload {
+    match pipeline {
+        PipelineArg::Emissions => &emissions::WORKLOAD,
+        PipelineArg::Energy => &energy::WORKLOAD,
+    }
+}
+
+fn save(report: &str) -> anyhow::Result<()> {
     Ok(std::fs::write(result(), report)?)
 }
 
@@ -100,7 +110,7 @@ fn result() -> PathBuf {
 }
 
 /// Waits for Ctrl-C or SIGTERM.
-async fn told_to_stop() {
+async fn asked_to_stop() {
     let mut terminate = signal(SignalKind::terminate()).expect("the system has SIGTERM");
     let mut interrupt = signal(SignalKind::interrupt()).expect("the system has SIGINT");
     tokio::select! {

@@ -1,6 +1,6 @@
-//! What a rebalance costs the partitions that stay where they are: while others are taken over, and while replicas restart.
+//! What a rebalance costs the partitions that keep their consumer: during a takeover of others, and during restarts.
 //!
-//! How far each partition is stored is looked at every few milliseconds.
+//! The stored offset of each partition is read every few milliseconds.
 
 use std::{
     collections::BTreeMap,
@@ -12,23 +12,24 @@ use demo::process::Running;
 use sqlx::{Connection, PgConnection};
 
 use crate::{
-    child, kafka_tools,
-    place::{self, Place},
+    child,
+    env::{self, Env},
+    kafka_tools,
     replicas::{self, PARTITIONS},
     servers::{Servers, folder},
-    subject::{File, Subject},
     table::{grouped, table},
+    workload::{File, Workload},
 };
 
-/// The topic and the database; there is one of both at a time.
+/// The topic and the database; only one of each exists at a time.
 const NAME: &str = "bench_rebalance";
-/// How often it is looked how far each partition is stored: waits are known this exactly.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// How long all goes on undisturbed before and after each disturbance.
+/// How often the stored offsets are read: the precision of the waits.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
+/// How long everything runs undisturbed before and after each disturbance.
 const CALM: Duration = Duration::from_secs(3);
 /// How long a consumer is gone before the next one starts: others take its partitions over.
 const GONE: Duration = Duration::from_secs(5);
-/// How often the file is there to be read while partitions are taken over.
+/// How many copies of the file can be read while partitions are taken over.
 const COPIES: u32 = 2;
 /// Records a second that are sent while replicas restart.
 const RATE: u32 = 40_000;
@@ -47,7 +48,7 @@ struct Takeover {
     facts: u32,
     /// From the end of their owner until the last of them is read.
     took: Duration,
-    /// The longest that nothing of its own partitions was stored.
+    /// The longest time without a stored record of its own partitions.
     longest: Duration,
     /// Records of its own partitions a second, before and meanwhile.
     rates: (f64, f64),
@@ -57,88 +58,88 @@ struct Takeover {
 #[derive(Clone, Debug)]
 struct Restart {
     took: Duration,
-    /// The longest that a partition of a replica that was not restarting was not stored any further, though it stayed there.
+    /// The longest time without progress of a partition that stayed with a replica that was not restarting.
     longest: Duration,
 }
 
-/// How far a partition is stored, and by whom.
+/// How far a partition is stored, and by which consumer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct At {
     next: i64,
     owner: String,
 }
 
-/// How far all partitions were, at a moment.
-type Look = (Instant, BTreeMap<i32, At>);
+/// How far all partitions were, at one time.
+type Sample = (Instant, BTreeMap<i32, At>);
 
-/// Measures both, on a topic and a database of their own.
+/// Measures both, on their own topic and database.
 ///
 /// # Errors
-/// When a program fails, or the tables do not hold what was sent.
-pub(crate) async fn measure(subject: &Subject, (file, servers): (&File, &Servers)) -> anyhow::Result<Rebalance> {
-    let place = Place { name: NAME, subject, servers, partitions: PARTITIONS };
-    place.migrate().await?;
-    kafka_tools::make_topic(servers, (NAME, PARTITIONS)).await?;
-    let records = place.trip(file, "rebalance").await?.producer.records;
-    let takeover = takeover(place, (file, records)).await?;
-    let restart = restart(place, (file, records)).await?;
+/// When a program fails, or the tables do not contain what was sent.
+pub(crate) async fn measure(workload: &Workload, file: &File, servers: &Servers) -> anyhow::Result<Rebalance> {
+    let env = Env { name: NAME, workload, servers, partitions: PARTITIONS };
+    env.migrate().await?;
+    kafka_tools::make_topic(servers, NAME, PARTITIONS).await?;
+    let records = env.transfer(file, "rebalance").await?.producer.records;
+    let takeover = takeover(env, file, records).await?;
+    let restart = restart(env, file, records).await?;
     servers.drop_database(NAME).await?;
     kafka_tools::delete_topics(servers).await?;
     Ok(Rebalance { takeover, restart })
 }
 
 /// Two consumers share the partitions, and one of them stops.
-async fn takeover(place: Place<'_>, (file, records): (&File, u32)) -> anyhow::Result<Takeover> {
-    let facts = place.facts().await?;
-    let mut connection = PgConnection::connect(&place.servers.database(NAME)).await?;
-    let mut both = replicas::gather(place, 2).await?;
-    // Nobody can commit while the file is sent again.
+async fn takeover(env: Env<'_>, file: &File, records: u32) -> anyhow::Result<Takeover> {
+    let facts = env.facts().await?;
+    let mut connection = PgConnection::connect(&env.servers.database(NAME)).await?;
+    let mut both = replicas::gather(env, 2).await?;
+    // No consumer can commit while the file is sent again.
     let mut gate = connection.begin().await?;
     sqlx::query(replicas::HOLD_BACK).execute(&mut *gate).await?;
     for copy in 1..=COPIES {
-        place.produce(file, &format!("again-{copy}")).await?;
+        env.produce(file, &format!("again-{copy}")).await?;
     }
     gate.rollback().await?;
-    let mut looks = Vec::new();
-    watch(&mut connection, &mut looks, CALM).await?;
+    let mut samples = Vec::new();
+    watch(&mut connection, &mut samples, CALM).await?;
     eprintln!("▸ {NAME} takeover");
     let (goes, stays) = (both.pop().context("there are two")?, both.pop().context("there are two")?);
-    let theirs = of(&looks, &goes);
+    let theirs = of(&samples, &goes);
     let began = Instant::now();
     goes.signal("TERM")?;
-    let taken = |look: &Look| {
+    let taken = |sample: &Sample| {
         theirs
             .iter()
-            .all(|(partition, next)| look.1.get(partition).is_some_and(|at| is_of(at, &stays) && at.next > *next))
+            .all(|(partition, next)| sample.1.get(partition).is_some_and(|at| is_of(at, &stays) && at.next > *next))
     };
-    while !looks.last().is_some_and(taken) {
+    while !samples.last().is_some_and(taken) {
         ensure!(began.elapsed() < child::LIMIT, "the partitions of a consumer that has stopped are not taken over");
-        watch(&mut connection, &mut looks, LOOK_EVERY).await?;
+        watch(&mut connection, &mut samples, POLL_INTERVAL).await?;
     }
     let ended = Instant::now();
-    // A wait that is not over yet is one as well.
-    watch(&mut connection, &mut looks, CALM).await?;
+    // A wait that is not over yet counts as well.
+    watch(&mut connection, &mut samples, CALM).await?;
     replicas::end(goes, "goes").await?;
     finish(&mut connection, u64::from(records) * u64::from(1 + COPIES)).await?;
     replicas::end(stays, "stays").await?;
-    looks.iter_mut().for_each(|look| look.1.retain(|partition, _| !theirs.contains_key(partition)));
-    let (before, during): (Vec<Look>, Vec<Look>) = looks.into_iter().partition(|look| look.0 < began);
+    samples.iter_mut().for_each(|sample| sample.1.retain(|partition, _| !theirs.contains_key(partition)));
+    let (before, during): (Vec<Sample>, Vec<Sample>) = samples.into_iter().partition(|sample| sample.0 < began);
     let longest = longest_wait(&together(&during), |_, _| true);
-    let meanwhile: Vec<Look> = during.into_iter().take_while(|look| look.0 <= ended).collect();
+    let meanwhile: Vec<Sample> = during.into_iter().take_while(|sample| sample.0 <= ended).collect();
     Ok(Takeover { facts: facts / 2, took: ended - began, longest, rates: (rate(&before), rate(&meanwhile)) })
 }
 
 /// Three consumers share the partitions, and are stopped and started one after another.
-async fn restart(place: Place<'_>, (file, records): (&File, u32)) -> anyhow::Result<Restart> {
-    let mut connection = PgConnection::connect(&place.servers.database(NAME)).await?;
-    let mut running = replicas::gather(place, 3).await?;
-    let sending = place.producer(file)?.args(["--rate", &RATE.to_string()]).start()?;
-    let mut looks = Vec::new();
-    // The consumers that are well, from when to when.
+async fn restart(env: Env<'_>, file: &File, records: u32) -> anyhow::Result<Restart> {
+    let mut connection = PgConnection::connect(&env.servers.database(NAME)).await?;
+    let mut running = replicas::gather(env, 3).await?;
+    let sending = env.producer(file)?.args(["--rate", &RATE.to_string()]).start()?;
+    let mut samples = Vec::new();
+    // The consumers that run normally, from when to when.
     let mut well: BTreeMap<String, (Instant, Option<Instant>)> = BTreeMap::new();
     let began = Instant::now();
     well.extend(running.iter().map(|consumer| (id(consumer), (began, None))));
-    watch(&mut connection, &mut looks, CALM).await?;
+    watch(&mut connection, &mut samples, CALM).await?;
     for number in 1..=3 {
         eprintln!("▸ {NAME} restart {number}");
         let consumer = running.remove(0);
@@ -155,22 +156,22 @@ async fn restart(place: Place<'_>, (file, records): (&File, u32)) -> anyhow::Res
                 }
                 None => consumer = Some(stopping),
             }
-            watch(&mut connection, &mut looks, LOOK_EVERY).await?;
+            watch(&mut connection, &mut samples, POLL_INTERVAL).await?;
         }
-        watch(&mut connection, &mut looks, GONE).await?;
-        let next = place.follower()?.start()?;
+        watch(&mut connection, &mut samples, GONE).await?;
+        let next = env.follower()?.start()?;
         while !next.stderr().iter().any(|line| line.contains(child::READY)) {
             ensure!(began.elapsed() < child::LIMIT, "a consumer does not become ready");
-            watch(&mut connection, &mut looks, LOOK_EVERY).await?;
+            watch(&mut connection, &mut samples, POLL_INTERVAL).await?;
         }
         well.insert(id(&next), (Instant::now(), None));
         running.push(next);
-        watch(&mut connection, &mut looks, CALM).await?;
+        watch(&mut connection, &mut samples, CALM).await?;
     }
     let took = began.elapsed();
     let ended = replicas::stop(sending).await?;
     let sent = child::field(&ended.stderr, "records/s", "acknowledged");
-    let sent = place::whole(sent.context("the producer gave no summary")?)?;
+    let sent = env::whole(sent.context("the producer gave no summary")?)?;
     finish(&mut connection, u64::from(records) * u64::from(1 + COPIES) + u64::from(sent)).await?;
     for (consumer, number) in running.into_iter().zip(1..) {
         replicas::end(consumer, &format!("started-again-{number}")).await?;
@@ -178,11 +179,11 @@ async fn restart(place: Place<'_>, (file, records): (&File, u32)) -> anyhow::Res
     let is_well = |at: &At, when: Instant| {
         well.iter().any(|(id, (from, to))| is_id(at, id) && when >= *from && to.is_none_or(|to| when < to))
     };
-    Ok(Restart { took, longest: longest_wait(&looks, is_well) })
+    Ok(Restart { took, longest: longest_wait(&samples, is_well) })
 }
 
-/// Looks again and again how far all partitions are, for so long.
-async fn watch(connection: &mut PgConnection, looks: &mut Vec<Look>, time: Duration) -> anyhow::Result<()> {
+/// Reads the stored offsets of all partitions repeatedly, for so long.
+async fn watch(connection: &mut PgConnection, samples: &mut Vec<Sample>, time: Duration) -> anyhow::Result<()> {
     let until = Instant::now() + time;
     loop {
         let rows: Vec<(i32, Option<i64>, Option<String>)> =
@@ -192,8 +193,8 @@ async fn watch(connection: &mut PgConnection, looks: &mut Vec<Look>, time: Durat
         let at = |(partition, next, owner): (i32, Option<i64>, Option<String>)| {
             (partition, At { next: next.unwrap_or(0), owner: owner.unwrap_or_default() })
         };
-        looks.push((Instant::now(), rows.into_iter().map(at).collect()));
-        tokio::time::sleep(LOOK_EVERY).await;
+        samples.push((Instant::now(), rows.into_iter().map(at).collect()));
+        tokio::time::sleep(POLL_INTERVAL).await;
         if Instant::now() >= until {
             return Ok(());
         }
@@ -210,7 +211,7 @@ async fn finish(connection: &mut PgConnection, records: u64) -> anyhow::Result<(
             return Ok(());
         }
         ensure!(began.elapsed() < child::LIMIT, "{records} records were sent, and {stored} read");
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
@@ -227,34 +228,34 @@ fn is_of(at: &At, consumer: &Running) -> bool {
     is_id(at, &id(consumer))
 }
 
-/// The partitions of a consumer, and how far they are, as was seen last.
-fn of(looks: &[Look], consumer: &Running) -> BTreeMap<i32, i64> {
-    let partitions = looks.last().into_iter().flat_map(|look| &look.1);
+/// The partitions of a consumer, and how far they are, from the last sample.
+fn of(samples: &[Sample], consumer: &Running) -> BTreeMap<i32, i64> {
+    let partitions = samples.last().into_iter().flat_map(|sample| &sample.1);
     partitions.filter(|(_, at)| is_of(at, consumer)).map(|(partition, at)| (*partition, at.next)).collect()
 }
 
 /// How far all of them are together, as if they were one partition.
-fn together(looks: &[Look]) -> Vec<Look> {
+fn together(samples: &[Sample]) -> Vec<Sample> {
     let sum =
         |partitions: &BTreeMap<i32, At>| At { next: partitions.values().map(|at| at.next).sum(), owner: String::new() };
-    looks.iter().map(|(now, partitions)| (*now, BTreeMap::from([(0, sum(partitions))]))).collect()
+    samples.iter().map(|(now, partitions)| (*now, BTreeMap::from([(0, sum(partitions))]))).collect()
 }
 
 /// Records a second of all partitions.
-fn rate(looks: &[Look]) -> f64 {
-    let (Some(first), Some(last)) = (looks.first(), looks.last()) else { return f64::NAN };
+fn rate(samples: &[Sample]) -> f64 {
+    let (Some(first), Some(last)) = (samples.first(), samples.last()) else { return f64::NAN };
     let read: i64 = first.1.iter().map(|(partition, at)| last.1[partition].next - at.next).sum();
     let read = u32::try_from(read).map_or(f64::NAN, f64::from);
     read / (last.0 - first.0).as_secs_f64()
 }
 
-/// The longest that a partition which counts was not stored any further, though its consumer had read of it before, and went on
-/// afterwards.
-fn longest_wait(looks: &[Look], counts: impl Fn(&At, Instant) -> bool) -> Duration {
-    // Since when each is where it is; `None` until its owner has stored anything of it.
+/// The longest time that a partition which counts made no progress, though its consumer had read from it before, and
+/// continued afterwards.
+fn longest_wait(samples: &[Sample], counts: impl Fn(&At, Instant) -> bool) -> Duration {
+    // Since when each has its offset; `None` until its owner has stored anything of it.
     let mut since: BTreeMap<i32, (Option<Instant>, &At)> = BTreeMap::new();
     let mut longest = Duration::ZERO;
-    for (now, partitions) in looks {
+    for (now, partitions) in samples {
         for (partition, at) in partitions {
             let is_read = match since.get(partition) {
                 Some((_, before)) if before.owner != at.owner => false,

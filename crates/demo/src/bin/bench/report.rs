@@ -1,45 +1,42 @@
-//! The result, as Markdown that also reads well at a terminal.
+//! The result, as Markdown that is also readable at a terminal.
 
 use crate::{
     ceilings::Ceilings,
     copy::BATCH,
-    host::{self, Host},
-    place::Run,
-    programs, publications,
-    rating::{self, Rating, records_per_s},
-    road::Road,
+    env::Run,
+    figures::records_per_s,
+    host, programs, refreshes,
+    results::Results,
     rounds::{Round, spread},
-    subject::{Input, Subject},
     table::{grouped, table},
+    workload::{Input, Workload},
 };
 
-/// All that is told.
+/// All that is reported.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Measured<'a> {
-    pub(crate) subject: &'static Subject,
+    pub(crate) workload: &'static Workload,
     pub(crate) input: &'a Input,
-    pub(crate) host: &'a Host,
+    pub(crate) host: &'a [String],
     pub(crate) rounds: &'a [Round],
 }
 
 /// Writes the whole result.
 pub(crate) fn write(measured: &Measured<'_>) -> String {
-    let Measured { subject, input, host, rounds } = measured;
-    let Some(Round { road, .. }) = rounds.first() else { return String::new() };
-    let rows = f64::from(road.sorted.producer.records);
+    let Measured { workload, input, host, rounds } = measured;
+    let Some(Round { results, .. }) = rounds.first() else { return String::new() };
+    let rows = f64::from(results.sorted.producer.records);
     [
-        format!("# The road of {} with {} rows\n\n", subject.pipeline, grouped(rows)),
-        host.lines.iter().map(|line| format!("- {line}\n")).collect(),
+        format!("# The results of {} with {} rows\n\n", workload.pipeline, grouped(rows)),
+        host.iter().map(|line| format!("- {line}\n")).collect(),
         format!("- load when it ended: {}\n", host::load()),
-        format!("- command: {}\n- {}\n\n", command(), (subject.in_words)(input, road)),
+        format!("- command: {}\n- {}\n\n", command(), (workload.in_words)(input, &results.counts())),
         "## The programs, from start to end\n\n".to_owned(),
         programs::section(rounds),
-        publications::section(rounds),
+        refreshes::section(rounds),
         "\n".to_owned(),
-        "## Beside the ceilings of the same run\n\n".to_owned(),
-        beside(rounds),
-        "\n## Against the targets\n\n".to_owned(),
-        targets(subject, rounds, host),
+        "## Compared with the ceilings of the same run\n\n".to_owned(),
+        ceilings(rounds),
     ]
     .concat()
 }
@@ -47,23 +44,23 @@ pub(crate) fn write(measured: &Measured<'_>) -> String {
 fn command() -> String {
     let set = ["PIPELINE", "ROWS", "DATA", "REPEAT", "PEERS", "REPLICAS"].into_iter().filter_map(|name| {
         let value = std::env::var(name).ok().filter(|value| !value.is_empty())?;
-        // Where someone's file lies is nobody's business; what it is called says enough.
+        // Only the file's name: its folder is private.
         Some(format!(" {name}={}", value.rsplit('/').next().unwrap_or_default()))
     });
-    format!("`make bench-road{}`", set.collect::<String>())
+    format!("`make bench-e2e{}`", set.collect::<String>())
 }
 
-fn beside(rounds: &[Round]) -> String {
-    let row = |name: &str, ceiling: fn(&Ceilings) -> f64, (whose, ours): (&str, fn(&Road) -> &Run)| {
-        let share = |round: &Round| 100.0 * records_per_s(ours(&round.road)) / ceiling(&round.ceilings);
+fn ceilings(rounds: &[Round]) -> String {
+    let row = |name: &str, ceiling: fn(&Ceilings) -> f64, (whose, ours): (&str, fn(&Results) -> &Run)| {
+        let share = |round: &Round| 100.0 * records_per_s(ours(&round.results)) / ceiling(&round.ceilings);
         [
             name.to_owned(),
-            spread(rounds, |round| ceiling(&round.ceilings)).told(grouped),
-            format!("{whose} {} %", spread(rounds, share).told(percent)),
+            spread(rounds, |round| ceiling(&round.ceilings)).shown(grouped),
+            format!("{whose} {} %", spread(rounds, share).shown(percent)),
         ]
     };
-    let producer: (&str, fn(&Road) -> &Run) = ("our producer", |road| &road.sorted.producer);
-    let consumer: (&str, fn(&Road) -> &Run) = ("our consumer", |road| &road.sorted.consumer);
+    let producer: (&str, fn(&Results) -> &Run) = ("our producer", |results| &results.sorted.producer);
+    let consumer: (&str, fn(&Results) -> &Run) = ("our consumer", |results| &results.sorted.consumer);
     let in_batches = format!("bare COPY, {} rows a transaction", grouped(batch()));
     let rows = [
         row("`wc -l` of the file", |ceilings| ceilings.scan.lines, producer),
@@ -78,19 +75,11 @@ fn beside(rounds: &[Round]) -> String {
     table(["ceiling", "records/s", "sorted, of that"], &rows)
 }
 
-/// Of small ones a digit more, which is all that they have.
+/// Small shares get one more digit.
 fn percent(share: f64) -> String {
     if share < 10.0 { format!("{share:.1}") } else { format!("{share:.0}") }
 }
 
 fn batch() -> f64 {
     u32::try_from(BATCH).map_or(f64::INFINITY, f64::from)
-}
-
-fn targets(subject: &Subject, rounds: &[Round], host: &Host) -> String {
-    let each: Vec<Vec<Rating>> = rounds.iter().map(|round| (subject.ratings)(round)).collect();
-    let mut ratings = rating::middle(&each);
-    ratings.push(Rating::at_most("largest binary", 15.0, host.largest_binary_mib, "MiB"));
-    let rows: Vec<_> = ratings.iter().map(Rating::cells).collect();
-    table(["target", "asked for", "measured", "verdict"], &rows)
 }

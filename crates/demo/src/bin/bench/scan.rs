@@ -1,4 +1,4 @@
-//! Reading the input alone, from the page cache: what the producer could reach if it had only to find lines or fields.
+//! Reading the input alone, from the page cache: the rate of a producer that only had to find lines or fields.
 
 use std::{
     fs::File,
@@ -15,14 +15,14 @@ use anyhow::{Context, ensure};
 pub(crate) struct ScanRates {
     /// `wc -l`, its start included.
     pub(crate) lines: f64,
-    /// The csv crate, fields found and not looked at.
+    /// The csv crate, fields found and not read.
     pub(crate) fields: f64,
 }
 
 /// Reads the file both ways.
 ///
 /// # Errors
-/// When it cannot be read, or there is no `wc`.
+/// When it cannot be read, or `wc` is missing.
 pub(crate) fn measure(path: &Path) -> anyhow::Result<ScanRates> {
     eprintln!("▸ wc -l and the csv crate");
     let began = Instant::now();
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_counted_whatever_parts_them() {
+    fn rows_are_counted_with_any_delimiter() {
         let path = std::env::temp_dir().join(format!("bench-scan-{}.csv", std::process::id()));
         for text in ["a,b\n1,2\n3,4\n", "a;b\r\n1,0;2\r\n3;4\r\n"] {
             std::fs::write(&path, text).unwrap();

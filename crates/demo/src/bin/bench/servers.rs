@@ -10,8 +10,8 @@ use demo::{
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-/// What decides how long a commit takes, and so what every figure hangs on.
-const TOLD: [&str; 8] = [
+/// The settings that decide how long a commit takes; every figure depends on them.
+const SHOWN: [&str; 8] = [
     "server_version",
     "fsync",
     "synchronous_commit",
@@ -22,14 +22,14 @@ const TOLD: [&str; 8] = [
     "checkpoint_timeout",
 ];
 
-/// Both servers; they end, and their data go, when this is dropped.
+/// Both servers; dropping this stops them and deletes their data.
 #[derive(Debug)]
 pub(crate) struct Servers {
     postgres: Postgres,
     kafka: Kafka,
 }
 
-/// Where the bench keeps its files.
+/// The folder of all files of the bench.
 pub(crate) fn folder() -> PathBuf {
     repository().join("target/bench")
 }
@@ -64,7 +64,7 @@ impl Servers {
         with_database(self.postgres.url(), name)
     }
 
-    /// A database's URL for the role that the consumer needs and no more.
+    /// A database's URL for the role that has only the consumer's rights.
     pub(crate) fn writer(&self, database: &str) -> String {
         self.database(database).replacen("://postgres:", "://tributary_writer:", 1)
     }
@@ -78,7 +78,7 @@ impl Servers {
     /// PostgreSQL's settings, `name = value` each.
     pub(crate) async fn settings(&self) -> anyhow::Result<Vec<String>> {
         let mut settings = Vec::new();
-        for name in TOLD {
+        for name in SHOWN {
             let value = self.text(&format!("SELECT current_setting('{name}')")).await?;
             settings.push(format!("{name} = {value}"));
         }
@@ -90,12 +90,12 @@ impl Servers {
         self.execute("CHECKPOINT".to_owned()).await
     }
 
-    /// Makes an empty database.
+    /// Creates an empty database.
     pub(crate) async fn make_database(&self, name: &str) -> anyhow::Result<()> {
         self.execute(format!("CREATE DATABASE {name}")).await
     }
 
-    /// Drops a database, whoever is still on it; that it is not there is as good.
+    /// Drops a database, if it exists, and disconnects its clients.
     pub(crate) async fn drop_database(&self, name: &str) -> anyhow::Result<()> {
         self.execute(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await
     }
@@ -106,7 +106,7 @@ impl Servers {
         Ok(connection.close().await?)
     }
 
-    /// Asks a database for one count.
+    /// Reads one count from a database.
     pub(crate) async fn count(&self, database: &str, query: &str) -> anyhow::Result<u32> {
         let mut connection = connect(&self.database(database)).await?;
         let count: i64 = sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_one(&mut connection).await?;

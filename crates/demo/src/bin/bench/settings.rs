@@ -4,22 +4,31 @@ use std::{error::Error as _, ffi::OsString, path::PathBuf};
 
 use anyhow::ensure;
 use clap::{
-    CommandFactory as _, Parser, ValueEnum as _,
+    CommandFactory as _, Parser, ValueEnum,
     error::{ContextKind, Error},
 };
 use service::{Exit, Failure, ResultExt as _};
 
-use crate::{replicas::PARTITIONS, subject::Choice};
+use crate::{replicas::PARTITIONS, workload::Wanted};
 
-/// Measures producer and consumer on a private Kafka and PostgreSQL, beside the ceilings of both.
+/// The pipelines that can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PipelineArg {
+    /// Countries and years.
+    Emissions,
+    /// A household's minutes.
+    Energy,
+}
+
+/// Measures producer and consumer on a private Kafka and PostgreSQL, and the ceilings of both.
 #[derive(Clone, Debug, Parser)]
 pub(crate) struct Settings {
     /// The pipeline that is measured.
     #[arg(long, env = "PIPELINE", default_value = "emissions", value_parser = choice, value_name = "NAME")]
-    pub(crate) pipeline: Choice,
+    pub(crate) pipeline: PipelineArg,
     /// Rows of the large made files.
     ///
-    /// Below a million nothing is told of memory a fact; more than the most need more disk than most have.
+    /// Below a million, memory a fact is not reported; more rows than the maximum would need too much disk.
     #[arg(long, env = "ROWS", default_value = "1000000", value_name = "N",
           value_parser = clap::value_parser!(u32).range(1_000..=50_000_000))]
     pub(crate) rows: u32,
@@ -30,17 +39,17 @@ pub(crate) struct Settings {
     /// The Python of the peers' environment, as `scripts/peers` prints it; without one, no peer is run.
     #[arg(long, env = "PEERS_PYTHON", value_name = "FILE")]
     peers: Option<OsString>,
-    /// How often everything is measured; the median is what counts. Once is a look.
+    /// How often everything is measured; the median is what counts. Once gives only a rough figure.
     #[arg(long, env = "REPEAT", default_value = "1", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=99))]
     pub(crate) repeat: u32,
-    /// The most consumers at once that share a topic of 12 partitions; every smaller number is tried too.
+    /// The most consumers at once that share a topic of 12 partitions; every smaller number is measured too.
     #[arg(long, env = "REPLICAS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(PARTITIONS)))]
     pub(crate) replicas: Option<u32>,
     /// Measure what a rebalance costs the partitions that stay, and nothing else: with 10,000,000 rows, 5,000,000 facts are taken over.
     #[arg(long, env = "REBALANCE", default_value = "false", action = clap::ArgAction::Set, value_name = "BOOL",
           value_parser = clap::builder::BoolishValueParser::new())]
     pub(crate) rebalance: bool,
-    /// Look at the settings, and end.
+    /// Check the settings, and end.
     #[arg(long)]
     pub(crate) check: bool,
 }
@@ -49,7 +58,7 @@ impl Settings {
     /// Reads command line and environment; a mistake names the variable that most set.
     ///
     /// # Errors
-    /// At a mistake, and where help is asked for.
+    /// At a mistake, and where help is requested.
     pub(crate) fn read() -> Result<Self, Error> {
         Self::try_parse().map_err(named)
     }
@@ -62,20 +71,25 @@ impl Settings {
         let Some(data) = self.data() else { return Ok(()) };
         let shown = data.display();
         let cannot = || format!("cannot open DATA={shown}");
-        // Before it is opened: a pipe would have it wait for a writer.
+        // Before it is opened: opening a pipe would wait for a writer.
         let about = std::fs::metadata(&data).or_exit(Exit::Input, cannot)?;
-        let not_a_file = || Failure::new(Exit::Input, format!("DATA={shown} is no file with something in it"));
+        let not_a_file = || Failure::new(Exit::Input, format!("DATA={shown} is not a file, or is empty"));
         ensure!(about.is_file() && about.len() > 0, not_a_file());
         std::fs::File::open(&data).or_exit(Exit::Input, cannot)?;
         Ok(())
     }
 
-    /// The file of the person who calls, if they name one.
+    /// The file that the caller names, if any.
     pub(crate) fn data(&self) -> Option<PathBuf> {
         path(self.data.as_ref())
     }
 
-    /// What the peers are run with, if they are.
+    /// The input that is measured.
+    pub(crate) fn wanted(&self) -> Wanted {
+        Wanted { rows: self.rows, data: self.data() }
+    }
+
+    /// The peers' Python, if they are run.
     pub(crate) fn peers(&self) -> Option<PathBuf> {
         path(self.peers.as_ref())
     }
@@ -87,20 +101,20 @@ fn path(given: Option<&OsString>) -> Option<PathBuf> {
 }
 
 /// The pipeline of that name; an empty variable names none.
-fn choice(name: &str) -> Result<Choice, String> {
+fn choice(name: &str) -> Result<PipelineArg, String> {
     if name.is_empty() {
-        return Ok(Choice::Emissions);
+        return Ok(PipelineArg::Emissions);
     }
-    let known = || Choice::value_variants().iter().filter_map(Choice::to_possible_value);
+    let known = || PipelineArg::value_variants().iter().filter_map(PipelineArg::to_possible_value);
     let names = || known().map(|value| value.get_name().to_owned()).collect::<Vec<_>>().join(" or ");
-    Choice::from_str(name, false).map_err(|_| format!("{} is wanted", names()))
+    PipelineArg::from_str(name, false).map_err(|_| format!("{} is wanted", names()))
 }
 
-/// A mistake in a value, said by the name of its variable; what else is wrong stays as it is.
+/// A mistake in a value, with the name of its variable; other mistakes stay as they are.
 fn named(error: Error) -> Error {
-    let told = |kind| error.get(kind).map(ToString::to_string);
+    let text = |kind| error.get(kind).map(ToString::to_string);
     let (Some(arg), Some(value), Some(why)) =
-        (told(ContextKind::InvalidArg), told(ContextKind::InvalidValue), error.source())
+        (text(ContextKind::InvalidArg), text(ContextKind::InvalidValue), error.source())
     else {
         return error;
     };
@@ -120,7 +134,7 @@ mod tests {
     fn an_empty_variable_names_no_file() {
         let settings = Settings::parse_from(["bench", "--data", "", "--pipeline", "", "--peers", ""]);
         assert_eq!((settings.data(), settings.peers()), (None, None));
-        assert_eq!((settings.rows, settings.repeat, settings.pipeline), (1_000_000, 1, Choice::Emissions));
+        assert_eq!((settings.rows, settings.repeat, settings.pipeline), (1_000_000, 1, PipelineArg::Emissions));
     }
 
     #[test]
@@ -136,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_is_looked_at() {
+    fn the_file_is_checked() {
         let code = |file: &str| {
             let checked = Settings::parse_from(["bench", "--data", file]).check();
             checked.map_or_else(|error| service::exit::exit_of(&error), |()| Exit::Done)

@@ -1,6 +1,6 @@
-//! What several runs say together.
+//! The median and the range of several runs.
 
-/// The middle of some figures, and how far they lie apart.
+/// The median of some figures, and their range.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -11,19 +11,19 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// Of some figures; of none, no number at all.
+    /// Of some figures; NaN if there are none.
     pub(crate) fn of(figures: impl IntoIterator<Item = f64>) -> Self {
         let mut figures: Vec<f64> = figures.into_iter().collect();
         figures.sort_by(f64::total_cmp);
-        let at = |place: usize| figures.get(place).copied().unwrap_or(f64::NAN);
+        let at = |index: usize| figures.get(index).copied().unwrap_or(f64::NAN);
         let last = figures.len().saturating_sub(1);
-        // Of an even number of figures the two in the middle are both as good; half way between them is the custom.
+        // With an even number of figures, the median is the midpoint of the two in the middle.
         let median = f64::midpoint(at(last / 2), at(last.div_ceil(2)));
         Self { median, least: at(0), most: at(last), count: figures.len() }
     }
 
-    /// The middle as a person reads it, and behind it the least and the most, where there is more than one figure.
-    pub(crate) fn told(self, figure: impl Fn(f64) -> String) -> String {
+    /// The median as text, then the least and the most if there is more than one figure.
+    pub(crate) fn shown(self, figure: impl Fn(f64) -> String) -> String {
         format!("{}{}", figure(self.median), self.around(figure))
     }
 
@@ -33,7 +33,7 @@ impl Spread {
     }
 }
 
-/// One figure by another, each pair of the same round: what happens on the machine meets both.
+/// One figure by another, each pair of the same round: other load on the machine affects both.
 pub(crate) fn within_rounds(figures: impl IntoIterator<Item = f64>, others: impl IntoIterator<Item = f64>) -> Spread {
     Spread::of(figures.into_iter().zip(others).map(|(figure, other)| figure / other))
 }
@@ -45,7 +45,7 @@ mod tests {
     #[test]
     fn the_middle_is_found_whatever_the_order() {
         let check = |figures: &[f64], expected: &str| {
-            assert_eq!(Spread::of(figures.iter().copied()).told(|figure| format!("{figure:.1}")), expected);
+            assert_eq!(Spread::of(figures.iter().copied()).shown(|figure| format!("{figure:.1}")), expected);
         };
         check(&[3.0], "3.0");
         check(&[9.0, 1.0, 2.0], "2.0 (1.0 – 9.0)");
@@ -56,6 +56,6 @@ mod tests {
     #[test]
     fn ratios_are_taken_within_their_rounds() {
         let ratios = within_rounds([1.0, 4.0, 9.0], [1.0, 1.0, 3.0]);
-        assert_eq!(ratios.told(|ratio| format!("{ratio:.1}")), "3.0 (1.0 – 4.0)");
+        assert_eq!(ratios.shown(|ratio| format!("{ratio:.1}")), "3.0 (1.0 – 4.0)");
     }
 }

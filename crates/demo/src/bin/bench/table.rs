@@ -1,6 +1,6 @@
-//! Tables and numbers as people read them, at a terminal and in Markdown alike.
+//! Tables and numbers for people, at a terminal and in Markdown.
 
-/// A Markdown table; the first column is words, the others are figures and stand to the right.
+/// A Markdown table; the first column is words, the others are figures, aligned right.
 pub(crate) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].as_str()).chain([header[column]]);

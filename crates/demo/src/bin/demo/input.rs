@@ -1,13 +1,13 @@
-//! The file that is taken down the road, and where its facts may go.
+//! The file of the transfer, and where its facts may go.
 
 use std::path::{Path, PathBuf};
 
 use demo::{broker, repository, unpacked};
-use stream::csv_records::CsvRecords;
+use formats::CsvRecords;
 
 use crate::{
-    pipeline::{Pipeline, Place},
-    road::Stuck,
+    failure::Failure,
+    pipeline::{Pipeline, Target},
     settings::Settings,
 };
 
@@ -19,13 +19,13 @@ pub(crate) const PARTITIONS: u16 = 6;
 pub(crate) struct Input {
     /// Where the file is.
     pub(crate) path: PathBuf,
-    /// What is said of its figures, where it is the sample that the project makes itself.
+    /// The remark on its figures, where it is the sample that the project generates.
     pub(crate) made: Option<&'static str>,
     /// Rows after the header, those included that cannot be read.
     pub(crate) rows: u64,
     /// Where its records and facts go.
-    pub(crate) place: Place,
-    /// Whether the embedded broker keeps all of it.
+    pub(crate) target: Target,
+    /// Whether the embedded broker can store all of it.
     pub(crate) fits_embedded_broker: bool,
 }
 
@@ -35,13 +35,13 @@ impl Input {
         let sample = repository().join(P::SAMPLE);
         let path = settings.data.clone().unwrap_or_else(|| sample.clone());
         let name = path.display();
-        // Whatever road led to it: a made fact is known by its file.
+        // Canonical paths: the file, not its name, decides whether facts are made.
         let same = |a: &Path, b: &Path| a.canonicalize().ok().zip(b.canonicalize().ok()).is_some_and(|(a, b)| a == b);
         let made = same(&path, &sample).then_some(P::MADE);
         let rows = count_rows(&path, P::DELIMITER)
-            .map_err(|error| error.context(Stuck::input(format!("cannot read {name}"))))?;
-        let place = if made.is_some() { P::MADE_PLACE } else { P::REAL_PLACE };
-        Ok(Self { path, made, rows, place, fits_embedded_broker: fits::<P>(rows) })
+            .map_err(|error| error.context(Failure::input(format!("cannot read {name}"))))?;
+        let target = if made.is_some() { P::MADE_TARGET } else { P::REAL_TARGET };
+        Ok(Self { path, made, rows, target, fits_embedded_broker: fits::<P>(rows) })
     }
 
     /// What the file is, in a few words.
@@ -62,7 +62,7 @@ fn count_rows(path: &Path, delimiter: u8) -> anyhow::Result<u64> {
         let mut rows = CsvRecords::with_delimiter(file, delimiter);
         rows.header()?;
         let mut count = 0;
-        // A line that cannot be read is a row as well: the producer counts it, and keeps it back.
+        // A line that cannot be read is a row as well: the producer counts it, and does not send it.
         while rows.read()?.is_some() {
             count += 1;
         }

@@ -1,16 +1,17 @@
-//! `make demo`: takes a file through the three real binaries, and shows what they made of it.
+//! `make demo`: takes a file through the three real binaries, and shows the result.
 
-mod books;
+mod accounting;
 mod emissions;
 mod energy;
+mod failure;
 mod input;
 mod outcome;
 mod pipeline;
 mod printout;
 mod report;
-mod road;
 mod servers;
 mod settings;
+mod transfer;
 mod words;
 
 use std::process::ExitCode;
@@ -21,9 +22,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{
     emissions::Emissions,
     energy::Energy,
+    failure::Failure,
     pipeline::Pipeline,
-    road::Stuck,
-    settings::{Choice, Settings},
+    settings::{PipelineArg, Settings},
 };
 
 /// What a shell expects of a program that Ctrl-C has ended.
@@ -33,8 +34,8 @@ const INTERRUPTED: u8 = 130;
 async fn main() -> ExitCode {
     let settings = Settings::parse();
     tokio::select! {
-        () = told_to_stop() => {
-            // The road has been dropped by now, and with it all that it had started.
+        () = asked_to_stop() => {
+            // The transfer has been dropped by now, and with it all that it had started.
             eprintln!("\nstopped; nothing that it started is left running");
             ExitCode::from(INTERRUPTED)
         }
@@ -42,7 +43,7 @@ async fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("{error:#}");
-                ExitCode::from(Stuck::code_of(&error))
+                ExitCode::from(Failure::code_of(&error))
             }
         },
     }
@@ -50,8 +51,8 @@ async fn main() -> ExitCode {
 
 async fn show_chosen(settings: &Settings) -> anyhow::Result<()> {
     match settings.pipeline {
-        Choice::Emissions => show::<Emissions>(settings).await,
-        Choice::Energy => show::<Energy>(settings).await,
+        PipelineArg::Emissions => show::<Emissions>(settings).await,
+        PipelineArg::Energy => show::<Energy>(settings).await,
     }
 }
 
@@ -59,17 +60,17 @@ async fn show<P: Pipeline>(settings: &Settings) -> anyhow::Result<()> {
     let input = input::Input::open::<P>(settings)?;
     let servers = servers::start(settings, &input).await?;
     printout::opening(&input, &servers);
-    let road = road::travel::<P>(&input, &servers).await?;
-    let outcome = outcome::read::<P>(&servers, &road).await?;
-    road::check_balance(&road, &outcome.books)?;
-    printout::result::<P>(&input, &road, &outcome);
-    let report = report::write::<P>(&input, &road, &outcome)?;
+    let transfer = transfer::send_and_store::<P>(&input, &servers).await?;
+    let outcome = outcome::read::<P>(&servers, &transfer).await?;
+    transfer::check_accounting(&transfer, &outcome.accounting)?;
+    printout::result::<P>(&input, &transfer, &outcome);
+    let report = report::write::<P>(&input, &transfer, &outcome)?;
     printout::closing(&report, settings, &servers);
     servers.end(settings.keep)
 }
 
 /// Waits for Ctrl-C or SIGTERM.
-async fn told_to_stop() {
+async fn asked_to_stop() {
     let mut terminate = signal(SignalKind::terminate()).expect("the system has SIGTERM");
     let mut interrupt = signal(SignalKind::interrupt()).expect("the system has SIGINT");
     tokio::select! {

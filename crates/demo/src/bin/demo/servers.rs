@@ -12,13 +12,13 @@ use demo::{
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::{
+    failure::Failure,
     input::{Input, PARTITIONS},
-    road::Stuck,
     settings::Settings,
     words::grouped,
 };
 
-/// Whose a server is, and what keeps it alive.
+/// The owner of a server, and the value that keeps it running.
 enum Host<Private> {
     /// The caller's: used, and left as it is.
     Theirs,
@@ -26,7 +26,7 @@ enum Host<Private> {
     Ours(Private),
 }
 
-/// A Kafka of ours; nothing is asked of it but to live.
+/// A Kafka of ours, which runs until it is dropped.
 enum Broker {
     Embedded { _alive: EmbeddedBroker },
     Real { _alive: Kafka },
@@ -36,11 +36,11 @@ enum Broker {
 enum Database {
     /// Started for this demonstration.
     Started(Postgres),
-    /// It ran before, because an earlier demonstration was told to leave it; so does this one.
+    /// It ran before, because an earlier demonstration left it running; this one does too.
     Found,
 }
 
-/// The two servers. What is ours of them ends when this is dropped.
+/// The two servers. Dropping this stops those that are ours.
 pub(crate) struct Servers {
     postgres: Host<Database>,
     kafka: Host<Broker>,
@@ -50,7 +50,7 @@ pub(crate) struct Servers {
     pub(crate) brokers: String,
 }
 
-/// Where everything that a demonstration leaves behind lies.
+/// The folder of all files that a demonstration leaves.
 pub(crate) fn folder() -> PathBuf {
     repository().join("target/demo")
 }
@@ -71,29 +71,29 @@ pub(crate) async fn start(settings: &Settings, input: &Input) -> anyhow::Result<
 
 /// Real data go to the database the URL names, if it names one; made data always to their own.
 ///
-/// What comes over a broker of ours goes to a database of its own too: its offsets would stand in the way of theirs.
+/// Records of our broker go to a separate database too: their offsets would conflict with those of the caller's Kafka.
 fn their_database(url: &str, input: &Input, kafka: &Host<Broker>) -> String {
     if matches!(kafka, Host::Ours(_)) {
-        return with_database(url, &format!("{}_demo", input.place.database));
+        return with_database(url, &format!("{}_demo", input.target.database));
     }
     match database_of(url) {
         Some(_) if input.made.is_none() => url.to_owned(),
-        _ => with_database(url, input.place.database),
+        _ => with_database(url, input.target.database),
     }
 }
 
 async fn private_postgres(input: &Input) -> anyhow::Result<(Host<Database>, String)> {
     let start = tokio::task::spawn_blocking(|| start_or_find(&folder().join("postgres")));
-    let (postgres, url) = start.await?.map_err(|error| error.context(Stuck::unavailable("no private PostgreSQL")))?;
+    let (postgres, url) = start.await?.map_err(|error| error.context(Failure::unavailable("no private PostgreSQL")))?;
     // One that DEMO_KEEP=1 left running still has the tables of the last time.
     let mut server = PgConnection::connect(&url).await.context("the private PostgreSQL does not answer")?;
-    let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", input.place.database);
+    let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", input.target.database);
     sqlx::query(AssertSqlSafe(drop)).execute(&mut server).await?;
     server.close().await?;
-    Ok((Host::Ours(postgres), with_database(&url, input.place.database)))
+    Ok((Host::Ours(postgres), with_database(&url, input.target.database)))
 }
 
-/// The server in `folder`, and its URL. One that runs there already is not taken over: it would be wiped in the end.
+/// The server in `folder`, and its URL. One that runs there already is not taken over: it would be deleted at the end.
 fn start_or_find(folder: &Path) -> anyhow::Result<(Database, String)> {
     if let Some(url) = Postgres::running(folder)? {
         return Ok((Database::Found, url));
@@ -106,22 +106,22 @@ fn start_or_find(folder: &Path) -> anyhow::Result<(Database, String)> {
 async fn private_kafka(input: &Input) -> anyhow::Result<(Host<Broker>, String)> {
     if input.fits_embedded_broker {
         let embedded = EmbeddedBroker::start()?;
-        // It knows no request that creates a topic, so the producer could not.
-        embedded.create_topic(input.place.topic, PARTITIONS.into())?;
+        // It supports no request that creates a topic, so the producer could not create one.
+        embedded.create_topic(input.target.topic, PARTITIONS.into())?;
         let brokers = embedded.bootstrap().to_owned();
         return Ok((Host::Ours(Broker::Embedded { _alive: embedded }), brokers));
     }
     let start = tokio::task::spawn_blocking(|| Kafka::start(&folder().join("kafka")));
     let kafka = start.await?.map_err(|error| {
         let rows = grouped(input.rows);
-        error.context(Stuck::unavailable(format!("{rows} rows are more than the embedded broker keeps")))
+        error.context(Failure::unavailable(format!("{rows} rows are more than the embedded broker can store")))
     })?;
     let brokers = kafka.bootstrap().to_owned();
     Ok((Host::Ours(Broker::Real { _alive: kafka }), brokers))
 }
 
 impl Servers {
-    /// The role that the consumer needs and no more, with its password; `None` on a server that is not ours, where
+    /// The role with only the consumer's rights, with its password; `None` on a server that is not ours, where
     /// the caller's login is used for everything.
     pub(crate) fn writer(&self) -> Option<(String, String)> {
         if matches!(self.postgres, Host::Theirs) {
@@ -133,7 +133,7 @@ impl Servers {
         Some((format!("postgres://tributary_writer:{password}@{host}"), password.to_owned()))
     }
 
-    /// Whether Kafka's topic is new while the database remembers offsets of one that is gone.
+    /// Whether Kafka's topic is new while the database has offsets of an earlier one.
     pub(crate) fn topic_is_newer_than_database(&self) -> bool {
         matches!((&self.kafka, &self.postgres), (Host::Ours(_), Host::Theirs))
     }

@@ -6,23 +6,23 @@ use clap::{Parser, ValueEnum, builder::FalseyValueParser};
 
 /// The pipelines that can be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Choice {
+pub(crate) enum PipelineArg {
     /// Countries by their emissions, in clusters.
     Emissions,
     /// A household's energy, by quarter.
     Energy,
 }
 
-/// Takes a file down the whole road on this machine: migrate, producer, consumer; then shows what is in the tables.
+/// Takes a file through the whole pipeline on this machine: migrate, producer, consumer; then shows the tables.
 #[derive(Debug, Parser)]
 pub(crate) struct Settings {
     /// The pipeline that the file is for.
     #[arg(long, value_enum, default_value = "emissions", value_name = "NAME")]
-    pub(crate) pipeline: Choice,
+    pub(crate) pipeline: PipelineArg,
     /// The file as published, plain or packed with gzip, xz or zip; without one, the made sample in data/.
     #[arg(long, value_name = "FILE")]
     pub(crate) data: Option<PathBuf>,
-    /// Leaves the private PostgreSQL running, to look around in with psql.
+    /// Leaves the private PostgreSQL running, so that psql can query it.
     #[arg(long, env = "DEMO_KEEP", value_parser = FalseyValueParser::new())]
     pub(crate) keep: bool,
     /// A PostgreSQL to use instead of a private one; its tables are added to, never dropped.
@@ -34,12 +34,12 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// The PostgreSQL of the person who calls, if they name one.
+    /// The PostgreSQL that the caller names, if any.
     pub(crate) fn database_url(&self) -> Option<&str> {
         self.database_url.as_deref().filter(|url| !url.is_empty())
     }
 
-    /// The Kafka of the person who calls, if they name one.
+    /// The Kafka that the caller names, if any.
     pub(crate) fn kafka_brokers(&self) -> Option<&str> {
         self.kafka_brokers.as_deref().filter(|brokers| !brokers.is_empty())
     }

@@ -1,4 +1,4 @@
-//! Numbers as people read them.
+//! Numbers for people.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub(crate) fn grouped(number: impl TryInto<i128>) -> String {
     text
 }
 
-/// A measured value with three digits that matter, and thousands apart; a dash where there is none.
+/// A measured value with three significant digits, and thousands apart; a dash where there is none.
 pub(crate) fn figure(value: Option<f64>) -> String {
     let Some(value) = value else { return "–".to_owned() };
     let decimals = match value.abs() {
@@ -30,7 +30,7 @@ pub(crate) fn figure(value: Option<f64>) -> String {
     whole.parse::<i128>().map_or_else(|_| format!("{sign}{text}"), |whole| format!("{sign}{}{rest}", grouped(whole)))
 }
 
-/// Seconds, as exactly as a person wants to know.
+/// Seconds with two decimals.
 pub(crate) fn seconds(took: Duration) -> String {
     format!("{:.2} s", took.as_secs_f64())
 }

@@ -4,7 +4,7 @@ fn read(url: &str) -> Result<PgConnectOptions, String> {
     parse(url, |_| None)
 }
 
-/// User, place and database of a URL, where these variables are set.
+/// User, address and database of a URL, where these variables are set.
 fn meant(url: &str, variables: &[(&str, &str)]) -> String {
     let set = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
     let options = parse(url, set).unwrap_or_else(|error| panic!("{url}: {error}"));
@@ -103,7 +103,7 @@ fn what_would_be_another_url_than_meant_is_refused() {
     // What follows an `&` of a password that is not escaped is a part of it.
     refused("postgres://db?password=a&s3cret&b", "unknown parameter (not shown");
     refused("postgres://db?password=a&s3cret=b", "unknown parameter (not shown");
-    refused("postgres://db:s3cret", "is no number");
+    refused("postgres://db:s3cret", "is not a number");
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn a_control_character_is_refused_by_its_variables_name() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_named_at_once() {
+fn a_file_that_does_not_exist_is_named_at_once() {
     let check = |query: &str, expected: &str| refused(&format!("postgres://w:s3cret@[::1]:5432/?{query}"), expected);
     check("sslmode=verify-full&sslrootcert=/not%20there", "sslrootcert `/not there` cannot be read: No such file");
     check("sslrootcert=Cargo.toml", "sslrootcert `Cargo.toml` is not a PEM file");
@@ -131,7 +131,7 @@ fn a_file_that_is_not_there_is_named_at_once() {
 }
 
 #[test]
-fn who_names_an_authority_wants_it_looked_at() {
+fn naming_an_authority_makes_the_client_verify_it() {
     let pem = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(pem.path(), "-----BEGIN CERTIFICATE-----").unwrap();
     let mode = |query: &str| {

@@ -8,15 +8,15 @@ fn feed() -> Feed {
     Feed { pipeline: "test", topic: "topic".to_owned(), cluster_id: None, changelog }
 }
 
-fn stored(next_offset: Option<i64>, last: Option<LastRecord>) -> Stored {
-    Stored {
+fn stored(next_offset: Option<i64>, last: Option<LastRecord>) -> PartitionRow {
+    PartitionRow {
         partition: 2,
         epoch: 5,
         next_offset,
         cluster_id: Some("a".to_owned()),
         last,
         max_timestamp_ms: 100,
-        ..Stored::default()
+        ..PartitionRow::default()
     }
 }
 
@@ -27,7 +27,7 @@ fn arrived(offset: i64, crc32: u32) -> Arrived {
 #[test]
 fn where_reading_begins() {
     let feed = |cluster: &str| Feed { cluster_id: Some(cluster.to_owned()), ..feed() };
-    let check = |stored: Stored, kafka, cluster: &str| match start(&feed(cluster), &stored, kafka) {
+    let check = |stored: PartitionRow, kafka, cluster: &str| match start(&feed(cluster), &stored, kafka) {
         Ok(start) => format!("at {}{}", start.offset, if start.checked { ", compared" } else { "" }),
         Err(error) => error.to_string().split(';').next().unwrap_or_default().to_owned(),
     };
@@ -56,7 +56,7 @@ fn resumed() -> Cursor {
 }
 
 fn verdicts(mut cursor: Cursor, messages: &[Arrived]) -> Vec<String> {
-    let verdict = |message: &Arrived| match cursor.arrive(*message) {
+    let verdict = |message: &Arrived| match cursor.accept(*message) {
         Verdict::Apply(at) => format!("apply {}", at.offset),
         other => format!("{other:?}"),
     };
@@ -87,7 +87,7 @@ fn a_range_covers_what_was_read_and_the_next_begins_there() {
     cursors.insert(2, resumed());
     let read = |cursors: &mut Cursors, offset| {
         let cursor = cursors.get_mut(2).unwrap();
-        if matches!(cursor.arrive(arrived(offset, 7)), Verdict::Apply(_)) {
+        if matches!(cursor.accept(arrived(offset, 7)), Verdict::Apply(_)) {
             cursor.count(Outcome::New);
         }
     };
@@ -115,20 +115,20 @@ fn the_end_is_not_reached_while_records_are_behind_an_open_transaction() {
     reach(&mut cursors, began);
     assert_eq!((cursor(&mut cursors).fetch_again(1), cursors.reached(&ends)), (9, false));
     assert!(cursors.at_end(), "what can be read has been");
-    assert_eq!(cursors.held_up(began), None, "it may be over in a moment");
-    let later = began + ASK_AGAIN;
-    assert_eq!(cursors.held_up(later), Some(2));
-    let held_up = cursor(&mut cursors).held_up().unwrap();
-    assert_eq!((held_up.since, held_up.end), (began, 20));
+    assert_eq!(cursors.stall(began), None, "it may be over in a moment");
+    let later = began + RETRY_INTERVAL;
+    assert_eq!(cursors.stall(later), Some(2));
+    let stall = cursor(&mut cursors).stall().unwrap();
+    assert_eq!((stall.since, stall.end), (began, 20));
     assert!(!cursors.get_mut(2).unwrap().learn(19));
-    assert_eq!(cursors.held_up(later + ASK_AGAIN), Some(2));
+    assert_eq!(cursors.stall(later + RETRY_INTERVAL), Some(2));
     // All can be read now; but what came since the end was reached has not been, until the end comes again.
     assert!(cursors.get_mut(2).unwrap().learn(23) && !cursors.reached(&ends));
-    cursors.get_mut(2).unwrap().arrive(arrived(9, 7));
-    cursors.get_mut(2).unwrap().arrive(arrived(17, 1));
-    assert_eq!((cursors.held_up(later + 2 * ASK_AGAIN), cursors.reached(&ends)), (None, false));
+    cursors.get_mut(2).unwrap().accept(arrived(9, 7));
+    cursors.get_mut(2).unwrap().accept(arrived(17, 1));
+    assert_eq!((cursors.stall(later + 2 * RETRY_INTERVAL), cursors.reached(&ends)), (None, false));
     reach(&mut cursors, later);
-    assert!(cursors.reached(&ends) && cursors.held_up(later + 2 * ASK_AGAIN).is_none());
+    assert!(cursors.reached(&ends) && cursors.stall(later + 2 * RETRY_INTERVAL).is_none());
     assert_eq!(cursor(&mut cursors).fetch_again(1), 20, "no further than the run is to go");
 }
 
@@ -147,10 +147,10 @@ fn the_end_never_takes_back_where_reading_began() {
 fn time_never_goes_back_within_a_partition() {
     let mut cursor = resumed();
     let version =
-        |cursor: &mut Cursor, offset, timestamp_ms| match cursor.arrive(Arrived { offset, timestamp_ms, crc32: 7 }) {
+        |cursor: &mut Cursor, offset, timestamp_ms| match cursor.accept(Arrived { offset, timestamp_ms, crc32: 7 }) {
             Verdict::Apply(at) => at.version.timestamp_ms(),
             other => panic!("{other:?}"),
         };
-    cursor.arrive(arrived(9, 7));
+    cursor.accept(arrived(9, 7));
     assert_eq!([version(&mut cursor, 10, 500), version(&mut cursor, 11, 400), version(&mut cursor, 12, -1)], [500; 3]);
 }

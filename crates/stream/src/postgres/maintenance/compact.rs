@@ -8,7 +8,7 @@ use crate::{core::batch::ID_SHIFT, pipeline::Changelog, postgres::database::sql}
 
 /// Deletes changelog rows that a later row of the same key has superseded, and that were stored longer ago than `keep`.
 ///
-/// Facts and results stay as they are; what goes is the history of corrections. Tells how many went.
+/// Facts and results stay as they are; only the history of corrections is deleted. Returns how many rows were deleted.
 ///
 /// # Errors
 /// When Postgres does not answer or refuses; then nothing was deleted.

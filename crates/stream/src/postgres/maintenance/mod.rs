@@ -1,4 +1,4 @@
-//! What is done to a pipeline's tables beside carrying records: hashing, emptying, compacting.
+//! What is done to a pipeline's tables besides ingestion: hashing, emptying, compacting.
 
 pub mod compact;
 pub mod hash;
@@ -6,7 +6,7 @@ pub mod reset;
 
 use crate::pipeline::Changelog;
 
-/// What a pipeline keeps in its database, beside what `stream` keeps for all.
+/// What a pipeline keeps in its database, besides what `stream` keeps for all.
 #[derive(Clone, Copy, Debug)]
 pub struct Tables {
     /// Where its facts are.

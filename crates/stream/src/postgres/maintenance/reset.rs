@@ -1,4 +1,4 @@
-//! `consumer reset`: begin with nothing.
+//! `consumer reset`: start with empty tables.
 
 use sqlx::{Connection, PgConnection};
 
@@ -6,7 +6,7 @@ use super::Tables;
 use crate::postgres::database::sql;
 
 /// What `stream` keeps that a reset empties; offsets are kept as rows, so that epochs go on counting.
-const OURS: [&str; 5] = ["ingest_accounting", "rejects", "group_homes", "stream_gaps", "stream_completeness"];
+const OURS: [&str; 5] = ["ingest_accounting", "rejects", "key_partitions", "stream_gaps", "stream_completeness"];
 
 /// How many rows a table has, or had.
 pub type Rows = (&'static str, i64);
@@ -31,11 +31,11 @@ pub async fn count(connection: &mut PgConnection, tables: &Tables) -> Result<Vec
 ///
 /// # Errors
 /// When Postgres does not answer or refuses; then nothing was removed.
-pub async fn reset(connection: &mut PgConnection, (pipeline, tables): (&str, &Tables)) -> Result<(), sqlx::Error> {
+pub async fn reset(connection: &mut PgConnection, pipeline: &str, tables: &Tables) -> Result<(), sqlx::Error> {
     let mut tx = connection.begin().await?;
     sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *tx).await?;
     sqlx::query(
-        "UPDATE stream_offsets SET epoch = epoch + 1, owner = NULL, next_offset = NULL, published_through = NULL,
+        "UPDATE stream_offsets SET epoch = epoch + 1, owner = NULL, next_offset = NULL, refreshed_through = NULL,
                 cluster_id = NULL, last_offset = NULL, last_timestamp_ms = NULL, last_crc32 = NULL,
                 max_timestamp_ms = 0, catching_up = false, last_id = 0, refreshed_id = 0, resume_from = 0
          WHERE pipeline = $1",

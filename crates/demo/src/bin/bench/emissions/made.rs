@@ -1,7 +1,7 @@
 //! The bench's input: made countries, each with the years 1900 to 2022, in the shape of the reduced real file.
 //!
-//! A row is a function of its place, so a file of any size is written without being held in memory, and the same
-//! rows are written in any order. The same place always gives the same row.
+//! A row is a function of its index, so a file of any size is written without keeping it in memory, and the same
+//! rows can be written in any order. The same index always gives the same row.
 
 use std::io::Write;
 
@@ -17,38 +17,38 @@ const FIRST_YEAR: u32 = 1900;
 /// Any number would do; it is named so that two runs measure the same rows.
 const SEED: u64 = 42;
 
-/// Countries that so many rows are of.
+/// How many countries so many rows have.
 pub(crate) fn countries(rows: u32) -> u32 {
     rows.div_ceil(YEARS)
 }
 
-/// Writes a header, and the rows of those places.
-pub(crate) fn write(file: &mut impl Write, places: impl IntoIterator<Item = u32>) -> std::io::Result<()> {
+/// Writes a header, and the rows of those indexes.
+pub(crate) fn write(file: &mut impl Write, indexes: impl IntoIterator<Item = u32>) -> std::io::Result<()> {
     writeln!(file, "{HEADER}")?;
-    places.into_iter().try_for_each(|place| write_row(file, place, 0))
+    indexes.into_iter().try_for_each(|index| write_row(file, index, 0))
 }
 
 /// Writes a header, and the first year of so many countries with other emissions: a million tonnes more a revision.
-pub(crate) fn write_corrections(file: &mut impl Write, (countries, revision): (u32, u32)) -> std::io::Result<()> {
+pub(crate) fn write_corrections(file: &mut impl Write, countries: u32, revision: u32) -> std::io::Result<()> {
     writeln!(file, "{HEADER}")?;
     (0..countries).try_for_each(|country| write_row(file, country * YEARS, revision))
 }
 
-/// All places, in an order that is always the same and has no rule (Fisher and Yates).
+/// All indexes in a random order that is always the same (Fisher and Yates).
 pub(crate) fn shuffled(rows: u32) -> Vec<u32> {
-    let mut places: Vec<u32> = (0..rows).collect();
+    let mut indexes: Vec<u32> = (0..rows).collect();
     let mut random = Xoshiro256PlusPlus::seed_from_u64(SEED);
-    for last in (1..places.len()).rev() {
-        let choices = u64::try_from(last + 1).expect("a place fits 32 bits");
+    for last in (1..indexes.len()).rev() {
+        let choices = u64::try_from(last + 1).expect("an index fits 32 bits");
         let chosen = random.next_u64() % choices;
-        places.swap(last, usize::try_from(chosen).expect("a place fits 32 bits"));
+        indexes.swap(last, usize::try_from(chosen).expect("an index fits 32 bits"));
     }
-    places
+    indexes
 }
 
 /// One row: sizes spread over some orders of magnitude, as those of countries do, and what old years lack is missing.
-fn write_row(file: &mut impl Write, place: u32, revision: u32) -> std::io::Result<()> {
-    let (country, year) = (place / YEARS, FIRST_YEAR + place % YEARS);
+fn write_row(file: &mut impl Write, index: u32, revision: u32) -> std::io::Result<()> {
+    let (country, year) = (index / YEARS, FIRST_YEAR + index % YEARS);
     let mut of_country = Random::seeded(u64::from(country) << 32);
     let size = of_country.between(10.5, 19.0).exp();
     let (income, intensity) = (of_country.between(6.0, 10.5).exp(), of_country.between(0.1, 0.6));
@@ -67,13 +67,13 @@ fn write_row(file: &mut impl Write, place: u32, revision: u32) -> std::io::Resul
 struct Random(Xoshiro256PlusPlus);
 
 impl Random {
-    fn seeded(place: u64) -> Self {
-        Self(Xoshiro256PlusPlus::seed_from_u64(SEED ^ place))
+    fn seeded(index: u64) -> Self {
+        Self(Xoshiro256PlusPlus::seed_from_u64(SEED ^ index))
     }
 
     /// A number of the half-open interval `[low, high)`.
     fn between(&mut self, low: f64, high: f64) -> f64 {
-        // 32 bits are exact as f64, and finer than any figure here is written.
+        // 32 bits are exact as f64, and finer than any figure written here.
         low + (high - low) * f64::from(self.0.next_u32()) / 4_294_967_296.0
     }
 }
@@ -84,18 +84,18 @@ mod tests {
 
     use super::*;
 
-    fn row(place: u32) -> String {
-        revised(place, 0)
+    fn row(index: u32) -> String {
+        revised(index, 0)
     }
 
-    fn revised(place: u32, revision: u32) -> String {
+    fn revised(index: u32, revision: u32) -> String {
         let mut row = Vec::new();
-        write_row(&mut row, place, revision).unwrap();
+        write_row(&mut row, index, revision).unwrap();
         String::from_utf8(row).unwrap()
     }
 
     #[test]
-    fn a_row_is_a_function_of_its_place() {
+    fn a_row_is_a_function_of_its_index() {
         assert_eq!(row(0), row(0));
         assert!(row(0).starts_with("Made country 000000,1900,M000000,"));
         assert!(row(122).starts_with("Made country 000000,2022,M000000,"));
@@ -112,10 +112,10 @@ mod tests {
 
     #[test]
     fn shuffled_rows_are_the_same_rows() {
-        let places = shuffled(1000);
-        assert_ne!(places, (0..1000).collect::<Vec<_>>());
-        assert_eq!(places.iter().copied().collect::<BTreeSet<_>>(), (0..1000).collect());
-        assert_eq!(places, shuffled(1000));
+        let indexes = shuffled(1000);
+        assert_ne!(indexes, (0..1000).collect::<Vec<_>>());
+        assert_eq!(indexes.iter().copied().collect::<BTreeSet<_>>(), (0..1000).collect());
+        assert_eq!(indexes, shuffled(1000));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Made minutes from 2007 on, in the shape of the real file: `;`, CRLF, dates without leading zeros, `?` for what is missing.
 //!
-//! A row is a function of its place.
+//! A row is a function of its index.
 
 use std::io::Write;
 
@@ -22,17 +22,17 @@ const SEED: u64 = 42;
 /// Writes a header and so many minutes.
 pub(crate) fn write(file: &mut impl Write, rows: u32) -> std::io::Result<()> {
     write!(file, "{HEADER}\r\n")?;
-    (0..rows).try_for_each(|place| write_row(file, place))
+    (0..rows).try_for_each(|index| write_row(file, index))
 }
 
-fn write_row(file: &mut impl Write, place: u32) -> std::io::Result<()> {
-    let (day, month, year) = date(place / DAY);
-    let minute = place % DAY;
+fn write_row(file: &mut impl Write, index: u32) -> std::io::Result<()> {
+    let (day, month, year) = date(index / DAY);
+    let minute = index % DAY;
     write!(file, "{day}/{month}/{year};{:02}:{:02}:00;", minute / 60, minute % 60)?;
-    if place % MISSING_EVERY == MISSING_EVERY - 1 {
+    if index % MISSING_EVERY == MISSING_EVERY - 1 {
         return file.write_all(b"?;?;?;?;?;?;\r\n");
     }
-    let mut random = Xoshiro256PlusPlus::seed_from_u64(SEED ^ u64::from(place));
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(SEED ^ u64::from(index));
     let mut between = |low: u32, high: u32| low + random.next_u32() % (high - low);
     let (watts, vars, millivolts) = (between(76, 6_000), between(0, 800), between(225_000, 252_000));
     let intensity = watts * 10_000 / (millivolts / 100) / 20 * 20;

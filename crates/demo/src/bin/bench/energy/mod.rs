@@ -1,7 +1,6 @@
 //! Energy: the real file, or made minutes in its shape; in their order, which is that of time.
 
 mod made;
-mod rating;
 
 use std::path::{Path, PathBuf};
 
@@ -11,28 +10,26 @@ use service::{Exit, ResultExt as _};
 
 use crate::{
     files,
-    road::Road,
-    settings::Settings,
-    subject::{File, Input, Subject},
     table::grouped,
+    workload::{Counts, File, Input, Wanted, Workload},
 };
 
 /// The energy pipeline.
-pub(crate) static SUBJECT: Subject =
-    Subject { pipeline: "energy", changelog: "energy_changelog", files: input, in_words, ratings: rating::ratings };
+pub(crate) static WORKLOAD: Workload =
+    Workload { pipeline: "energy", changelog: "energy_changelog", files: input, in_words };
 
 /// Rows of the small made file: some three weeks.
 const SMALL: u32 = 31_076;
 
-fn input(folder: &Path, settings: &Settings) -> anyhow::Result<Input> {
+fn input(folder: &Path, wanted: &Wanted) -> anyhow::Result<Input> {
     let make = |rows: u32| -> anyhow::Result<File> {
         let path = files::made(folder.join(format!("made-meter-{rows}.csv")), |file| made::write(file, rows))?;
-        // A minute without figures is stored too: it would withdraw an earlier one.
+        // A minute without figures is stored too: it would retract an earlier one.
         Ok(File { path, facts: Some(rows) })
     };
-    let sorted = match settings.data() {
-        Some(data) => File { path: plain(&data, folder)?, facts: None },
-        None => make(settings.rows)?,
+    let sorted = match &wanted.data {
+        Some(data) => File { path: plain(data, folder)?, facts: None },
+        None => make(wanted.rows)?,
     };
     Ok(Input { small: make(SMALL)?, sorted, changes: Vec::new(), shuffled: None })
 }
@@ -47,14 +44,13 @@ fn plain(data: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-fn in_words(input: &Input, road: &Road) -> String {
-    let (sorted, small) = (&road.sorted.consumer, &road.typical_small().consumer);
+fn in_words(input: &Input, counts: &Counts) -> String {
     let kind = if input.sorted.facts.is_some() { "made rows" } else { "rows of the file that was given, unpacked" };
     format!(
         "input: {} {kind}, {} facts, by time (the groups are days); small: {} made rows, {} facts",
-        grouped(sorted.records.into()),
-        grouped(sorted.facts.into()),
-        grouped(small.records.into()),
-        grouped(small.facts.into())
+        grouped(counts.sorted.0.into()),
+        grouped(counts.sorted.1.into()),
+        grouped(counts.small.0.into()),
+        grouped(counts.small.1.into())
     )
 }

@@ -1,9 +1,9 @@
-//! Whether a peer's aggregates are ours.
+//! Whether a peer's aggregates equal ours.
 
 use anyhow::{Context, ensure};
 use sqlx::{Connection, PgConnection};
 
-/// Sums in another order differ in their last bits; what is forgotten or counted twice differs by far more.
+/// Sums in another order differ in their last bits; a lost or repeated record makes a far larger difference.
 const TOLERANCE: f64 = 1e-9;
 
 /// Both ours and a peer's database have a relation of this name with these columns.

@@ -1,4 +1,4 @@
-//! Who runs: we, and the peers in the ways that they are run.
+//! Which programs run: ours, and the peers with their settings.
 
 use std::{ffi::OsString, path::Path};
 
@@ -9,7 +9,7 @@ pub(crate) enum Contender {
     Ours,
     /// The plain loop: saves every batch.
     Loop,
-    /// The same, saving at most every 5 seconds and at the end, as our publication does.
+    /// The same, saving at most every 5 seconds and at the end, as our refresh does.
     LoopSeldom,
     /// Bytewax without snapshots.
     Dataflow,
@@ -22,7 +22,7 @@ impl Contender {
     pub(crate) const ALL: [Self; 5] =
         [Self::Ours, Self::Loop, Self::LoopSeldom, Self::Dataflow, Self::DataflowRecovery];
 
-    /// As people read it.
+    /// The name in the report.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ours => "our consumer",
@@ -33,7 +33,7 @@ impl Contender {
         }
     }
 
-    /// As a file is called.
+    /// The name in file names.
     pub(crate) fn slug(self) -> &'static str {
         match self {
             Self::Ours => "consumer",
@@ -53,7 +53,7 @@ impl Contender {
         }
     }
 
-    /// A peer's own arguments: a group that has read nothing yet, and where snapshots go.
+    /// A peer's arguments: a group that has read nothing yet, and the folder of snapshots.
     pub(crate) fn args(self, group: &str, snapshots: &Path) -> Vec<OsString> {
         match self {
             Self::Ours | Self::Dataflow => Vec::new(),

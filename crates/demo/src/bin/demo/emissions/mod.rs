@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 
 use self::tables::Tables;
 use crate::{
-    pipeline::{Pipeline, Place},
+    pipeline::{Pipeline, Target},
     words::grouped,
 };
 
@@ -22,14 +22,14 @@ impl Pipeline for Emissions {
     const NAME: &'static str = "emissions";
     const SAMPLE: &'static str = sample::PATH;
     const MADE: &'static str = "made data: no real country, no real figure";
-    const REAL_PLACE: Place = Place { topic: "emissions-topic", database: "co2_emissions" };
-    const MADE_PLACE: Place = Place { topic: "emissions-sample-topic", database: "co2_emissions_sample" };
+    const REAL_TARGET: Target = Target { topic: "emissions-topic", database: "co2_emissions" };
+    const MADE_TARGET: Target = Target { topic: "emissions-sample-topic", database: "co2_emissions_sample" };
     const DELIMITER: u8 = b',';
-    // Of the seven fields; long names are what is left for.
+    // Enough for the seven fields, with space for long names.
     const MOST_BYTES_A_RECORD: u64 = 200;
-    // More than was ever seen, with some hundred countries.
+    // More than was ever measured, with some hundred countries.
     const UNEVENNESS: u64 = 2;
-    const HELD_BACK: &'static str = "too early a year, or unreadable";
+    const KEPT_BACK: &'static str = "too early a year, or unreadable";
     const TITLE: &'static str = "Countries by emissions";
     const SOURCE: &'static str =
         "Where the file is Our World in Data's CO₂ data set: licence CC BY 4.0, github.com/owid/co2-data.";

@@ -39,7 +39,7 @@ fn scatter(tables: &Tables) -> String {
     format!("<h2>CO₂ and economy</h2>\n<ul class=\"legend\">{keys}</ul>\n{plot}{hidden}")
 }
 
-/// A country as a point; `None` where it has no place on a log axis.
+/// A country as a point; `None` where a log axis cannot show it.
 fn point(member: &Member, tables: &Tables) -> Option<Point> {
     let (x, y) = (member.gdp.filter(|gdp| *gdp > 0.0)?, member.co2_mt.filter(|co2| *co2 > 0.0)?);
     let best_known = tables.best_known(member.cluster);
@@ -89,7 +89,7 @@ fn clusters(tables: &Tables) -> String {
 
 /// Who is in no cluster.
 pub(crate) fn left_out(tables: &Tables) -> String {
-    let mut html = format!("<h2>Not clustered: {}</h2>\n<table class=\"road\">\n", grouped(tables.not_clustered()));
+    let mut html = format!("<h2>Not clustered: {}</h2>\n<table class=\"transfer\">\n", grouped(tables.not_clustered()));
     for left_out in &tables.left_out {
         let (reason, names) = (escape(&left_out.reason), escape(&left_out.countries.join(", ")));
         writeln!(

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::words::escape;
 
-/// A point, with what is said of it when a person hovers over it.
+/// A point, with its text on hover.
 pub(crate) struct Point {
     /// Along the x axis; above 0.
     pub(crate) x: f64,
@@ -12,13 +12,13 @@ pub(crate) struct Point {
     pub(crate) y: f64,
     /// Which colour it has.
     pub(crate) group: usize,
-    /// The name beside the point, where it has one.
+    /// The name next to the point, where it has one.
     pub(crate) name: Option<String>,
     /// The text on hover.
     pub(crate) title: String,
 }
 
-/// Colours that people with any kind of colour vision can tell apart (Okabe and Ito), light enough ones left out.
+/// Colours that people with any kind of colour vision can distinguish (Okabe and Ito), light enough ones left out.
 const COLOURS: [&str; 7] = ["#0072b2", "#e69f00", "#c1272d", "#009e73", "#cc79a7", "#56b4e9", "#5b4a9a"];
 
 /// The plot's size and margins, in SVG units.
@@ -29,11 +29,11 @@ const RIGHT: f64 = 120.0;
 const TOP: f64 = 16.0;
 const BOTTOM: f64 = 56.0;
 
-/// A log axis: which values it spans, and where they lie in the picture.
+/// A log axis: its range of values, and where they are in the picture.
 struct Axis {
     /// Powers of ten, the first and the last shown.
     decades: (i32, i32),
-    /// Where the first and the last of them lie.
+    /// The coordinates of the first and the last of them.
     ends: (f64, f64),
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn colour(group: usize) -> &'static str {
     COLOURS[group % COLOURS.len()]
 }
 
-/// Draws the points; smaller groups lie on top of larger ones, so that none is hidden.
+/// Draws the points; smaller groups are on top of larger ones, so that none is hidden.
 pub(crate) fn draw(points: &[Point], (x_title, y_title): (&str, &str)) -> String {
     let x = Axis::over(points.iter().map(|point| point.x), (LEFT, WIDTH - RIGHT));
     let y = Axis::over(points.iter().map(|point| point.y), (HEIGHT - BOTTOM, TOP));
@@ -89,7 +89,7 @@ pub(crate) fn draw(points: &[Point], (x_title, y_title): (&str, &str)) -> String
     for &(x, y, point) in &order {
         dot(&mut svg, (x, y), point);
     }
-    // The smallest groups are named first: they are what a person asks about.
+    // The smallest groups are named first: they are what people want to identify.
     order.reverse();
     names(&mut svg, &order);
     svg + "</svg>\n"
@@ -129,7 +129,7 @@ fn dot(svg: &mut String, (x, y): (f64, f64), point: &Point) {
         .expect("a String takes all text");
 }
 
-/// Writes names beside their points, right or left, where they cover no other name; the rest are found by hovering.
+/// Writes names next to their points, right or left, where they cover no other name; the rest are found by hovering.
 fn names(svg: &mut String, points: &[(f64, f64, &Point)]) {
     let mut taken: Vec<(f64, f64, f64)> = Vec::new();
     for (x, y, point) in points {
@@ -185,7 +185,7 @@ mod tests {
     fn names_do_not_cover_each_other() {
         let named = |x, name: &str| Point { name: Some(name.to_owned()), ..point(x, 5.0, 0) };
         let svg = draw(&[named(1.0, "Left"), named(50.0, "One"), named(51.0, "Two"), named(52.0, "Three")], ("x", "y"));
-        // One of the three neighbours is written to the right and one to the left; for the third there is no room.
+        // One of the three neighbours is written to the right and one to the left; the third has no space.
         assert_eq!(svg.matches("class=\"name\"").count(), 3);
         assert_eq!(svg.matches("text-anchor=\"start\"").count(), 2);
     }

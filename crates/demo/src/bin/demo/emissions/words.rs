@@ -27,7 +27,7 @@ pub(crate) fn run_in_words(run: &Run) -> String {
         .map(|(inertia, silhouette)| format!(": inertia {inertia:.3}, silhouette {silhouette:.3}"))
         .unwrap_or_default();
     let scale = if run.transform == "none" { "" } else { " (log)" };
-    let partial = if run.complete { "" } else { "; not all partitions were published when it ran" };
+    let partial = if run.complete { "" } else { "; not all partitions were refreshed when it ran" };
     let note = run.note.as_ref().map(|note| format!("; {note}")).unwrap_or_default();
     format!(
         "batch_id {}: {k} clusters of {} countries by {}{scale}{quality}{note}{partial}",
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn money_is_told_in_billions() {
+    fn money_is_shown_in_billions() {
         assert_eq!(billions(Some(8.678e12)), "8,678");
     }
 

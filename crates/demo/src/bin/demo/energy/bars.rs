@@ -6,19 +6,19 @@ use crate::words::{escape, grouped};
 
 /// A bar.
 pub(crate) struct Bar {
-    /// What stands below it.
+    /// The text below it.
     pub(crate) name: String,
-    /// What stands below that, once for all neighbours of which it is the same.
+    /// The text below that, once for all neighbours with the same text.
     pub(crate) family: String,
-    /// What stands below both.
+    /// The text below both.
     pub(crate) note: String,
     /// Whether the note is one that a person should see.
     pub(crate) stressed: bool,
-    /// The heights of its parts, from below, and what is said of each on hover.
+    /// The heights of its parts, from below, and the text of each on hover.
     pub(crate) parts: Vec<(f64, String)>,
 }
 
-/// Colours of the parts that people with any kind of colour vision can tell apart (Okabe and Ito); the rest is grey.
+/// Colours of the parts that people with any kind of colour vision can distinguish (Okabe and Ito); the rest is grey.
 const COLOURS: [&str; 4] = ["#0072b2", "#56b4e9", "#e69f00", "#c4ccd3"];
 
 /// The picture's size and margins, in SVG units.
@@ -27,7 +27,7 @@ const HEIGHT: f64 = 380.0;
 const LEFT: f64 = 64.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 72.0;
-/// The part of its place that a bar takes.
+/// The part of its column that a bar takes.
 const THICKNESS: f64 = 0.72;
 
 /// The colour of a part.
@@ -54,14 +54,14 @@ pub(crate) fn draw(bars: &[Bar], y_title: &str) -> String {
     )
     .expect("a String takes all text");
     let width = (WIDTH - LEFT) / bars.iter().fold(0.0, |count, _| count + 1.0);
-    let (mut place, mut family) = (LEFT, "");
+    let (mut left, mut family) = (LEFT, "");
     for one in bars {
-        bar(&mut svg, one, (place + width * (1.0 - THICKNESS) / 2.0, width * THICKNESS), scale);
+        bar(&mut svg, one, (left + width * (1.0 - THICKNESS) / 2.0, width * THICKNESS), scale);
         if one.family != family {
             family = &one.family;
-            label(&mut svg, "name", (place + width / 2.0, 54.0), family);
+            label(&mut svg, "name", (left + width / 2.0, 54.0), family);
         }
-        place += width;
+        left += width;
     }
     svg + "</svg>\n"
 }

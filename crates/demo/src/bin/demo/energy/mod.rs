@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 
 use self::tables::Tables;
 use crate::{
-    pipeline::{Pipeline, Place},
+    pipeline::{Pipeline, Target},
     words::grouped,
 };
 
@@ -23,14 +23,14 @@ impl Pipeline for Energy {
     const NAME: &'static str = "energy";
     const SAMPLE: &'static str = household::PATH;
     const MADE: &'static str = "made data: no real household, no real figure";
-    const REAL_PLACE: Place = Place { topic: "raw_energy", database: "energy_db" };
-    const MADE_PLACE: Place = Place { topic: "raw_energy_sample", database: "energy_db_sample" };
+    const REAL_TARGET: Target = Target { topic: "raw_energy", database: "energy_db" };
+    const MADE_TARGET: Target = Target { topic: "raw_energy_sample", database: "energy_db_sample" };
     const DELIMITER: u8 = b';';
-    // Some 200 of JSON, 10 of the key, and what a record costs beside them.
+    // Some 200 of JSON, 10 of the key, and the overhead of a record.
     const MOST_BYTES_A_RECORD: u64 = 250;
     // Keys are days, and a file that might just fit has few of them.
     const UNEVENNESS: u64 = 3;
-    const HELD_BACK: &'static str = "unreadable";
+    const KEPT_BACK: &'static str = "unreadable";
     const TITLE: &'static str = "A household's energy";
     const SOURCE: &'static str = "Where the file is “Individual household electric power consumption” \
                                   (G. Hebrail and A. Berard, UCI Machine Learning Repository): licence CC BY 4.0.";

@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use super::tables::Cell;
 use crate::words::escape;
 
-/// The picture's size, in SVG units: a cell, and what stands left of and above the cells.
+/// The picture's size, in SVG units: a cell, and the margins left of and above the cells.
 const CELL: (f64, f64) = (34.0, 30.0);
 const LEFT: f64 = 92.0;
 const TOP: f64 = 22.0;
-/// Where the mean power of the darkest and of the lightest cell lies on the scale of colours.
+/// Where the mean power of the darkest and of the lightest cell is on the scale of colours.
 const LIGHT: [f64; 3] = [241.0, 246.0, 250.0];
 const DARK: [f64; 3] = [0.0, 76.0, 132.0];
 /// From this share of the scale on, text on a cell is white.
@@ -68,7 +68,7 @@ fn cell(svg: &mut String, cell: &Cell, (low, high): (f64, f64)) {
     .expect("a String takes all text");
 }
 
-/// The colour that lies so far, 0 to 1, between light and dark.
+/// The colour at this share, 0 to 1, of the scale from light to dark.
 fn colour(share: f64) -> String {
     let mut parts = LIGHT.iter().zip(DARK).map(|(light, dark)| light + share * (dark - light));
     let mut next = || parts.next().unwrap_or_default();

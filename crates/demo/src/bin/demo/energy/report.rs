@@ -10,11 +10,11 @@ use super::{
 };
 use crate::words::grouped;
 
-/// What a person should know of the figures.
+/// What readers should know about the figures.
 pub(crate) const REMARKS: &str = "<h2>How to read it</h2>\n\
     <p>A minute without power is counted as missing and never guessed, so a quarter with little coverage shows less energy than \
     was used. Times are by the clock on the wall, without a zone: every day has 1,440 minutes, and the hours in which \
-    clocks were changed stand as the meter wrote them. Coverage is of the whole calendar quarter.</p>\n";
+    clocks were changed are shown as the meter wrote them. Coverage is of the whole calendar quarter.</p>\n";
 
 /// The bars, the profile and the quarters.
 pub(crate) fn result(tables: &Tables) -> String {

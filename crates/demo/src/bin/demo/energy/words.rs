@@ -1,8 +1,8 @@
-//! Figures of energy as people read them.
+//! Figures of energy for people.
 
 use crate::words::figure;
 
-/// What hangs on the sub-meters, and what is left.
+/// The circuits of the sub-meters, and the rest.
 pub(crate) const METERS: [&str; 4] = ["kitchen", "laundry", "heater, a/c", "rest"];
 
 /// A share as a percentage; a dash where there is none.
@@ -14,7 +14,7 @@ pub(crate) fn percent(share: Option<f64>) -> String {
 pub(crate) const WELL_COVERED_PERCENT: i64 = 95;
 
 /// Coverage as a percentage: two decimals, rounded down, so that 100 % is all of it and 0 % is nothing. Whole numbers
-/// leave no room for a double's last digit, and the dashboard computes the same.
+/// avoid rounding errors of doubles, and the dashboard computes the same.
 pub(crate) fn coverage(minutes: i64, missing: i64) -> String {
     match minutes * 10_000 / (minutes + missing).max(1) {
         0 if minutes > 0 => "<0.01 %".to_owned(),
@@ -23,7 +23,7 @@ pub(crate) fn coverage(minutes: i64, missing: i64) -> String {
     }
 }
 
-/// Whether so much is missing that a quarter's energy cannot stand beside another's.
+/// Whether so much is missing that a quarter's energy cannot be compared with another's.
 pub(crate) fn is_poorly_covered(minutes: i64, missing: i64) -> bool {
     minutes * 100 < WELL_COVERED_PERCENT * (minutes + missing)
 }
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn coverage_is_told_without_flattery() {
+    fn coverage_is_rounded_down() {
         let check = |minutes, missing, expected| assert_eq!(coverage(minutes, missing), expected);
         check(129_600, 0, "100 %");
         check(129_599, 1, "99.99 %");
@@ -59,12 +59,12 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_told() {
+    fn shares_are_shown() {
         assert_eq!([percent(Some(0.0642)), percent(None)], ["6.4 %", "–"]);
     }
 
     #[test]
-    fn energy_is_told_in_kilowatt_hours() {
+    fn energy_is_shown_in_kilowatt_hours() {
         assert_eq!([kwh(2_343_900.4), kwh(5_972.0)], ["2,344", "5.97"]);
     }
 }

@@ -1,0 +1,11 @@
+#![doc = include_str!("../README.md")]
+
+mod csv_records;
+mod error;
+mod file_kind;
+pub mod json;
+mod layout;
+
+pub use csv_records::{Ahead, CsvRecord, CsvRecords};
+pub use error::ReadError;
+pub use layout::{ColumnIndexes, Layout};

@@ -1,0 +1,102 @@
+//! The decoders of messages: whatever the bytes, a record, a filtered one, or a reason.
+
+use std::fmt::Debug;
+
+use emissions::{pipeline::Emissions, record::Observation};
+use energy::pipeline::Energy;
+use fuzz::mutation::{Input, inputs};
+use proptest::prelude::*;
+use stream::{
+    Decoded, Outgoing, Pipeline, Tables,
+    copy::{CopyBuffer, CopyReader},
+};
+
+use crate::{corpus, is_a_reason};
+
+/// Checks a reading, and the second one of the same bytes, for what is true of every pipeline; returns the record.
+fn check<R: Debug + PartialEq>(first: Decoded<R>, second: Decoded<R>) -> Result<Option<R>, TestCaseError> {
+    prop_assert_eq!(&first, &second, "the second time");
+    match first {
+        Decoded::Rejected(reason) => is_a_reason(&reason).map(|()| None),
+        Decoded::Filtered => Ok(None),
+        Decoded::Record(record) => Ok(Some(record)),
+    }
+}
+
+/// Stores the record's fact as the changelog does, reads it back, and returns both.
+fn stored<P: Pipeline>(tables: &Tables, record: &P::Record<'_>) -> [(P::Group, P::Fact); 2] {
+    let mut interner = P::Interner::default();
+    let known = (P::group(record), P::fact(record, &mut interner));
+    let mut buffer = CopyBuffer::default();
+    P::encode(&known.0, &known.1, &interner, &mut buffer.row(tables.changelog.columns.len()));
+    buffer.finish(|_| 7);
+    let mut reader = CopyReader::default();
+    reader.push(buffer.bytes());
+    let mut row = reader.next_row().expect("the row that was written");
+    assert_eq!(row.i64().expect("a row begins with its id"), 7);
+    let group = P::decode_group(&mut row).expect("a row begins with its group");
+    [known, (group, P::decode_fact(&mut row, &mut interner).expect("a row is what was written"))]
+}
+
+fn check_emissions(bytes: &[u8]) -> Result<(), TestCaseError> {
+    let reading = emissions::message::decode(bytes);
+    let Some(record) = check(reading, emissions::message::decode(bytes))? else { return Ok(()) };
+    let mut message = Outgoing::default();
+    emissions::message::encode(&observation(&record), &mut message);
+    prop_assert_eq!(String::from_utf8(message.key), Ok(Emissions::partition_key(&record.iso_code)));
+    let [known, read_back] = stored::<Emissions>(&emissions::pipeline::TABLES, &record);
+    prop_assert_eq!(known, read_back, "stored and read back");
+    prop_assert_eq!(emissions::message::decode(&message.value), Decoded::Record(record), "encoded and decoded again");
+    Ok(())
+}
+
+fn observation<'a>(record: &emissions::record::Record<'a>) -> Observation<'a> {
+    Observation {
+        country: record.country.clone(),
+        year: record.year,
+        iso_code: Some(record.iso_code),
+        population: record.population,
+        gdp: record.gdp,
+        co2: record.co2,
+        co2_per_capita: record.co2_per_capita,
+    }
+}
+
+fn check_energy(bytes: &[u8]) -> Result<(), TestCaseError> {
+    let decode = energy::message::decode;
+    let Some(record) = check(decode(bytes), decode(bytes))? else { return Ok(()) };
+    let mut message = Outgoing::default();
+    energy::message::encode(&record, &mut message);
+    prop_assert_eq!(String::from_utf8(message.key), Ok(Energy::partition_key(&record.day)));
+    let [known, read_back] = stored::<Energy>(&energy::pipeline::TABLES, &record);
+    prop_assert_eq!(known, read_back, "stored and read back");
+    prop_assert_eq!(decode(&message.value), Decoded::Record(record), "encoded and decoded again");
+    // A blank in front prevents the fast path of the reader, which has to agree with the other.
+    let blank = [b" ", bytes].concat();
+    prop_assert_eq!(decode(&blank), Decoded::Record(record), "with a blank in front");
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(fuzz::config())]
+
+    #[test]
+    fn emissions_of_any_bytes(Input(bytes) in inputs(&corpus("emissions-messages"))) {
+        check_emissions(&bytes)?;
+    }
+
+    #[test]
+    fn energy_of_any_bytes(Input(bytes) in inputs(&corpus("energy-messages"))) {
+        check_energy(&bytes)?;
+    }
+}
+
+#[test]
+fn the_corpus_itself() {
+    for bytes in corpus("emissions-messages").iter() {
+        check_emissions(bytes).unwrap();
+    }
+    for bytes in corpus("energy-messages").iter() {
+        check_energy(bytes).unwrap();
+    }
+}

@@ -1,0 +1,194 @@
+-- What `stream` stores in every pipeline's database: offsets, accounting, rejects, gaps, identity.
+
+CREATE TABLE stream_offsets (
+    pipeline          text        NOT NULL,
+    topic             text        NOT NULL,
+    partition         integer     NOT NULL,
+    epoch             bigint      NOT NULL DEFAULT 0,
+    owner             text,
+    next_offset       bigint,
+    refreshed_through bigint,
+    cluster_id        text,
+    generation        integer     NOT NULL DEFAULT 1,
+    last_offset       bigint,
+    last_timestamp_ms bigint,
+    last_crc32        bigint,
+    max_timestamp_ms  bigint      NOT NULL DEFAULT 0,
+    catching_up       boolean     NOT NULL DEFAULT false,
+    last_id           bigint      NOT NULL DEFAULT 0,
+    refreshed_id      bigint      NOT NULL DEFAULT 0,
+    resume_from       bigint      NOT NULL DEFAULT 0,
+    claimed_at        timestamptz,
+    committed_at      timestamptz,
+    PRIMARY KEY (pipeline, topic, partition)
+);
+COMMENT ON TABLE stream_offsets IS 'How far each partition has come, and who owns it; moves in the same transaction as the facts';
+COMMENT ON COLUMN stream_offsets.pipeline IS 'the pipeline''s name';
+COMMENT ON COLUMN stream_offsets.topic IS 'the Kafka topic';
+COMMENT ON COLUMN stream_offsets.partition IS 'the Kafka partition';
+COMMENT ON COLUMN stream_offsets.epoch IS 'how often the partition was claimed; a commit under an older epoch is refused';
+COMMENT ON COLUMN stream_offsets.owner IS 'who claimed it last: host, process and start';
+COMMENT ON COLUMN stream_offsets.next_offset IS 'the next offset to read; null: none stored, begin at the earliest';
+COMMENT ON COLUMN stream_offsets.refreshed_through IS 'the offset up to which the state tables hold this partition''s facts; null: nothing refreshed';
+COMMENT ON COLUMN stream_offsets.cluster_id IS 'the id of the Kafka cluster the offsets belong to';
+COMMENT ON COLUMN stream_offsets.generation IS 'counts the topics that had this name: 1, and one more for each --reset-offsets';
+COMMENT ON COLUMN stream_offsets.last_offset IS 'the offset of the record read last, which is compared on assignment';
+COMMENT ON COLUMN stream_offsets.last_timestamp_ms IS 'its Kafka timestamp, milliseconds since 1970 UTC';
+COMMENT ON COLUMN stream_offsets.last_crc32 IS 'the CRC-32 of its key and value';
+COMMENT ON COLUMN stream_offsets.max_timestamp_ms IS 'the greatest Kafka timestamp read so far, milliseconds since 1970 UTC';
+COMMENT ON COLUMN stream_offsets.catching_up IS 'true after --reset-offsets until the new topic was read to its end: nothing is refreshed before';
+COMMENT ON COLUMN stream_offsets.last_id IS 'the greatest id of a fact stored for this owner partition; 0: none';
+COMMENT ON COLUMN stream_offsets.refreshed_id IS 'the value of last_id up to which the state tables hold this owner partition''s facts';
+COMMENT ON COLUMN stream_offsets.resume_from IS 'where reading should begin while no offset is stored: 0, or the offset after the last that was read before a gap was accepted';
+COMMENT ON COLUMN stream_offsets.claimed_at IS 'when it was claimed last';
+COMMENT ON COLUMN stream_offsets.committed_at IS 'when a batch last moved it';
+
+CREATE TABLE stream_gaps (
+    pipeline    text        NOT NULL,
+    topic       text        NOT NULL,
+    partition   integer     NOT NULL,
+    generation  integer     NOT NULL,
+    from_offset bigint      NOT NULL,
+    to_offset   bigint      NOT NULL,
+    noticed_at  timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (pipeline, topic, partition, generation, from_offset),
+    CONSTRAINT a_gap_is_not_empty CHECK (from_offset < to_offset)
+);
+COMMENT ON TABLE stream_gaps IS 'Offsets that Kafka had removed before they were read: while there are any, no run is complete';
+COMMENT ON COLUMN stream_gaps.pipeline IS 'the pipeline''s name';
+COMMENT ON COLUMN stream_gaps.topic IS 'the Kafka topic';
+COMMENT ON COLUMN stream_gaps.partition IS 'the Kafka partition';
+COMMENT ON COLUMN stream_gaps.generation IS 'which topic of that name, as in stream_offsets';
+COMMENT ON COLUMN stream_gaps.from_offset IS 'the first offset that was not read';
+COMMENT ON COLUMN stream_gaps.to_offset IS 'the offset after the last that was not read';
+COMMENT ON COLUMN stream_gaps.noticed_at IS 'when the batch''s transaction began that was the first to be read after it';
+
+CREATE TABLE stream_completeness (
+    pipeline   text        NOT NULL,
+    topic      text        NOT NULL,
+    complete   boolean     NOT NULL,
+    missing    text,
+    changed_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (pipeline, topic),
+    CONSTRAINT nothing_is_missing_from_all CHECK (NOT complete OR missing IS NULL)
+);
+COMMENT ON TABLE stream_completeness IS 'Whether the state tables hold all that the topic has had, as of the last refresh';
+COMMENT ON COLUMN stream_completeness.pipeline IS 'the pipeline''s name';
+COMMENT ON COLUMN stream_completeness.topic IS 'the Kafka topic';
+COMMENT ON COLUMN stream_completeness.complete IS 'whether every partition was read and refreshed to the end that the consumer saw at its start, and nothing is known to be missing';
+COMMENT ON COLUMN stream_completeness.missing IS 'the records that Kafka had removed before they were read, in words; null: none is known';
+COMMENT ON COLUMN stream_completeness.changed_at IS 'when the transaction began that changed it';
+
+CREATE SEQUENCE ingest_batch_numbers;
+COMMENT ON SEQUENCE ingest_batch_numbers IS 'numbers the batches; a batch that was rolled back leaves a gap';
+
+CREATE TABLE ingest_accounting (
+    batch        bigint      NOT NULL,
+    pipeline     text        NOT NULL,
+    topic        text        NOT NULL,
+    partition    integer     NOT NULL,
+    from_offset  bigint      NOT NULL,
+    to_offset    bigint      NOT NULL,
+    read         bigint      NOT NULL,
+    new          bigint      NOT NULL,
+    unchanged    bigint      NOT NULL,
+    corrected    bigint      NOT NULL,
+    filtered     bigint      NOT NULL,
+    rejected     bigint      NOT NULL,
+    committed_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (batch, topic, partition),
+    CONSTRAINT outcomes_sum_to_read CHECK (read = new + unchanged + corrected + filtered + rejected)
+);
+COMMENT ON TABLE ingest_accounting IS 'What became of every record, per batch and partition';
+COMMENT ON COLUMN ingest_accounting.batch IS 'the batch''s number, as in the log';
+COMMENT ON COLUMN ingest_accounting.pipeline IS 'the pipeline''s name';
+COMMENT ON COLUMN ingest_accounting.topic IS 'the Kafka topic';
+COMMENT ON COLUMN ingest_accounting.partition IS 'the Kafka partition';
+COMMENT ON COLUMN ingest_accounting.from_offset IS 'the first offset the batch covers';
+COMMENT ON COLUMN ingest_accounting.to_offset IS 'the offset after the last it covers';
+COMMENT ON COLUMN ingest_accounting.read IS 'records read; the sum of the five that follow';
+COMMENT ON COLUMN ingest_accounting.new IS 'records that brought a new fact';
+COMMENT ON COLUMN ingest_accounting.unchanged IS 'records that repeated a known fact, or one that a later record had overtaken';
+COMMENT ON COLUMN ingest_accounting.corrected IS 'records that changed a known fact';
+COMMENT ON COLUMN ingest_accounting.filtered IS 'valid records the pipeline does not store';
+COMMENT ON COLUMN ingest_accounting.rejected IS 'records that cannot be used; each is in rejects';
+COMMENT ON COLUMN ingest_accounting.committed_at IS 'when the batch''s transaction began';
+
+CREATE VIEW ingest_batches AS
+SELECT batch, pipeline, topic, min(committed_at) AS committed_at, count(*) AS partitions,
+       sum(read)::bigint AS read, sum(new)::bigint AS new, sum(unchanged)::bigint AS unchanged,
+       sum(corrected)::bigint AS corrected, sum(filtered)::bigint AS filtered, sum(rejected)::bigint AS rejected
+FROM ingest_accounting
+GROUP BY batch, pipeline, topic;
+COMMENT ON VIEW ingest_batches IS 'ingest_accounting, one row a batch; all counts in records';
+COMMENT ON COLUMN ingest_batches.batch IS 'the batch''s number, as in the log';
+COMMENT ON COLUMN ingest_batches.pipeline IS 'the pipeline''s name';
+COMMENT ON COLUMN ingest_batches.topic IS 'the Kafka topic';
+COMMENT ON COLUMN ingest_batches.committed_at IS 'when the batch''s transaction began';
+COMMENT ON COLUMN ingest_batches.partitions IS 'partitions the batch has records of';
+COMMENT ON COLUMN ingest_batches.read IS 'records read; the sum of the five that follow';
+COMMENT ON COLUMN ingest_batches.new IS 'records that brought a new fact';
+COMMENT ON COLUMN ingest_batches.unchanged IS 'records that repeated a known fact, or one that a later record had overtaken';
+COMMENT ON COLUMN ingest_batches.corrected IS 'records that changed a known fact';
+COMMENT ON COLUMN ingest_batches.filtered IS 'valid records the pipeline does not store';
+COMMENT ON COLUMN ingest_batches.rejected IS 'records that cannot be used';
+
+CREATE TABLE rejects (
+    id           bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    batch        bigint      NOT NULL,
+    topic        text        NOT NULL,
+    partition    integer     NOT NULL,
+    "offset"     bigint      NOT NULL,
+    timestamp_ms bigint      NOT NULL,
+    reason       text        NOT NULL,
+    key          bytea,
+    value        bytea,
+    rejected_at  timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE rejects IS 'Records that cannot be used, as they were, with the reason';
+COMMENT ON COLUMN rejects.id IS 'identity; (partition, offset) would clash when a topic is recreated';
+COMMENT ON COLUMN rejects.batch IS 'the batch that read it';
+COMMENT ON COLUMN rejects.topic IS 'the Kafka topic';
+COMMENT ON COLUMN rejects.partition IS 'the Kafka partition';
+COMMENT ON COLUMN rejects."offset" IS 'the Kafka offset';
+COMMENT ON COLUMN rejects.timestamp_ms IS 'the Kafka timestamp, milliseconds since 1970 UTC';
+COMMENT ON COLUMN rejects.reason IS 'why it cannot be used';
+COMMENT ON COLUMN rejects.key IS 'the message key, byte for byte; null: none';
+COMMENT ON COLUMN rejects.value IS 'the message value, byte for byte; null: none';
+COMMENT ON COLUMN rejects.rejected_at IS 'when the batch''s transaction began';
+
+CREATE TABLE key_partitions (
+    topic     text    NOT NULL,
+    key       text    NOT NULL COLLATE "C",
+    partition integer NOT NULL,
+    PRIMARY KEY (topic, key)
+);
+CREATE INDEX key_partitions_by_partition ON key_partitions (topic, partition);
+COMMENT ON TABLE key_partitions IS 'The owner partition of each partition key: only the consumer that owns it may write the key''s groups';
+COMMENT ON COLUMN key_partitions.topic IS 'the Kafka topic';
+COMMENT ON COLUMN key_partitions.key IS 'the partition key: what the message key of a group''s records is made of';
+COMMENT ON COLUMN key_partitions.partition IS 'the partition in which the key was first seen, or to which `consumer repartition` moved it';
+
+CREATE TABLE feeds (
+    feed              text        NOT NULL PRIMARY KEY,
+    identity          uuid        NOT NULL,
+    system_identifier bigint,
+    database_oid      oid         NOT NULL,
+    drawn_at          timestamptz NOT NULL DEFAULT now(),
+    spread            boolean     NOT NULL DEFAULT false
+);
+COMMENT ON TABLE feeds IS 'The identity of the database, one row a feed: it names the consumer group; written by `migrate up`';
+COMMENT ON COLUMN feeds.feed IS 'the feed''s name: that of its pipeline';
+COMMENT ON COLUMN feeds.identity IS 'drawn by `migrate up`; names the consumer group and is part of every consumer''s client.id';
+COMMENT ON COLUMN feeds.system_identifier IS 'the server for which it was drawn (pg_control_system); null: the server did not let it be read';
+COMMENT ON COLUMN feeds.database_oid IS 'the database for which it was drawn (pg_database); another one here: this is a copy';
+COMMENT ON COLUMN feeds.drawn_at IS 'when it was drawn';
+COMMENT ON COLUMN feeds.spread IS 'records of one partition key come from several partitions: a consumer loads and reads its partitions as one';
+
+CREATE TABLE counters (
+    name  text   NOT NULL PRIMARY KEY,
+    value bigint NOT NULL
+);
+COMMENT ON TABLE counters IS 'Numbers that are never used twice, and survive `consumer reset`';
+COMMENT ON COLUMN counters.name IS 'what is counted';
+COMMENT ON COLUMN counters.value IS 'the number used last';
