@@ -148,7 +148,7 @@ pub(crate) fn unready_while_kafka_is_unavailable_and_ended_with_the_reason<D: Da
     let env = Env::<D>::on(crate::embedded(), 2);
     let lines = D::world(1);
     env.produce(&lines);
-    let consumer = env.consumer(&["--listen", "127.0.0.1:0", "--outage-timeout", "20s"]);
+    let consumer = env.consumer(&["--listen", "127.0.0.1:0", "--outage-timeout", "40s"]);
     let mut consumer = consumer.env("LOG_LEVEL", probes::LOG_LEVEL).start().unwrap();
     let probes = Probes::of(&mut consumer, LIMIT).unwrap();
     probes.wait_until_ok("/readyz", LIMIT).unwrap();

@@ -268,7 +268,7 @@ impl<P: Pipeline> Consumer<P> {
         let is_answer_near = self.unanswered.batches > 0
             || self.unanswered.refresh
             || !self.loads.is_empty()
-            || self.topic_query.is_some();
+            || matches!(self.topic_query, Some((_, Purpose::Begin)));
         Takes::Records(if is_answer_near && self.shards.read_are_at_end() { AWAITED } else { POLL })
     }
 

@@ -68,7 +68,7 @@ fn the_record_read_last_is_compared_and_not_applied_again() {
     assert_eq!(verdicts(resumed(), &[arrived(9, 7), arrived(10, 1), arrived(12, 1)]), ["Skip", "apply 10", "apply 12"]);
     assert_eq!(
         verdicts(resumed(), &[arrived(9, 8)]),
-        [r#"Changed("the record at offset 9 is not the one that was read there")"#]
+        [r#"OtherRecord("the record at offset 9 is not the one that was read there")"#]
     );
 }
 
