@@ -49,7 +49,7 @@ fn check(file: &str, expected: &[&str]) {
 #[test]
 fn rows_become_minutes() {
     check(
-        "as-refreshed.csv",
+        "as-published.csv",
         &[
             "2 16/12/2006 17:24:00: 2006-12-16 2006-12-16 1044 4216 418 234840 18400 0 1000 17000",
             "3 1/2/2007 00:05:00: 2007-02-01 2007-02-01 5 326 128 243150 1400 0 0 0",
