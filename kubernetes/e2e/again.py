@@ -10,6 +10,10 @@ from .cluster import NAMESPACE, check, until
 from .run import Run
 from .settings import ROOT
 
+# Where the second pipeline's records are, and what it makes of them.
+ENERGY_TOPIC = "raw_energy"
+ENERGY_DATABASE = "energy_db"
+
 # make up, with the images built: what an apply takes, and the clusters.
 UP_S = 1200
 
@@ -107,14 +111,12 @@ def energy(run: Run) -> str:
     """The second pipeline comes up along with the first, which does not change."""
     settings = run.settings
     run.cluster.script("up", seconds=UP_S, DATA=str(settings.data), ENERGY=str(settings.energy))
-    end = "SELECT count(*) FROM stream_offsets WHERE refreshed_through IS DISTINCT FROM next_offset"
-    until("all minutes refreshed", breaking.RUN_S, lambda: run.cluster.sql(end, "energy_db") == "0", pause=1)
-    found = run.cluster.sql("SELECT count(*), sum(record_count) FROM quarterly_energy_data", "energy_db")
+    breaking.wait_stored(run, ENERGY_TOPIC, ENERGY_DATABASE)
+    found = run.cluster.sql("SELECT count(*), sum(record_count) FROM quarterly_energy_data", ENERGY_DATABASE)
     quarters, minutes = found.split("|")
     if settings.known_energy:
         check((int(quarters), int(minutes)) == settings.known_energy, f"{quarters} quarters, {minutes} minutes")
-    balance = "SELECT count(*) FROM ingest_accounting WHERE read <> new + unchanged + corrected + filtered + rejected"
-    check(run.cluster.sql(balance, "energy_db") == "0", "a batch's accounting does not add up")
+    check(run.cluster.sql(answers.UNBALANCED, ENERGY_DATABASE) == "0", "a batch's accounting does not add up")
     shown = superset.charts(run)
     return f"{quarters} quarters, {minutes} minutes; {shown}; {run.same_tables()}"
 

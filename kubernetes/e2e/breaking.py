@@ -19,22 +19,29 @@ RATE = "2000"
 RUN_S = 240
 
 
-def stored(run: Run) -> bool:
+def stored(run: Run, topic: str, database: Optional[str] = None) -> bool:
     """Whether everything in the topic is in PostgreSQL, by the offsets that count."""
-    ends = run.cluster.kafka("kafka-get-offsets.sh", "--topic", run.settings.topic).split()
+    ends = run.cluster.kafka("kafka-get-offsets.sh", "--topic", topic).split()
     end = sum(int(line.rsplit(":", 1)[1]) for line in ends)
-    next_offsets = f"SELECT coalesce(sum(next_offset), 0) FROM stream_offsets WHERE topic = '{run.settings.topic}'"
-    return int(run.cluster.sql(next_offsets)) == end
+    next_offsets = f"SELECT coalesce(sum(next_offset), 0) FROM stream_offsets WHERE topic = '{topic}'"
+    return int(run.cluster.sql(next_offsets, database)) == end
 
 
-def refreshed(run: Run) -> bool:
+def refreshed(run: Run, database: Optional[str] = None) -> bool:
     """Whether what is stored is also in the results."""
     behind = "SELECT count(*) FROM stream_offsets WHERE refreshed_through IS DISTINCT FROM next_offset"
-    return run.cluster.sql(behind) == "0"
+    return run.cluster.sql(behind, database) == "0"
 
 
-def wait_stored(run: Run) -> None:
-    until("the whole topic stored and refreshed", RUN_S, lambda: stored(run) and refreshed(run), pause=1)
+def wait_stored(run: Run, topic: Optional[str] = None, database: Optional[str] = None) -> None:
+    """Waits for a pipeline's topic in its database; without names, for those of emissions."""
+    topic = topic or run.settings.topic
+    until(
+        "the whole topic stored and refreshed",
+        RUN_S,
+        lambda: stored(run, topic, database) and refreshed(run, database),
+        pause=1,
+    )
 
 
 def scale(run: Run, replicas: int) -> None:

@@ -28,8 +28,8 @@ mod tests {
     #[test]
     fn what_reading_has_decided_counts() {
         let unavailable = io::Error::other(Failure::new(Exit::Unavailable, "the server is unavailable"));
-        let error = stream::SourceError::Read { line: 7, source: unavailable };
+        let error = stream::ReadError::Read { line: 7, source: unavailable };
         assert_eq!(exit_of(&error), Exit::Unavailable);
-        assert_eq!(exit_of(&stream::SourceError::Unusable("a column is missing".to_owned())), Exit::Input);
+        assert_eq!(exit_of(&stream::ReadError::Unusable("a column is missing".to_owned())), Exit::Input);
     }
 }

@@ -1,6 +1,6 @@
 //! Whether any row of the input could be used.
 
-use stream::{Outgoing, RowOutcome, Source, SourceError};
+use stream::{Outgoing, ReadError, RowOutcome, Source};
 
 /// So many different reasons are named when no row could be used.
 const NAMED_REASONS: usize = 3;
@@ -86,7 +86,7 @@ impl Watched {
 }
 
 impl Source for Watched {
-    fn next(&mut self, message: &mut Outgoing) -> Result<Option<RowOutcome>, SourceError> {
+    fn next(&mut self, message: &mut Outgoing) -> Result<Option<RowOutcome>, ReadError> {
         let row = self.source.next(message)?;
         match &row {
             Some(RowOutcome::Send) => match self.source.unusable() {
@@ -124,7 +124,7 @@ mod tests {
     struct List(Vec<(RowOutcome, Option<&'static str>)>, usize);
 
     impl Source for List {
-        fn next(&mut self, _: &mut Outgoing) -> Result<Option<RowOutcome>, SourceError> {
+        fn next(&mut self, _: &mut Outgoing) -> Result<Option<RowOutcome>, ReadError> {
             self.1 += 1;
             Ok(self.0.get(self.1 - 1).map(|(row, _)| row.clone()))
         }

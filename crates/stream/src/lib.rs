@@ -39,6 +39,7 @@ pub mod groups {
 
 pub use consume::{Consume, consume};
 pub use error::Error;
+pub use formats::ReadError;
 pub use identity::Identity;
 pub use pipeline::{Changelog, Coverage, Decoded, Fact, Pipeline, RefreshReport};
 pub use postgres::{
@@ -46,4 +47,4 @@ pub use postgres::{
     maintenance::{self, Hashed, Tables},
 };
 pub use settings::ConsumeSettings;
-pub use source::{Outgoing, RowOutcome, Source, SourceError};
+pub use source::{Outgoing, RowOutcome, Source};

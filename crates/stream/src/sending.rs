@@ -2,13 +2,11 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
+use formats::ReadError;
 use rdkafka::error::KafkaError;
 use service::settings::KafkaSettings;
 
-use crate::{
-    kafka_errors::{Decision, Denial, decide},
-    source::SourceError,
-};
+use crate::kafka_errors::{Decision, Denial, decide};
 
 /// How long Kafka may be unavailable at run time, unless another limit is given: a broker that is
 /// restarted is back before, and a job that waits longer delays its retry.
@@ -76,7 +74,7 @@ pub trait Watch {
 pub enum SendError {
     /// The input cannot be read any further.
     #[error(transparent)]
-    Source(#[from] SourceError),
+    Source(#[from] ReadError),
     /// A row cannot be read, and that is to end the sending.
     #[error("line {line}: {reason}")]
     Rejected {

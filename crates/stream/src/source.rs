@@ -1,5 +1,7 @@
 //! What a producer sends: a pipeline's rows, one message after another.
 
+use formats::ReadError;
+
 /// One Kafka message about to be sent. Its buffers are reused from row to row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outgoing {
@@ -20,38 +22,13 @@ pub enum RowOutcome {
     Rejected(String),
 }
 
-/// An input that cannot be read any further.
-#[derive(Debug, thiserror::Error)]
-pub enum SourceError {
-    /// The input is not what the pipeline reads: an empty file, a missing column, a broken archive.
-    #[error("{0}")]
-    Unusable(String),
-    /// Reading failed.
-    #[error("line {line}: cannot read the input")]
-    Read {
-        /// The line that was being read, counted from 1.
-        line: u64,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
-}
-
-impl From<formats::ReadError> for SourceError {
-    fn from(error: formats::ReadError) -> Self {
-        match error {
-            formats::ReadError::Unusable(what) => Self::Unusable(what),
-            formats::ReadError::Read { line, source } => Self::Read { line, source },
-        }
-    }
-}
-
 /// An input, row by row.
 pub trait Source: Send {
     /// Reads the next row into `message`; `None` at the end of the input.
     ///
     /// # Errors
     /// When nothing more can be read. A bad row is not an error, but [`RowOutcome::Rejected`].
-    fn next(&mut self, message: &mut Outgoing) -> Result<Option<RowOutcome>, SourceError>;
+    fn next(&mut self, message: &mut Outgoing) -> Result<Option<RowOutcome>, ReadError>;
 
     /// Why the consumer will reject the row last read, where that is known: it is sent all the same.
     fn unusable(&self) -> Option<&str> {

@@ -11,7 +11,7 @@ use rdkafka::{
 };
 use service::{Stop, settings::KafkaSettings};
 use stream::{
-    Outgoing, RowOutcome, Source, SourceError,
+    Outgoing, ReadError, RowOutcome, Source,
     sender::{OUTAGE_TIMEOUT, OnRejected, SendError, SendSettings, Sent, Watch, send},
     topic::{Lookup, TopicError},
 };
@@ -34,7 +34,7 @@ enum Item {
 }
 
 impl Source for List {
-    fn next(&mut self, message: &mut Outgoing) -> Result<Option<RowOutcome>, SourceError> {
+    fn next(&mut self, message: &mut Outgoing) -> Result<Option<RowOutcome>, ReadError> {
         let Some(item) = self.rows.get(self.next) else { return Ok(None) };
         self.next += 1;
         (message.key, message.value) = (b"k".to_vec(), b"v".to_vec());
@@ -43,7 +43,7 @@ impl Source for List {
             Item::Large => message.value = vec![b'x'; 2_000_000],
             Item::Filtered => return Ok(Some(RowOutcome::Filtered)),
             Item::Bad => return Ok(Some(RowOutcome::Rejected("bad".to_owned()))),
-            Item::Broken => return Err(SourceError::Unusable("broken".to_owned())),
+            Item::Broken => return Err(ReadError::Unusable("broken".to_owned())),
         }
         Ok(Some(RowOutcome::Send))
     }

@@ -12,7 +12,7 @@ use formats::Layout;
 use fuzz::mutation::{Input, inputs};
 use proptest::prelude::*;
 use serde_json::Value;
-use stream::{Decoded, Outgoing, Pipeline, RowOutcome, Source, SourceError};
+use stream::{Decoded, Outgoing, Pipeline, ReadError, RowOutcome, Source};
 
 use crate::{corpus, is_a_reason};
 
@@ -36,7 +36,7 @@ fn records<const N: usize>(bytes: &[u8], layout: &Layout<N>) -> usize {
 
 /// Reads to the end; `sent` gets what is sent.
 fn run<S: Source>(
-    opened: Result<S, SourceError>,
+    opened: Result<S, ReadError>,
     sent: impl Fn(&Outgoing, Option<&str>) -> Result<(), TestCaseError>,
 ) -> Result<Option<Counts>, TestCaseError> {
     let mut source = match opened {

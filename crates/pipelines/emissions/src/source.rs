@@ -4,7 +4,7 @@ use std::io::Read;
 
 use clap::Args;
 use formats::{CsvRecord, CsvRecords};
-use stream::{Outgoing, RowOutcome, Source, SourceError};
+use stream::{Outgoing, ReadError, RowOutcome, Source};
 
 use crate::{
     csv_row::{Columns, LAYOUT},
@@ -35,14 +35,14 @@ impl<R: Read> CsvSource<R> {
     ///
     /// # Errors
     /// When the input cannot be read, or is no such file: it lacks a column, for one.
-    pub fn open(input: R, settings: &CsvSettings) -> Result<Self, SourceError> {
+    pub fn open(input: R, settings: &CsvSettings) -> Result<Self, ReadError> {
         let (rows, columns) = LAYOUT.open(input)?;
         Ok(Self { rows, columns: Columns(columns), from_year: settings.from_year })
     }
 }
 
 impl<R: Read + Send> Source for CsvSource<R> {
-    fn next(&mut self, message: &mut Outgoing) -> Result<Option<RowOutcome>, SourceError> {
+    fn next(&mut self, message: &mut Outgoing) -> Result<Option<RowOutcome>, ReadError> {
         Ok(self.rows.read()?.map(|record| match record {
             CsvRecord::Unreadable(why) => RowOutcome::Rejected(why.to_owned()),
             CsvRecord::Read => match self.columns.read(&self.rows) {

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use clap::Args;
 use formats::{CsvRecord, CsvRecords};
-use stream::{Outgoing, RowOutcome, Source, SourceError};
+use stream::{Outgoing, ReadError, RowOutcome, Source};
 
 use crate::{
     csv_row::{Columns, LAYOUT},
@@ -37,7 +37,7 @@ impl<R: Read> MeterSource<R> {
     ///
     /// # Errors
     /// When the input cannot be read, or is no such file: it lacks a column, for one, or has day and month swapped.
-    pub fn open(input: R, _: &MeterSettings) -> Result<Self, SourceError> {
+    pub fn open(input: R, _: &MeterSettings) -> Result<Self, ReadError> {
         let (mut rows, indexes) = LAYOUT.open(input)?;
         let columns = Columns::from(indexes);
         let mut ahead = rows.ahead();
@@ -56,7 +56,7 @@ impl<R: Read> MeterSource<R> {
     /// In a file that has shown before that the day comes first, one such date is a slip, and costs itself alone. In
     /// any other, or where a second one follows, rows of days up to the twelfth would be taken for other days.
     #[cold]
-    fn month_first(&mut self) -> Result<RowOutcome, SourceError> {
+    fn month_first(&mut self) -> Result<RowOutcome, ReadError> {
         let why = self.columns.swapped(&self.rows);
         if self.day_first && self.slip.as_ref().is_none_or(|slip| *slip == why) {
             self.slip = Some(why.clone());
@@ -67,12 +67,12 @@ impl<R: Read> MeterSource<R> {
     }
 }
 
-fn swapped<R: Read>(columns: &Columns, rows: &CsvRecords<R>) -> SourceError {
-    SourceError::Unusable(format!("line {}: {}", rows.line(), columns.swapped(rows)))
+fn swapped<R: Read>(columns: &Columns, rows: &CsvRecords<R>) -> ReadError {
+    ReadError::Unusable(format!("line {}: {}", rows.line(), columns.swapped(rows)))
 }
 
 impl<R: Read + Send> Source for MeterSource<R> {
-    fn next(&mut self, message: &mut Outgoing) -> Result<Option<RowOutcome>, SourceError> {
+    fn next(&mut self, message: &mut Outgoing) -> Result<Option<RowOutcome>, ReadError> {
         let Some(record) = self.rows.read()? else { return Ok(None) };
         if let CsvRecord::Unreadable(why) = record {
             return Ok(Some(RowOutcome::Rejected(why.to_owned())));

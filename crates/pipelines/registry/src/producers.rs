@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::{ArgMatches, Args, Command};
-use stream::{Source, SourceError};
+use stream::{ReadError, Source};
 
 use crate::pipeline_arg::Entry;
 
@@ -32,21 +32,21 @@ impl Producer {
     /// Begins to read an input with the pipeline's own options.
     ///
     /// # Errors
-    /// A [`SourceError`] when the input is not what the pipeline reads; where another one reads it, that is said.
+    /// A [`ReadError`] when the input is not what the pipeline reads; where another one reads it, that is said.
     pub fn source(&self, input: Input, options: &ArgMatches) -> anyhow::Result<Box<dyn Source>> {
         let begin = Begin::default();
         let opened = (self.open)(Box::new(Watched { input, begin: begin.clone() }), options);
         opened.map_err(|error| match error.downcast_ref() {
-            Some(SourceError::Unusable(_)) => self.of_another(&begin).map_or(error, anyhow::Error::new),
+            Some(ReadError::Unusable(_)) => self.of_another(&begin).map_or(error, anyhow::Error::new),
             _ => error,
         })
     }
 
     /// What is said where another pipeline reads an input that begins so.
-    fn of_another(&self, begin: &Begin) -> Option<SourceError> {
+    fn of_another(&self, begin: &Begin) -> Option<ReadError> {
         let other = all().into_iter().find(|other| other.name != self.name && other.reads(begin))?;
         let what = format!("it has the columns that --pipeline {} reads; choose that one, or another file", other.name);
-        Some(SourceError::Unusable(what))
+        Some(ReadError::Unusable(what))
     }
 
     /// Whether an input that begins so is one of the pipeline's, whatever its options.
@@ -100,7 +100,7 @@ pub fn names() -> Vec<&'static str> {
     all().iter().map(|producer| producer.name).collect()
 }
 
-fn entry<O, S>(name: &'static str, topic: &'static str, open: fn(Input, &O) -> Result<S, SourceError>) -> Producer
+fn entry<O, S>(name: &'static str, topic: &'static str, open: fn(Input, &O) -> Result<S, ReadError>) -> Producer
 where
     O: Args + 'static,
     S: Source + 'static,
