@@ -129,7 +129,7 @@ impl Sender<'_> {
                 // It may have failed since.
                 return self.check();
             }
-            self.log_progress();
+            self.report_if_due();
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -144,7 +144,7 @@ impl Sender<'_> {
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                     record = back;
                     self.check()?;
-                    self.log_progress();
+                    self.report_if_due();
                     std::thread::sleep(Duration::from_millis(1));
                 }
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), _)) => {
@@ -163,7 +163,7 @@ impl Sender<'_> {
             // In slices, so that a slow pace does not delay the stop.
             std::thread::sleep(ahead.min(PROGRESS_EVERY));
             self.check()?;
-            self.log_progress();
+            self.report_if_due();
         }
         if let Some(pace) = &mut self.pace {
             pace.step(Instant::now());
@@ -174,7 +174,7 @@ impl Sender<'_> {
     /// What is done only every so many rows.
     fn check_and_report(&mut self, source: &dyn Source) -> Result<(), SendError> {
         self.check()?;
-        self.log_progress();
+        self.report_if_due();
         if self.sent.sent > 0 && is_due(&mut self.sampled, SAMPLE_EVERY) {
             self.watch.sample(&source.label());
         }
@@ -205,12 +205,12 @@ impl Sender<'_> {
             if self.client.client().fatal_error().is_some() || self.client.context().has_forgotten_brokers() {
                 break;
             }
-            self.log_progress();
+            self.report_if_due();
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 
-    fn log_progress(&mut self) {
+    fn report_if_due(&mut self) {
         if is_due(&mut self.reported, PROGRESS_EVERY) {
             self.report();
         }

@@ -42,7 +42,7 @@ const BURST: Duration = Duration::from_millis(500);
 /// So many facts are freed in less than a millisecond.
 const SMALL: usize = 10_000;
 /// How many records are read before the time is checked.
-const POLLS: u32 = 256;
+const RECORDS_PER_CHECK: u32 = 256;
 
 /// What other threads say.
 pub(crate) enum News<P: Pipeline> {
@@ -337,7 +337,7 @@ impl<P: Pipeline> Driver<P> {
                 }
                 Some(Err(error)) => return self.kafka_failed(error),
             }
-            if polled % POLLS == 0 {
+            if polled % RECORDS_PER_CHECK == 0 {
                 self.now = Instant::now();
             }
             if self.ended || !self.core.takes_records() || self.now - began > BURST {
