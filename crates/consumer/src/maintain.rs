@@ -6,7 +6,10 @@ use service::postgres::failure;
 use sqlx::PgConnection;
 use stream::{
     database::Database,
-    maintenance::{compact, hash, reset},
+    maintenance::{
+        hash,
+        reset::{self, Count},
+    },
     topic::{self, Losses},
 };
 
@@ -44,8 +47,8 @@ pub(crate) async fn reset(job: &Job, consent: Consent) -> anyhow::Result<()> {
     let mut connection = connect(job).await?;
     let tables = &job.pipeline.tables;
     let failed = |error: sqlx::Error| failure(&error, "cannot reset the pipeline; nothing was removed");
-    for (table, rows) in reset::count(&mut connection, tables).await.map_err(failed)? {
-        println!("{rows:>12} rows of {table}");
+    for Count { table, count, of } in reset::count(&mut connection, tables).await.map_err(failed)? {
+        println!("{count:>12} {of} of {table}");
     }
     for warning in lost_by_a_reset(job).await? {
         println!("warning: {warning}");
@@ -79,14 +82,13 @@ async fn lost_by_a_reset(job: &Job) -> anyhow::Result<Vec<String>> {
     })
 }
 
-/// Deletes superseded changelog rows.
+/// Drops superseded facts.
 pub(crate) async fn compact(job: &Job, keep: Duration) -> anyhow::Result<()> {
     let mut connection = connect(job).await?;
-    let changelog = &job.pipeline.tables.changelog;
-    let deleted = compact::compact(&mut connection, changelog, keep)
-        .await
-        .map_err(|error| failure(&error, "cannot compact the changelog; nothing was deleted"))?;
-    println!("deleted {deleted} superseded rows of {}", changelog.table);
+    let dropped = (job.pipeline.compact)(&mut connection, keep).await.map_err(|error| {
+        failure(&error, "cannot compact the changelog; what was dropped before is dropped, and no more")
+    })?;
+    println!("dropped {dropped} superseded facts of {}", job.pipeline.tables.changelog.table);
     Ok(())
 }
 

@@ -54,7 +54,7 @@ pub(crate) enum Task {
         #[arg(long)]
         yes: bool,
     },
-    /// Delete changelog rows that later ones have superseded.
+    /// Drop facts that later ones have superseded from the changelog.
     Compact {
         /// Keep what was stored within this time (a duration such as 30days).
         #[arg(long, env = "KEEP", default_value = "30days", value_parser = duration, value_name = "DURATION")]

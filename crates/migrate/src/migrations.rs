@@ -59,7 +59,7 @@ pub(crate) async fn refuse_foreign(connection: &mut PgConnection, database: &Dat
 /// Names the migration that failed; those before it stay.
 pub(crate) async fn apply(connection: &mut PgConnection, database: &Database) -> anyhow::Result<usize> {
     let mut applied = 0;
-    for folder in database.folders {
+    for folder in &database.folders {
         ensure_table(connection, folder).await?;
         let diff = folder.diff(connection).await.or_failure(|| format!("cannot read {}", folder.table))?;
         for migration in folder.migrations() {
@@ -74,7 +74,7 @@ pub(crate) async fn apply(connection: &mut PgConnection, database: &Database) ->
 }
 
 async fn apply_one(connection: &mut PgConnection, folder: &Folder, migration: &Migration) -> Result<(), sqlx::Error> {
-    let took = connection.apply(folder.table, migration).await.map_err(|error| match error {
+    let took = connection.apply(&folder.table, migration).await.map_err(|error| match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error,
         other => sqlx::Error::Migrate(Box::new(other)),
     })?;
@@ -87,7 +87,7 @@ async fn apply_one(connection: &mut PgConnection, folder: &Folder, migration: &M
 async fn ensure_table(connection: &mut PgConnection, folder: &Folder) -> anyhow::Result<()> {
     let failed = || format!("cannot create {}", folder.table);
     let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
-        .bind(folder.table)
+        .bind(&folder.table)
         .fetch_one(&mut *connection)
         .await
         .or_failure(failed)?;
@@ -95,7 +95,7 @@ async fn ensure_table(connection: &mut PgConnection, folder: &Folder) -> anyhow:
         return Ok(());
     }
     connection
-        .ensure_migrations_table(folder.table)
+        .ensure_migrations_table(&folder.table)
         .await
         .map_err(|error| match error {
             MigrateError::Execute(error) => error,

@@ -49,11 +49,11 @@ async fn database_rows(settings: &Settings, database: &Database) -> anyhow::Resu
         [database.pipeline.to_owned(), name.clone(), folder.name.to_owned(), applied, pending, state]
     };
     let Some(mut connection) = connect_if_exists(options, settings.wait).await? else {
-        let missing = |folder: &&Folder| row(folder, &folder.compare(&[]), "no database; run `up`".to_owned());
+        let missing = |folder: &Folder| row(folder, &folder.compare(&[]), "no database; run `up`".to_owned());
         return Ok(database.folders.iter().map(missing).collect());
     };
     let mut rows = Vec::new();
-    for folder in database.folders {
+    for folder in &database.folders {
         let diff = folder.diff(&mut connection).await.or_failure(|| format!("{name}: cannot read {}", folder.table))?;
         rows.push(row(folder, &diff, state(&diff)));
     }

@@ -208,7 +208,6 @@ impl<P: Pipeline> Run<P> {
             pipeline: P::NAME,
             topic: consume.topic.clone(),
             cluster_id: consumer.client().fetch_cluster_id(REQUEST_TIMEOUT),
-            changelog: pipeline.changelog(),
         });
         let server = PgServer {
             database: Database::new(consume.database.clone()),

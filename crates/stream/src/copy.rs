@@ -3,43 +3,16 @@
 //! A row is a count of fields, then each field as a length and its bytes in network order; −1 is
 //! NULL. Source: PostgreSQL documentation, COPY, "Binary Format".
 
+use crate::columns::ColumnError;
+
 /// What a COPY stream begins with: the signature, no flags, no header extension.
 pub(crate) const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// What it ends with: a field count of −1.
 pub(crate) const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 
-/// A stored column that does not hold what it should.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CopyError {
-    /// The stream ends within a row, or a field has another width than its type.
-    #[error("field {field} is {len} bytes wide, not {expected}")]
-    Width {
-        /// The field's number in its row, from 1.
-        field: usize,
-        /// Its width, bytes.
-        len: usize,
-        /// The width its type has, bytes.
-        expected: usize,
-    },
-    /// A column that is never NULL is.
-    #[error("field {field} is null")]
-    Null {
-        /// The field's number in its row, from 1.
-        field: usize,
-    },
-    /// A value that the pipeline would not have written.
-    #[error("field {field} holds an impossible value: {why}")]
-    Value {
-        /// The field's number in its row, from 1.
-        field: usize,
-        /// What is wrong with it.
-        why: String,
-    },
-}
-
 /// Rows that are sent to PostgreSQL, already in COPY's format.
 #[derive(Clone, Debug)]
-pub struct CopyBuffer {
+pub(crate) struct CopyBuffer {
     bytes: Vec<u8>,
     /// Where each row's first field is, which is written once the batch has a number.
     number_at: Vec<usize>,
@@ -55,7 +28,7 @@ impl Default for CopyBuffer {
 impl CopyBuffer {
     /// Begins a row of `fields` fields, all of which the caller then writes. Before them goes a
     /// `bigint` that is filled in later by [`CopyBuffer::finish`].
-    pub fn row(&mut self, fields: usize) -> CopyRow<'_> {
+    pub(crate) fn row(&mut self, fields: usize) -> CopyRow<'_> {
         let count = i16::try_from(fields + 1).expect("a table has at most 1,600 columns");
         self.bytes.extend_from_slice(&count.to_be_bytes());
         let mut row = CopyRow { bytes: &mut self.bytes };
@@ -65,7 +38,7 @@ impl CopyBuffer {
     }
 
     /// The number of rows.
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.number_at.len()
     }
 
@@ -75,7 +48,7 @@ impl CopyBuffer {
     }
 
     /// Writes every row's first field: `number(row)`, rows counted from 0. Doing it again is fine.
-    pub fn finish(&mut self, number: impl Fn(usize) -> i64) {
+    pub(crate) fn finish(&mut self, number: impl Fn(usize) -> i64) {
         for (row, &at) in self.number_at.iter().enumerate() {
             self.bytes[at..at + 8].copy_from_slice(&number(row).to_be_bytes());
         }
@@ -85,7 +58,7 @@ impl CopyBuffer {
     }
 
     /// What is sent to Postgres.
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
@@ -97,54 +70,49 @@ impl CopyBuffer {
 
 /// One row being written.
 #[derive(Debug)]
-pub struct CopyRow<'a> {
+pub(crate) struct CopyRow<'a> {
     bytes: &'a mut Vec<u8>,
 }
 
 impl CopyRow<'_> {
     /// Writes NULL.
-    pub fn null(&mut self) {
+    pub(crate) fn null(&mut self) {
         self.bytes.extend_from_slice(&(-1_i32).to_be_bytes());
     }
 
     /// Writes a `bytea` or `text`.
-    pub fn raw(&mut self, value: &[u8]) {
-        let len = i32::try_from(value.len()).expect("a field is at most 1 GiB");
+    pub(crate) fn raw(&mut self, value: &[u8]) {
+        self.raw_in_two(value, &[]);
+    }
+
+    /// Writes a value of any type as the server has it, in two pieces.
+    pub(crate) fn raw_in_two(&mut self, first: &[u8], second: &[u8]) {
+        let len = i32::try_from(first.len() + second.len()).expect("a field is at most 1 GiB");
         self.bytes.extend_from_slice(&len.to_be_bytes());
-        self.bytes.extend_from_slice(value);
+        self.bytes.extend_from_slice(first);
+        self.bytes.extend_from_slice(second);
     }
 
     /// Writes a `text`; it must hold no NUL character.
-    pub fn text(&mut self, value: &str) {
+    pub(crate) fn text(&mut self, value: &str) {
         self.raw(value.as_bytes());
     }
 
-    /// Writes a `smallint`.
-    pub fn i16(&mut self, value: i16) {
-        self.raw(&value.to_be_bytes());
-    }
-
     /// Writes an `integer`.
-    pub fn i32(&mut self, value: i32) {
+    pub(crate) fn i32(&mut self, value: i32) {
         self.raw(&value.to_be_bytes());
     }
 
     /// Writes a `bigint`.
-    pub fn i64(&mut self, value: i64) {
-        self.raw(&value.to_be_bytes());
-    }
-
-    /// Writes a `double precision`.
-    pub fn f64(&mut self, value: f64) {
+    pub(crate) fn i64(&mut self, value: i64) {
         self.raw(&value.to_be_bytes());
     }
 }
 
-/// One row being read, field by field.
+/// One row being read, field by field, each by its column's name.
 #[derive(Debug)]
-pub struct CopyFields<'a> {
+pub(crate) struct CopyFields<'a> {
     rest: &'a [u8],
-    field: usize,
 }
 
 impl<'a> CopyFields<'a> {
@@ -152,85 +120,41 @@ impl<'a> CopyFields<'a> {
     ///
     /// # Errors
     /// When the row ends before it.
-    pub fn raw(&mut self) -> Result<Option<&'a [u8]>, CopyError> {
-        self.field += 1;
-        let (len, rest) = split::<4>(self.rest).ok_or_else(|| self.width(self.rest.len(), 4))?;
+    pub(crate) fn raw(&mut self, column: &'static str) -> Result<Option<&'a [u8]>, ColumnError> {
+        let missing = || ColumnError::new(column, "is missing");
+        let (len, rest) = split::<4>(self.rest).ok_or_else(missing)?;
         self.rest = rest;
         let Ok(len) = usize::try_from(i32::from_be_bytes(len)) else { return Ok(None) };
-        let Some((value, rest)) = self.rest.split_at_checked(len) else {
-            return Err(self.width(self.rest.len(), len));
-        };
+        let (value, rest) = self.rest.split_at_checked(len).ok_or_else(missing)?;
         self.rest = rest;
         Ok(Some(value))
     }
 
-    fn fixed<const N: usize>(&mut self) -> Result<Option<[u8; N]>, CopyError> {
-        let Some(value) = self.raw()? else { return Ok(None) };
-        value.try_into().map(Some).map_err(|_| self.width(value.len(), N))
-    }
-
-    /// Reads a `smallint`.
-    ///
-    /// # Errors
-    /// When it is NULL or of another width.
-    pub fn i16(&mut self) -> Result<i16, CopyError> {
-        self.fixed()?.map(i16::from_be_bytes).ok_or(CopyError::Null { field: self.field })
+    fn fixed<const N: usize>(&mut self, column: &'static str) -> Result<[u8; N], ColumnError> {
+        let value = self.raw(column)?.ok_or_else(|| ColumnError::new(column, "is null"))?;
+        value.try_into().map_err(|_| ColumnError::new(column, format!("is {} bytes wide, not {N}", value.len())))
     }
 
     /// Reads an `integer`.
     ///
     /// # Errors
     /// When it is NULL or of another width.
-    pub fn i32(&mut self) -> Result<i32, CopyError> {
-        self.fixed()?.map(i32::from_be_bytes).ok_or(CopyError::Null { field: self.field })
-    }
-
-    /// Reads an `integer`; `None` is NULL.
-    ///
-    /// # Errors
-    /// When it is of another width.
-    pub fn i32_or_null(&mut self) -> Result<Option<i32>, CopyError> {
-        Ok(self.fixed()?.map(i32::from_be_bytes))
+    pub(crate) fn i32(&mut self, column: &'static str) -> Result<i32, ColumnError> {
+        self.fixed(column).map(i32::from_be_bytes)
     }
 
     /// Reads a `bigint`.
     ///
     /// # Errors
     /// When it is NULL or of another width.
-    pub fn i64(&mut self) -> Result<i64, CopyError> {
-        self.fixed()?.map(i64::from_be_bytes).ok_or(CopyError::Null { field: self.field })
-    }
-
-    /// Reads a `double precision`; `None` is NULL.
-    ///
-    /// # Errors
-    /// When it is of another width.
-    pub fn f64(&mut self) -> Result<Option<f64>, CopyError> {
-        Ok(self.fixed()?.map(f64::from_be_bytes))
-    }
-
-    /// Reads a `text`.
-    ///
-    /// # Errors
-    /// When it is NULL or not UTF-8.
-    pub fn text(&mut self) -> Result<&'a str, CopyError> {
-        let value = self.raw()?.ok_or(CopyError::Null { field: self.field })?;
-        std::str::from_utf8(value).map_err(|error| self.impossible(error))
-    }
-
-    /// An error for the field last read.
-    pub fn impossible(&self, why: impl ToString) -> CopyError {
-        CopyError::Value { field: self.field, why: why.to_string() }
-    }
-
-    fn width(&self, len: usize, expected: usize) -> CopyError {
-        CopyError::Width { field: self.field, len, expected }
+    pub(crate) fn i64(&mut self, column: &'static str) -> Result<i64, ColumnError> {
+        self.fixed(column).map(i64::from_be_bytes)
     }
 }
 
 /// Splits a binary COPY stream into rows, no matter in which pieces it arrives.
 #[derive(Debug, Default)]
-pub struct CopyReader {
+pub(crate) struct CopyReader {
     bytes: Vec<u8>,
     at: usize,
     begun: bool,
@@ -238,7 +162,7 @@ pub struct CopyReader {
 
 impl CopyReader {
     /// Adds a piece of the stream.
-    pub fn push(&mut self, piece: &[u8]) {
+    pub(crate) fn push(&mut self, piece: &[u8]) {
         self.bytes.drain(..self.at);
         self.at = 0;
         self.bytes.extend_from_slice(piece);
@@ -249,7 +173,7 @@ impl CopyReader {
     }
 
     /// Hands out the next row that has arrived whole; `None` until more is pushed, or at the end.
-    pub fn next_row(&mut self) -> Option<CopyFields<'_>> {
+    pub(crate) fn next_row(&mut self) -> Option<CopyFields<'_>> {
         if !self.begun {
             return None;
         }
@@ -264,11 +188,11 @@ impl CopyReader {
         let from = self.at + 2;
         let to = self.bytes.len() - rest.len();
         self.at = to;
-        Some(CopyFields { rest: &self.bytes[from..to], field: 0 })
+        Some(CopyFields { rest: &self.bytes[from..to] })
     }
 }
 
-fn split<const N: usize>(bytes: &[u8]) -> Option<([u8; N], &[u8])> {
+pub(crate) fn split<const N: usize>(bytes: &[u8]) -> Option<([u8; N], &[u8])> {
     let (head, rest) = bytes.split_first_chunk::<N>()?;
     Some((*head, rest))
 }
@@ -280,29 +204,21 @@ mod tests {
     fn sample() -> CopyBuffer {
         let mut buffer = CopyBuffer::default();
         for n in 0..3 {
-            let mut row = buffer.row(4);
+            let mut row = buffer.row(3);
             row.i32(n);
             row.text("Åland");
             row.null();
-            row.f64(0.5);
         }
         buffer.finish(|_| 7);
         buffer
     }
 
-    type Fields = (i64, i32, String, Option<f64>, Option<f64>);
-
-    fn read(reader: &mut CopyReader) -> Vec<Fields> {
+    fn read(reader: &mut CopyReader) -> Vec<(i64, i32, Vec<u8>, bool)> {
         let mut rows = Vec::new();
         while let Some(mut row) = reader.next_row() {
-            let fields = (row.i64(), row.i32(), row.text(), row.f64(), row.f64());
-            rows.push((
-                fields.0.unwrap(),
-                fields.1.unwrap(),
-                fields.2.unwrap().to_owned(),
-                fields.3.unwrap(),
-                fields.4.unwrap(),
-            ));
+            let (id, n) = (row.i64("id").unwrap(), row.i32("n").unwrap());
+            let name = row.raw("name").unwrap().unwrap().to_vec();
+            rows.push((id, n, name, row.raw("none").unwrap().is_none()));
         }
         rows
     }
@@ -317,7 +233,7 @@ mod tests {
                 reader.push(piece);
                 rows.extend(read(&mut reader));
             }
-            let row = |n| (7, n, "Åland".to_owned(), None, Some(0.5));
+            let row = |n| (7, n, "Åland".as_bytes().to_vec(), true);
             assert_eq!(rows, [row(0), row(1), row(2)], "pieces of {size} bytes");
         }
     }
@@ -327,7 +243,7 @@ mod tests {
         let buffer = sample();
         let mut reader = CopyReader::default();
         reader.push(buffer.bytes());
-        let mut row = reader.next_row().unwrap();
-        assert_eq!(row.i32(), Err(CopyError::Width { field: 1, len: 8, expected: 4 }));
+        let error = reader.next_row().unwrap().i32("id").unwrap_err();
+        assert_eq!(error.to_string(), "column id is 8 bytes wide, not 4");
     }
 }

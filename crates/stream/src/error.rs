@@ -28,7 +28,7 @@ pub enum Error {
     },
     /// What is stored is not what this program writes.
     #[error("the changelog cannot be read back")]
-    Changelog(#[from] crate::copy::CopyError),
+    Changelog(#[from] crate::columns::ColumnError),
     /// Computing or writing the results failed.
     #[error("the results cannot be refreshed: {0:#}")]
     Refresh(anyhow::Error),

@@ -1,8 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 mod client;
+pub mod columns;
 mod consume;
-pub mod copy;
+mod copy;
 mod core;
 mod deliveries;
 mod error;
@@ -32,7 +33,7 @@ mod tests;
 pub mod groups {
     pub use crate::core::{
         batch::{Changes, Counts, Outcome},
-        groups::Groups,
+        groups::{Groups, read_back},
         offsets::{Position, Version},
     };
 }

@@ -7,7 +7,10 @@ use std::{borrow::Cow, fmt, hash::Hash};
 
 use sqlx::PgConnection;
 
-use crate::copy::{CopyError, CopyFields, CopyRow};
+use crate::{
+    columns::{Column, ColumnError, FactReader, FactWriter},
+    postgres::maintenance::Tables,
+};
 
 /// One fact: what is known under one natural key of a group.
 ///
@@ -42,18 +45,16 @@ pub enum Decoded<R> {
     Rejected(Cow<'static, str>),
 }
 
-/// Where a pipeline's facts are stored: an append-only table of its database.
+/// Where a pipeline's facts are stored: an append-only table of its database, a row for what a batch brings from one
+/// partition to one owner partition, with an array a column.
 ///
-/// Besides the pipeline's own columns the table has those that this crate fills:
-/// `id`, `owner_partition`, `partition`, `"offset"`, `timestamp_ms`.
+/// The function `create_changelog` of the database makes the table, and a view with a row a fact.
 #[derive(Clone, Copy, Debug)]
 pub struct Changelog {
     /// The table's name.
     pub table: &'static str,
-    /// The pipeline's columns, in the order in which a fact is encoded.
-    pub columns: &'static [&'static str],
-    /// The columns that together name a fact: the group's, then the natural key's.
-    pub key: &'static [&'static str],
+    /// The pipeline's columns, in the order in which a fact is encoded: first those of its group.
+    pub columns: &'static [Column],
 }
 
 /// What a refresh is part of.
@@ -83,6 +84,14 @@ pub struct RefreshReport {
 pub trait Pipeline: Send + Sync + 'static {
     /// The pipeline's name, as given to `--pipeline`.
     const NAME: &'static str;
+    /// The topic, unless `--topic` names another.
+    const TOPIC: &'static str;
+    /// The database, unless the URL names another.
+    const DATABASE: &'static str;
+    /// Its tables.
+    const TABLES: Tables;
+    /// Where its facts are stored.
+    const CHANGELOG: Changelog = Self::TABLES.changelog;
 
     /// A record that is valid; borrows from the message.
     type Record<'a>;
@@ -94,9 +103,6 @@ pub trait Pipeline: Send + Sync + 'static {
     type Interner: Default + Send + 'static;
     /// A group's row in the state table.
     type Row: Send + Sync + 'static;
-
-    /// Where facts are stored.
-    fn changelog(&self) -> Changelog;
 
     /// Reads a message; pure. A message without a value never gets here: it is rejected before.
     fn read<'a>(&self, key: Option<&'a [u8]>, value: &'a [u8]) -> Decoded<Self::Record<'a>>;
@@ -110,20 +116,20 @@ pub trait Pipeline: Send + Sync + 'static {
     /// What is kept of a record.
     fn fact(record: &Self::Record<'_>, interner: &mut Self::Interner) -> Self::Fact;
 
-    /// Writes a fact's columns, in the order of [`Changelog::columns`]: first those of its group.
-    fn encode(group: &Self::Group, fact: &Self::Fact, interner: &Self::Interner, row: &mut CopyRow<'_>);
+    /// Writes a fact's values, in the order of [`Changelog::columns`]: first those of its group.
+    fn encode(group: &Self::Group, fact: &Self::Fact, interner: &Self::Interner, row: &mut FactWriter<'_>);
 
     /// Reads the group [`Pipeline::encode`] wrote first.
     ///
     /// # Errors
     /// When a column does not hold what it should.
-    fn decode_group(row: &mut CopyFields<'_>) -> Result<Self::Group, CopyError>;
+    fn decode_group(row: &mut FactReader<'_>) -> Result<Self::Group, ColumnError>;
 
     /// Reads the fact it wrote after that.
     ///
     /// # Errors
     /// When a column does not hold what it should.
-    fn decode_fact(row: &mut CopyFields<'_>, interner: &mut Self::Interner) -> Result<Self::Fact, CopyError>;
+    fn decode_fact(row: &mut FactReader<'_>, interner: &mut Self::Interner) -> Result<Self::Fact, ColumnError>;
 
     /// Computes a group's row from its facts, which come in key order; pure. There are none when all were retracted.
     fn aggregate<'a>(

@@ -17,7 +17,7 @@ pub struct ConsumeSettings {
     pub refresh_every: Duration,
     /// The most records in one transaction; a batch is also sent at 8 MiB.
     #[arg(long, env = "BATCH_SIZE", default_value = "10000", value_name = "RECORDS",
-          value_parser = clap::value_parser!(u32).range(1..=i64::from(crate::core::batch::MAX_BATCH_RECORDS)))]
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(crate::core::segments::MAX_BATCH_RECORDS)))]
     pub batch_size: u32,
     /// The consumer group; by default one of the database's own.
     ///

@@ -19,10 +19,10 @@ const LIMIT: Duration = Duration::from_secs(60);
 async fn database_of(pipeline: &str) -> TestDatabase {
     let database = TestDatabase::create().await.unwrap();
     let mut connection = PgConnection::connect(&database.url()).await.unwrap();
-    for folder in databases::find(pipeline).unwrap().folders {
-        connection.ensure_migrations_table(folder.table).await.unwrap();
+    for folder in &databases::find(pipeline).unwrap().folders {
+        connection.ensure_migrations_table(&folder.table).await.unwrap();
         for migration in folder.migrations() {
-            connection.apply(folder.table, migration).await.unwrap();
+            connection.apply(&folder.table, migration).await.unwrap();
         }
     }
     feeds::ensure(&mut connection, pipeline).await.unwrap();

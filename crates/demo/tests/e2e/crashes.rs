@@ -76,7 +76,7 @@ pub(crate) fn killed_before_the_commit<D: Dataset>() {
         env.wait_for(BLOCKED, 1);
         running.kill().unwrap();
     });
-    assert_eq!(env.rows(D::CHANGELOG), 0);
+    assert_eq!(env.rows(D::SEGMENTS), 0);
     saw("killed with a batch in hand, nothing of it stored");
     check_the_end(&env);
 }

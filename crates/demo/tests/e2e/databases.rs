@@ -32,7 +32,7 @@ pub(crate) fn postgres_stops_in_mid_transaction<D: Dataset>() {
     disturbed::run(&env, busy(&env), |consumer| {
         for _ in 0..3 {
             // A transaction that cannot end: the statement waits for us.
-            env.while_locked(&lock(D::CHANGELOG), || {
+            env.while_locked(&lock(D::SEGMENTS), || {
                 env.wait_for(BLOCKED, 1);
                 postgres.kill().unwrap();
             });
@@ -72,9 +72,9 @@ pub(crate) fn sessions_are_ended_at_random_moments<D: Dataset>() {
 
 pub(crate) fn sessions_are_ended_in_mid_copy<D: Dataset>() {
     let env = Env::<D>::new(3);
-    // The fifth row of a batch of ten: some have been copied then, and some have not.
+    // Every fifth segment: of its COPY some have been copied then, and some have not.
     env.execute(&slow(5, 100));
-    env.execute(&format!("CREATE TRIGGER slow BEFORE INSERT ON {} FOR EACH ROW EXECUTE FUNCTION slow()", D::CHANGELOG));
+    env.execute(&format!("CREATE TRIGGER slow BEFORE INSERT ON {} FOR EACH ROW EXECUTE FUNCTION slow()", D::SEGMENTS));
     disturbed::run(&env, busy(&env), |_| {
         for _ in 0..3 {
             let copying = "wait_event = 'PgSleep' AND pid IN (
@@ -212,7 +212,7 @@ fn locked<D: Dataset>(table: &str) {
 }
 
 pub(crate) fn a_lock_that_blocks_a_batch_is_named<D: Dataset>() {
-    locked::<D>(D::CHANGELOG);
+    locked::<D>(D::SEGMENTS);
 }
 
 pub(crate) fn a_lock_that_blocks_a_refresh_is_named<D: Dataset>() {
@@ -253,7 +253,7 @@ pub(crate) fn a_tablespace_fills_up_and_is_emptied<D: Dataset>() {
     env.own_by_server(&inside);
     let name = format!("small_{}", env.topic);
     env.execute(&format!("CREATE TABLESPACE {name} LOCATION '{}'", inside.display()));
-    env.execute(&format!("ALTER TABLE {} SET TABLESPACE {name}", D::CHANGELOG));
+    env.execute(&format!("ALTER TABLE {} SET TABLESPACE {name}", D::SEGMENTS));
     disturbed::run(&env, busy(&env), |consumer| {
         fill(&env, &name);
         let line = consumer.wait_for_line("No space left on device (SQLSTATE 53100)", LIMIT).unwrap();
@@ -261,7 +261,7 @@ pub(crate) fn a_tablespace_fills_up_and_is_emptied<D: Dataset>() {
         env.execute("DROP TABLE filler");
         saw("53100 named while the disk is full, and gone on when it is not");
     });
-    env.execute(&format!("ALTER TABLE {} SET TABLESPACE pg_default", D::CHANGELOG));
+    env.execute(&format!("ALTER TABLE {} SET TABLESPACE pg_default", D::SEGMENTS));
     env.execute(&format!("DROP TABLESPACE {name}"));
 }
 

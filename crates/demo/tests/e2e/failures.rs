@@ -94,7 +94,7 @@ pub(crate) fn a_hiccup_while_groups_are_moved_is_survived<D: Dataset>() {
     let (hash, before) = (env.hash(), env.query::<(String, i32)>(partitions));
     // As if every group's records had come from the other partition before.
     env.execute("UPDATE key_partitions SET partition = 1 - partition");
-    env.execute(&format!("UPDATE {} SET owner_partition = 1 - owner_partition", D::CHANGELOG));
+    env.execute(&format!("UPDATE {} SET owner_partition = 1 - owner_partition", D::SEGMENTS));
     fail_twice(&env, "key_partitions", "true");
     let ended = env.consumer(&["repartition"]).run(LIMIT).unwrap().expect_code(0).unwrap();
     assert!(ended.said("injected (SQLSTATE 57P01)") && ended.said("will be retried"), "{ended}");
@@ -133,7 +133,7 @@ pub(crate) fn a_reset_is_noticed_though_no_record_comes<D: Dataset>() {
 
 pub(crate) fn an_older_copy_of_the_database_is_noticed_though_no_record_comes<D: Dataset>() {
     noticed_while_idle::<D>("the database has lost commits", |env| {
-        let tables = [D::CHANGELOG, D::GROUPS, "ingest_accounting", "rejects", "key_partitions"];
+        let tables = [D::SEGMENTS, D::GROUPS, "ingest_accounting", "rejects", "key_partitions"];
         let deletes: String = tables.iter().map(|table| format!("DELETE FROM {table}; ")).collect();
         // At once, as a restored database appears: a query in between would see a state that never was.
         env.execute(&format!(

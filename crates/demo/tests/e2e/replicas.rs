@@ -115,7 +115,7 @@ pub(crate) fn stopped_in_mid_load<D: Dataset>() {
     let sendings = sendings::<D>(98);
     env.produce(&sendings[0]);
     env.consume(1);
-    let took = env.while_locked(&lock(D::CHANGELOG), || {
+    let took = env.while_locked(&lock(D::SEGMENTS), || {
         let consumer = env.follow(&[]);
         env.wait_for(BLOCKED, 1);
         let began = Instant::now();

@@ -211,7 +211,7 @@ impl<D: Dataset> Soak<D> {
             Fault::NetworkSilent => self.weather(Weather::Silent, moment),
             Fault::NetworkLost => self.proxy.lose(),
             Fault::NetworkSlow => self.weather(Weather::Slow(moment / 20), moment),
-            Fault::TableLocked => self.env.while_locked(&lock(D::CHANGELOG), || thread::sleep(2 * moment)),
+            Fault::TableLocked => self.env.while_locked(&lock(D::SEGMENTS), || thread::sleep(2 * moment)),
             Fault::Migrated => self.env.migrate(),
         }
     }

@@ -6,10 +6,7 @@ use emissions::{pipeline::Emissions, record::Observation};
 use energy::pipeline::Energy;
 use fuzz::mutation::{Input, inputs};
 use proptest::prelude::*;
-use stream::{
-    Decoded, Outgoing, Pipeline, Tables,
-    copy::{CopyBuffer, CopyReader},
-};
+use stream::{Decoded, Outgoing, Pipeline, groups::read_back};
 
 use crate::{corpus, is_a_reason};
 
@@ -24,18 +21,11 @@ fn check<R: Debug + PartialEq>(first: Decoded<R>, second: Decoded<R>) -> Result<
 }
 
 /// Stores the record's fact as the changelog does, reads it back, and returns both.
-fn stored<P: Pipeline>(tables: &Tables, record: &P::Record<'_>) -> [(P::Group, P::Fact); 2] {
+fn stored<P: Pipeline>(record: &P::Record<'_>) -> [(P::Group, P::Fact); 2] {
     let mut interner = P::Interner::default();
     let known = (P::group(record), P::fact(record, &mut interner));
-    let mut buffer = CopyBuffer::default();
-    P::encode(&known.0, &known.1, &interner, &mut buffer.row(tables.changelog.columns.len()));
-    buffer.finish(|_| 7);
-    let mut reader = CopyReader::default();
-    reader.push(buffer.bytes());
-    let mut row = reader.next_row().expect("the row that was written");
-    assert_eq!(row.i64().expect("a row begins with its id"), 7);
-    let group = P::decode_group(&mut row).expect("a row begins with its group");
-    [known, (group, P::decode_fact(&mut row, &mut interner).expect("a row is what was written"))]
+    let read_back = read_back::<P>(&known.0, &known.1, &mut interner).expect("what was written");
+    [known, read_back]
 }
 
 fn check_emissions(bytes: &[u8]) -> Result<(), TestCaseError> {
@@ -44,7 +34,7 @@ fn check_emissions(bytes: &[u8]) -> Result<(), TestCaseError> {
     let mut message = Outgoing::default();
     emissions::message::encode(&observation(&record), &mut message);
     prop_assert_eq!(String::from_utf8(message.key), Ok(Emissions::partition_key(&record.iso_code)));
-    let [known, read_back] = stored::<Emissions>(&emissions::pipeline::TABLES, &record);
+    let [known, read_back] = stored::<Emissions>(&record);
     prop_assert_eq!(known, read_back, "stored and read back");
     prop_assert_eq!(emissions::message::decode(&message.value), Decoded::Record(record), "encoded and decoded again");
     Ok(())
@@ -68,7 +58,7 @@ fn check_energy(bytes: &[u8]) -> Result<(), TestCaseError> {
     let mut message = Outgoing::default();
     energy::message::encode(&record, &mut message);
     prop_assert_eq!(String::from_utf8(message.key), Ok(Energy::partition_key(&record.day)));
-    let [known, read_back] = stored::<Energy>(&energy::pipeline::TABLES, &record);
+    let [known, read_back] = stored::<Energy>(&record);
     prop_assert_eq!(known, read_back, "stored and read back");
     prop_assert_eq!(decode(&message.value), Decoded::Record(record), "encoded and decoded again");
     // A blank in front prevents the fast path of the reader, which has to agree with the other.

@@ -24,7 +24,7 @@ async fn check_changed(change: &'static str, named: &[&str]) {
 #[tokio::test]
 async fn an_edited_migration_is_named() {
     let change = "UPDATE migrations_emissions SET checksum = sha384('another file') WHERE version = 1";
-    check_changed(change, &["emissions/0001_baseline.sql", "edited"]).await;
+    check_changed(change, &["emissions/0001_schema.sql", "edited"]).await;
 }
 
 #[tokio::test]
@@ -46,7 +46,7 @@ async fn a_table_of_someone_elses_is_named() {
     let fixture = Fixture::new();
     let mut connection = fixture.create_database().await;
     connection.execute("CREATE TABLE rejects (mine text)").await.unwrap();
-    check(&fixture.run(&["up"]).await, 65, &["stream/0001_baseline.sql", "\"rejects\" already exists"]);
+    check(&fixture.run(&["up"]).await, 65, &["stream/0001_schema.sql", "\"rejects\" already exists"]);
     connection.execute("SELECT mine FROM rejects").await.unwrap();
     fixture.finish().await;
 }

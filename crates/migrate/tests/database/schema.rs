@@ -6,7 +6,7 @@ use crate::fixture::{Fixture, check, scalar};
 
 #[tokio::test]
 async fn every_table_view_and_column_has_a_comment() {
-    for database in registry::databases::DATABASES {
+    for database in registry::databases::DATABASES.iter() {
         let fixture = Fixture::new();
         check(&fixture.run(&["--pipeline", database.pipeline, "up"]).await, 0, &[]);
         all_have_comments(&mut fixture.connect().await).await;
@@ -45,8 +45,9 @@ async fn the_views_show_the_latest_run() {
     let means = "SELECT cluster || ' ' || country_count || ' ' || avg_co2 || ' ' || avg_gdp FROM cluster_analysis";
     assert_eq!(scalar::<String>(&mut connection, means).await, "0 12 2.00 10.00");
 
-    let facts = "INSERT INTO emissions_changelog (id, owner_partition, partition, \"offset\", timestamp_ms, iso_code, country, \
-                 year, co2) VALUES (1, 0, 0, 0, 0, 'TCD', 'Chad', 1990, 1), (2, 0, 0, 1, 0, 'TCD', 'Tchad', 1990, 2)";
+    let facts = "INSERT INTO emissions_segments (id, owner_partition, partition, facts, first_offset, first_timestamp_ms, \
+                 iso_code, country, year, population, gdp, co2, co2_per_capita) VALUES (1, 0, 0, 2, 0, 0, '{TCD, TCD}', \
+                 '{Chad, Tchad}', '{1990, 1990}', '{1, 1}', '{1, 1}', '{1, 2}', '{1, 1}')";
     connection.execute(facts).await.unwrap();
     let known = "SELECT string_agg(country || ' ' || year_start || ' ' || co2, ', ') FROM emissions_facts";
     assert_eq!(scalar::<String>(&mut connection, known).await, "Tchad 1990-01-01 2");
@@ -75,7 +76,7 @@ async fn status_shows_what_is_missing_and_what_exists() {
     fixture.up().await;
     let after = fixture.run(&["status", "--pipeline", "emissions"]).await;
     let cells: Vec<Vec<&str>> = after.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
-    for (row, folder) in (1..).zip(registry::databases::find("emissions").unwrap().folders) {
+    for (row, folder) in (1..).zip(&registry::databases::find("emissions").unwrap().folders) {
         let applied = folder.migrations().count().to_string();
         assert_eq!(cells[row], ["emissions", &fixture.name, folder.name, &applied, "0", "good"]);
     }

@@ -48,7 +48,7 @@ async fn newest(connection: &mut PgConnection, pipeline: &str, times: [i64; 2]) 
 
 #[tokio::test]
 async fn a_timestamp_that_is_no_time_is_shown_as_unknown_and_stops_no_view() {
-    for database in DATABASES {
+    for database in DATABASES.iter() {
         let fixture = Fixture::new();
         check(&fixture.run(&["--pipeline", database.pipeline, "up"]).await, 0, &[]);
         let mut connection = fixture.connect().await;

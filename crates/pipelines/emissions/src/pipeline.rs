@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 use stream::{
     Changelog, Coverage, Decoded, Hashed, Pipeline, RefreshReport, Tables,
-    copy::{CopyError, CopyFields, CopyRow},
+    columns::{Column, ColumnError, FactReader, FactWriter, Kind},
 };
 
 use crate::{
@@ -23,16 +23,15 @@ pub struct Emissions(pub EmissionsSettings);
 
 impl Pipeline for Emissions {
     const NAME: &'static str = "emissions";
+    const TOPIC: &'static str = "emissions-topic";
+    const DATABASE: &'static str = "co2_emissions";
+    const TABLES: Tables = TABLES;
 
     type Record<'a> = Record<'a>;
     type Group = IsoCode;
     type Fact = YearFact;
     type Interner = Names;
     type Row = CountryAggregate;
-
-    fn changelog(&self) -> Changelog {
-        CHANGELOG
-    }
 
     fn read<'a>(&self, _key: Option<&'a [u8]>, value: &'a [u8]) -> Decoded<Record<'a>> {
         message::decode(value)
@@ -57,7 +56,7 @@ impl Pipeline for Emissions {
         }
     }
 
-    fn encode(iso_code: &IsoCode, fact: &YearFact, names: &Names, row: &mut CopyRow<'_>) {
+    fn encode(iso_code: &IsoCode, fact: &YearFact, names: &Names, row: &mut FactWriter<'_>) {
         row.text(iso_code.as_str());
         row.text(names.text(fact.name));
         row.i16(i16::try_from(fact.year).expect("a year is at most 9999"));
@@ -69,14 +68,14 @@ impl Pipeline for Emissions {
         }
     }
 
-    fn decode_group(row: &mut CopyFields<'_>) -> Result<IsoCode, CopyError> {
+    fn decode_group(row: &mut FactReader<'_>) -> Result<IsoCode, ColumnError> {
         row.text()?.try_into().map_err(|error| row.impossible(error))
     }
 
-    fn decode_fact(row: &mut CopyFields<'_>, names: &mut Names) -> Result<YearFact, CopyError> {
+    fn decode_fact(row: &mut FactReader<'_>, names: &mut Names) -> Result<YearFact, ColumnError> {
         let name = names.intern(row.text()?);
         let year = row.i16()?.try_into().map_err(|error| row.impossible(error))?;
-        let mut measure = || match row.f64()? {
+        let mut measure = || match row.f64_or_null()? {
             None => Ok(Measure::MISSING),
             Some(value) => Measure::new(value).ok_or_else(|| row.impossible("not finite")),
         };
@@ -103,16 +102,20 @@ impl Pipeline for Emissions {
     }
 }
 
-/// Where the facts are stored.
-const CHANGELOG: Changelog = Changelog {
-    table: "emissions_changelog",
-    columns: &["iso_code", "country", "year", "population", "gdp", "co2", "co2_per_capita"],
-    key: &["iso_code", "year"],
-};
-
 /// The pipeline's tables in its database.
-pub const TABLES: Tables = Tables {
-    changelog: CHANGELOG,
+const TABLES: Tables = Tables {
+    changelog: Changelog {
+        table: "emissions_segments",
+        columns: &[
+            Column::key("iso_code", Kind::Text),
+            Column::value("country", Kind::Text),
+            Column::key("year", Kind::Int2),
+            Column::nullable("population", Kind::Float8),
+            Column::nullable("gdp", Kind::Float8),
+            Column::nullable("co2", Kind::Float8),
+            Column::nullable("co2_per_capita", Kind::Float8),
+        ],
+    },
     derived: &[
         "country_aggregates",
         "co2_clusters",
@@ -143,12 +146,13 @@ pub const TABLES: Tables = Tables {
                     ORDER BY cluster",
         },
     ],
+    legacy: &["co2_clusters", "cluster_stats", "cluster_analysis", "top_emitters_by_cluster"],
 };
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use stream::copy::{CopyBuffer, CopyReader};
+    use stream::groups::read_back;
 
     use super::*;
 
@@ -168,15 +172,7 @@ mod tests {
             let iso_code = IsoCode::try_from(&*code).unwrap();
             let [population, gdp, co2, co2_per_capita] = values;
             let fact = YearFact { population, gdp, co2, co2_per_capita, name: names.intern(&country), year };
-            let mut buffer = CopyBuffer::default();
-            Emissions::encode(&iso_code, &fact, &names, &mut buffer.row(CHANGELOG.columns.len()));
-            buffer.finish(|_| 7);
-            let mut reader = CopyReader::default();
-            reader.push(buffer.bytes());
-            let mut row = reader.next_row().unwrap();
-            prop_assert_eq!(row.i64().unwrap(), 7);
-            prop_assert_eq!(Emissions::decode_group(&mut row).unwrap(), iso_code);
-            prop_assert_eq!(Emissions::decode_fact(&mut row, &mut names).unwrap(), fact);
+            prop_assert_eq!(read_back::<Emissions>(&iso_code, &fact, &mut names), Ok((iso_code, fact)));
         }
     }
 }

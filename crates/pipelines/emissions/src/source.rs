@@ -11,9 +11,6 @@ use crate::{
     message,
 };
 
-/// The topic, unless `--topic` names another.
-pub const TOPIC: &str = "emissions-topic";
-
 /// What the emissions pipeline lets its producer choose.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Emissions")]

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use demo::TestDatabase;
 use emissions::{
-    aggregates::CountryAggregate, iso_code::IsoCode, model_settings::ModelSettings, pipeline::TABLES, refresh,
+    aggregates::CountryAggregate, iso_code::IsoCode, model_settings::ModelSettings, pipeline::Emissions, refresh,
     settings::EmissionsSettings,
 };
 use sqlx::{Connection, FromRow, PgConnection, postgres::PgRow};
 use stream::{
-    Coverage, RefreshReport,
+    Coverage, Pipeline, RefreshReport,
     maintenance::{compact::compact, hash::hash, reset},
 };
 
@@ -25,8 +25,8 @@ impl Tables {
         let database = TestDatabase::create().await.unwrap();
         let mut connection = PgConnection::connect(&database.url()).await.unwrap();
         for migration in [
-            include_str!("../../../../postgres/migrations/stream/0001_baseline.sql"),
-            include_str!("../../../../postgres/migrations/emissions/0001_baseline.sql"),
+            include_str!("../../../../postgres/migrations/stream/0001_schema.sql"),
+            include_str!("../../../../postgres/migrations/emissions/0001_schema.sql"),
         ] {
             sqlx::raw_sql(migration).execute(&mut connection).await.unwrap();
         }
@@ -56,7 +56,7 @@ impl Tables {
     }
 
     async fn hash(&mut self) -> Vec<String> {
-        let hashes = hash(&mut self.connection, TABLES.hashed).await.unwrap();
+        let hashes = hash(&mut self.connection, Emissions::TABLES.hashed).await.unwrap();
         hashes.into_iter().map(|table| format!("{} {} {}", table.table, table.rows, table.sha256)).collect()
     }
 
@@ -195,17 +195,20 @@ const STORED: &str = "
         VALUES ('emissions', 't', 0, 4, 9, 9), ('emissions', 't', 1, 2, 9, 9), ('other', 't', 0, 1, 9, 9);
     INSERT INTO stream_gaps VALUES ('emissions', 't', 1, 1, 0, 5);
     INSERT INTO stream_completeness VALUES ('emissions', 't', false, 'offsets 0 to 5');
-    INSERT INTO key_partitions VALUES ('t', 'SM1', 0);
+    INSERT INTO key_partitions VALUES ('t', 'SM1', 0), ('t', 'SM2', 0);
     INSERT INTO rejects (batch, topic, partition, \"offset\", timestamp_ms, reason) VALUES (1, 't', 0, 3, 0, 'bad');
     INSERT INTO ingest_accounting VALUES
         (1, 'emissions', 't', 0, 0, 4, 4, 3, 0, 0, 0, 1, now() - interval '9 days'),
         (2, 'emissions', 't', 0, 4, 6, 2, 0, 0, 2, 0, 0, now() - interval '5 days'),
         (3, 'emissions', 't', 0, 6, 9, 3, 0, 1, 2, 0, 0, now());
-    INSERT INTO emissions_changelog (id, owner_partition, partition, \"offset\", timestamp_ms, iso_code, country, year, co2) VALUES
-        ((1 << 20) + 0, 0, 0, 0, 5, 'SM1', 'Small', 1990, 1), ((1 << 20) + 1, 0, 0, 1, 5, 'SM1', 'Small', 1991, 2),
-        ((1 << 20) + 2, 0, 0, 2, 5, 'SM2', 'Two', 1990, 3), ((2 << 20) + 0, 0, 0, 4, 6, 'SM1', 'Small', 1990, 4),
-        ((2 << 20) + 1, 0, 0, 5, 6, 'SM2', 'Two', 1990, NULL), ((3 << 20) + 0, 0, 0, 6, 7, 'SM1', 'Tiny', 1990, 4),
-        ((3 << 20) + 1, 0, 0, 7, 7, 'SM1', 'Tiny', 1990, 5)";
+    INSERT INTO emissions_segments
+        (id, owner_partition, partition, facts, first_offset, first_timestamp_ms, iso_code, country, year, co2, population, gdp, co2_per_capita)
+    VALUES (1 << 20, 0, 0, 3, 0, 5, '{SM1, SM1, SM2}', '{Small, Small, Two}', '{1990, 1991, 1990}', '{1, 2, 3}',
+            '{7, 8, 9}', '{NULL, NULL, NULL}', '{NULL, NULL, NULL}'),
+           (2 << 20, 0, 0, 2, 4, 6, '{SM1, SM2}', '{Small, Two}', '{1990, 1990}', '{4, NULL}',
+            '{7, 7}', '{NULL, NULL}', '{NULL, NULL}'),
+           (3 << 20, 0, 0, 2, 6, 7, '{SM1, SM1}', '{Tiny, Tiny}', '{1990, 1990}', '{4, 5}',
+            '{7, 7}', '{NULL, NULL}', '{NULL, NULL}')";
 
 #[tokio::test]
 async fn compaction_takes_what_was_superseded_long_ago_and_no_fact() {
@@ -213,18 +216,50 @@ async fn compaction_takes_what_was_superseded_long_ago_and_no_fact() {
     tables.execute(STORED).await;
     let facts = tables.facts().await;
     let days = |days: u64| Duration::from_secs(days * 86_400);
-    let mut check = async |keep, deleted, left: &[i64]| {
-        assert_eq!(compact(&mut tables.connection, &TABLES.changelog, keep).await.unwrap(), deleted);
-        let ids: Vec<(i64,)> =
-            tables.query("SELECT (id >> 20) * 10 + id % 1024 FROM emissions_changelog ORDER BY id").await;
-        assert_eq!(ids.into_iter().map(|id| id.0).collect::<Vec<_>>(), left);
+    // Each fact by its batch and offset.
+    let mut check = async |keep, dropped, left: &[i64]| {
+        assert_eq!(compact::<Emissions>(&mut tables.connection, keep).await.unwrap(), dropped);
+        let stored: Vec<(i64,)> =
+            tables.query("SELECT (id >> 20) * 10 + \"offset\" FROM emissions_changelog ORDER BY id").await;
+        assert_eq!(stored.into_iter().map(|id| id.0).collect::<Vec<_>>(), left);
         assert_eq!(tables.facts().await, facts);
     };
-    check(days(10), 0, &[10, 11, 12, 20, 21, 30, 31]).await;
-    check(days(7), 2, &[11, 20, 21, 30, 31]).await;
-    check(days(1), 1, &[11, 21, 30, 31]).await;
-    check(days(1), 0, &[11, 21, 30, 31]).await;
-    check(days(0), 1, &[11, 21, 31]).await;
+    check(days(10), 0, &[10, 11, 12, 24, 25, 36, 37]).await;
+    check(days(7), 2, &[11, 24, 25, 36, 37]).await;
+    check(days(1), 1, &[11, 25, 36, 37]).await;
+    check(days(1), 0, &[11, 25, 36, 37]).await;
+    check(days(0), 1, &[11, 25, 37]).await;
+}
+
+#[tokio::test]
+async fn compaction_takes_what_a_key_left_behind_at_its_old_owner() {
+    let mut tables = Tables::create().await;
+    tables.execute(STORED).await;
+    tables.execute("UPDATE key_partitions SET partition = 1 WHERE key = 'SM2'").await;
+    assert_eq!(compact::<Emissions>(&mut tables.connection, Duration::ZERO).await.unwrap(), 5);
+    let left = "SELECT iso_code, year FROM emissions_changelog ORDER BY id";
+    assert_eq!(tables.query::<(String, i16)>(left).await, [("SM1".to_owned(), 1991), ("SM1".to_owned(), 1990)]);
+}
+
+#[tokio::test]
+async fn the_greatest_id_is_not_always_the_latest_fact() {
+    let mut tables = Tables::create().await;
+    tables.execute(STORED).await;
+    // Of one batch, the records of partition 1 stand after those of partition 0, which came later.
+    tables
+        .execute(
+            "DELETE FROM emissions_segments WHERE id > 1 << 20;
+             INSERT INTO emissions_segments (id, owner_partition, partition, facts, first_offset, first_timestamp_ms,
+                    iso_code, country, year, co2, population, gdp, co2_per_capita)
+             VALUES (2 << 20, 0, 0, 1, 4, 9, '{SM1}', '{Latest}', '{1990}', '{4}', '{7}', '{NULL}', '{NULL}'),
+                    ((2 << 20) + 1, 0, 1, 1, 6, 8, '{SM1}', '{Overtaken}', '{1990}', '{4}', '{7}', '{NULL}', '{NULL}')",
+        )
+        .await;
+    let latest = "SELECT country FROM emissions_facts WHERE iso_code = 'SM1' AND year = 1990";
+    for dropped in [2, 0] {
+        assert_eq!(tables.query::<(String,)>(latest).await, [("Latest".to_owned(),)]);
+        assert_eq!(compact::<Emissions>(&mut tables.connection, Duration::ZERO).await.unwrap(), dropped);
+    }
 }
 
 #[tokio::test]
@@ -233,11 +268,11 @@ async fn a_reset_leaves_nothing_but_the_counters() {
     tables.execute(STORED).await;
     tables.refresh(&world(), 1000).await;
     tables.refresh(&later_world(), 1000).await;
-    let counts = reset::count(&mut tables.connection, &TABLES).await.unwrap();
-    assert!(counts.iter().all(|(_, rows)| *rows > 0), "nothing is left out of this test: {counts:?}");
-    reset::reset(&mut tables.connection, "emissions", &TABLES).await.unwrap();
-    let counts = reset::count(&mut tables.connection, &TABLES).await.unwrap();
-    assert!(counts.iter().all(|(_, rows)| *rows == 0), "{counts:?}");
+    let counts = reset::count(&mut tables.connection, &Emissions::TABLES).await.unwrap();
+    assert!(counts.iter().all(|count| count.count > 0), "nothing is left out of this test: {counts:?}");
+    reset::reset(&mut tables.connection, "emissions", &Emissions::TABLES).await.unwrap();
+    let counts = reset::count(&mut tables.connection, &Emissions::TABLES).await.unwrap();
+    assert!(counts.iter().all(|count| count.count == 0), "{counts:?}");
     // A consumer that still has a claim is fenced; another pipeline's offsets stay.
     let offsets: Vec<(String, i64, Option<i64>, Option<i64>)> = tables
         .query("SELECT pipeline, epoch, next_offset, refreshed_through FROM stream_offsets ORDER BY 1, partition")

@@ -4,7 +4,7 @@ use clap::Args;
 use sqlx::PgConnection;
 use stream::{
     Changelog, Coverage, Decoded, Hashed, Pipeline, RefreshReport, Tables,
-    copy::{CopyError, CopyFields, CopyRow},
+    columns::{Column, ColumnError, FactReader, FactWriter, Kind},
 };
 
 use crate::{
@@ -27,16 +27,15 @@ pub struct Energy(pub EnergySettings);
 
 impl Pipeline for Energy {
     const NAME: &'static str = "energy";
+    const TOPIC: &'static str = "raw_energy";
+    const DATABASE: &'static str = "energy_db";
+    const TABLES: Tables = TABLES;
 
     type Record<'a> = Record;
     type Group = Day;
     type Fact = MinuteFact;
     type Interner = ();
     type Row = DayRow;
-
-    fn changelog(&self) -> Changelog {
-        CHANGELOG
-    }
 
     fn read<'a>(&self, _key: Option<&'a [u8]>, value: &'a [u8]) -> Decoded<Record> {
         message::decode(value)
@@ -54,7 +53,7 @@ impl Pipeline for Energy {
         MinuteFact { values: record.values, minute: record.minute }
     }
 
-    fn encode(day: &Day, fact: &MinuteFact, (): &(), row: &mut CopyRow<'_>) {
+    fn encode(day: &Day, fact: &MinuteFact, (): &(), row: &mut FactWriter<'_>) {
         // A `date` is the days since 2000-01-01.
         row.i32(day.days());
         row.i16(i16::try_from(fact.minute).expect("a day has 1,440 minutes"));
@@ -66,12 +65,12 @@ impl Pipeline for Energy {
         }
     }
 
-    fn decode_group(row: &mut CopyFields<'_>) -> Result<Day, CopyError> {
+    fn decode_group(row: &mut FactReader<'_>) -> Result<Day, ColumnError> {
         let days = row.i32()?;
         Day::from_days(days).ok_or_else(|| row.impossible("not a day of the years 1 to 9999"))
     }
 
-    fn decode_fact(row: &mut CopyFields<'_>, (): &mut ()) -> Result<MinuteFact, CopyError> {
+    fn decode_fact(row: &mut FactReader<'_>, (): &mut ()) -> Result<MinuteFact, ColumnError> {
         let minute = row.i16()?.try_into().map_err(|error| row.impossible(error))?;
         let mut values = [Thousandths::MISSING; 7];
         for value in &mut values {
@@ -95,26 +94,22 @@ impl Pipeline for Energy {
     }
 }
 
-/// Where the facts are stored.
-const CHANGELOG: Changelog = Changelog {
-    table: "energy_changelog",
-    columns: &[
-        "day",
-        "minute",
-        "power_w",
-        "reactive_var",
-        "voltage_mv",
-        "intensity_ma",
-        "sub_metering_1_mwh",
-        "sub_metering_2_mwh",
-        "sub_metering_3_mwh",
-    ],
-    key: &["day", "minute"],
-};
-
 /// The pipeline's tables in its database.
-pub const TABLES: Tables = Tables {
-    changelog: CHANGELOG,
+const TABLES: Tables = Tables {
+    changelog: Changelog {
+        table: "energy_segments",
+        columns: &[
+            Column::key("day", Kind::Date),
+            Column::key("minute", Kind::Int2),
+            Column::nullable("power_w", Kind::Int4),
+            Column::nullable("reactive_var", Kind::Int4),
+            Column::nullable("voltage_mv", Kind::Int4),
+            Column::nullable("intensity_ma", Kind::Int4),
+            Column::nullable("sub_metering_1_mwh", Kind::Int4),
+            Column::nullable("sub_metering_2_mwh", Kind::Int4),
+            Column::nullable("sub_metering_3_mwh", Kind::Int4),
+        ],
+    },
     derived: &["daily_energy", "quarterly_energy_data"],
     hashed: &[
         Hashed {
@@ -131,4 +126,5 @@ pub const TABLES: Tables = Tables {
                     FROM quarterly_energy_data ORDER BY quarter",
         },
     ],
+    legacy: &["quarterly_energy_data"],
 };

@@ -11,9 +11,6 @@ use crate::{
     date::Order,
 };
 
-/// The topic, unless `--topic` names another.
-pub const TOPIC: &str = "raw_energy";
-
 /// What the energy pipeline lets its producer choose: nothing yet.
 #[derive(Args, Clone, Debug)]
 pub struct MeterSettings {}

@@ -7,13 +7,13 @@ use energy::{
     aggregates::{DayRow, aggregate},
     day::Day,
     fact::MinuteFact,
-    pipeline::TABLES,
+    pipeline::Energy,
     refresh,
     thousandths::Thousandths,
 };
 use sqlx::{Connection, FromRow, PgConnection, postgres::PgRow};
 use stream::{
-    Coverage, RefreshReport,
+    Coverage, Pipeline, RefreshReport,
     maintenance::{hash::hash, reset},
 };
 
@@ -27,8 +27,8 @@ impl Tables {
         let database = TestDatabase::create().await.unwrap();
         let mut connection = PgConnection::connect(&database.url()).await.unwrap();
         for migration in [
-            include_str!("../../../../postgres/migrations/stream/0001_baseline.sql"),
-            include_str!("../../../../postgres/migrations/energy/0001_baseline.sql"),
+            include_str!("../../../../postgres/migrations/stream/0001_schema.sql"),
+            include_str!("../../../../postgres/migrations/energy/0001_schema.sql"),
         ] {
             sqlx::raw_sql(migration).execute(&mut connection).await.unwrap();
         }
@@ -53,7 +53,7 @@ impl Tables {
     }
 
     async fn hash(&mut self) -> Vec<String> {
-        let hashes = hash(&mut self.connection, TABLES.hashed).await.unwrap();
+        let hashes = hash(&mut self.connection, Energy::TABLES.hashed).await.unwrap();
         hashes.into_iter().map(|table| format!("{} {} {}", table.table, table.rows, table.sha256)).collect()
     }
 
@@ -217,19 +217,23 @@ async fn the_hash_is_of_the_facts_alone() {
 async fn a_retracted_minute_is_no_fact_until_it_is_sent_again() {
     let mut tables = Tables::create().await;
     let facts = "SELECT measured_at::text, power_kw, voltage FROM energy_facts ORDER BY 1";
-    let insert = "INSERT INTO energy_changelog (id, owner_partition, partition, \"offset\", timestamp_ms, day, minute, power_w, voltage_mv) VALUES ";
+    let none = "array[NULL, NULL]::integer[]";
+    let insert = "INSERT INTO energy_segments (id, owner_partition, partition, facts, first_offset, first_timestamp_ms, \
+                  day, minute, power_w, voltage_mv, reactive_var, intensity_ma, sub_metering_1_mwh, sub_metering_2_mwh, \
+                  sub_metering_3_mwh)";
     for (row, expected) in [
         (
-            "(1, 0, 0, 0, 5, '2007-03-25', 150, 1500, 240500), (2, 0, 0, 1, 5, '2007-03-25', 151, 7, NULL)",
+            "1, 0, 0, 2, 0, 5, '{2007-03-25, 2007-03-25}', '{150, 151}', '{1500, 7}', '{240500, NULL}'",
             vec![("2007-03-25 02:30:00", 1.5, Some(240.5)), ("2007-03-25 02:31:00", 0.007, None)],
         ),
-        ("(3, 0, 0, 2, 5, '2007-03-25', 150, NULL, NULL)", vec![("2007-03-25 02:31:00", 0.007, None)]),
+        ("3, 0, 0, 1, 2, 5, '{2007-03-25}', '{150}', '{NULL}', '{NULL}'", vec![("2007-03-25 02:31:00", 0.007, None)]),
         (
-            "(4, 0, 0, 3, 5, '2007-03-25', 151, NULL, NULL), (5, 0, 0, 4, 5, '2007-03-25', 150, 2000, NULL)",
+            "4, 0, 0, 2, 3, 5, '{2007-03-25, 2007-03-25}', '{151, 150}', '{NULL, 2000}', '{NULL, NULL}'",
             vec![("2007-03-25 02:30:00", 2.0, None)],
         ),
     ] {
-        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("{insert}{row}"))).execute(&mut tables.connection).await.unwrap();
+        let row = format!("{insert} VALUES ({row}, {none}, {none}, {none}, {none}, {none})");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(row)).execute(&mut tables.connection).await.unwrap();
         let found: Vec<(String, f64, Option<f64>)> = tables.query(facts).await;
         assert_eq!(found.iter().map(|(at, kw, volts)| (at.as_str(), *kw, *volts)).collect::<Vec<_>>(), expected);
     }
@@ -239,14 +243,14 @@ async fn a_retracted_minute_is_no_fact_until_it_is_sent_again() {
 async fn a_reset_leaves_nothing_but_the_counters() {
     let mut tables = Tables::create().await;
     tables.refresh(&winter()).await;
-    reset::reset(&mut tables.connection, "energy", &TABLES).await.unwrap();
-    let counts = reset::count(&mut tables.connection, &TABLES).await.unwrap();
-    assert!(counts.iter().all(|(_, rows)| *rows == 0), "{counts:?}");
+    reset::reset(&mut tables.connection, "energy", &Energy::TABLES).await.unwrap();
+    let counts = reset::count(&mut tables.connection, &Energy::TABLES).await.unwrap();
+    assert!(counts.iter().all(|count| count.count == 0), "{counts:?}");
     let all: Vec<(String,)> = tables
         .query("SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'")
         .await;
     let emptied: Vec<&str> =
-        counts.iter().map(|(table, _)| *table).chain(["stream_offsets", "counters", "feeds"]).collect();
+        counts.iter().map(|count| count.table).chain(["stream_offsets", "counters", "feeds"]).collect();
     assert!(all.iter().all(|(table,)| emptied.contains(&table.as_str())), "{all:?} {emptied:?}");
     assert_eq!(tables.refresh(&winter()).await.batch_id, Some(2), "a batch_id is never used twice");
 }

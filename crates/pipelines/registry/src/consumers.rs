@@ -1,13 +1,12 @@
-//! What each pipeline offers the consumer; a new pipeline is one line in [`all`].
+//! What each pipeline offers the consumer.
 
-use std::{error::Error as _, pin::Pin};
+use std::{error::Error as _, pin::Pin, time::Duration};
 
 use anyhow::anyhow;
 use clap::{ArgMatches, Args, Command};
-use emissions::pipeline::Emissions;
-use energy::pipeline::Energy;
 use service::{Failure, postgres::plain};
-use stream::{Consume, Pipeline, Tables};
+use sqlx::PgConnection;
+use stream::{Consume, Pipeline, Tables, maintenance::compact::compact};
 
 use crate::pipeline_arg::Entry;
 
@@ -15,6 +14,9 @@ use crate::pipeline_arg::Entry;
 pub type Working = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 
 type Start = Box<dyn Fn(&ArgMatches, Consume) -> anyhow::Result<Working> + Send + Sync>;
+
+/// `compact` under way.
+pub type Compacting<'a> = Pin<Box<dyn Future<Output = Result<u64, sqlx::Error>> + 'a>>;
 
 /// A pipeline, as the consumer sees it.
 pub struct Consumer {
@@ -24,6 +26,8 @@ pub struct Consumer {
     pub topic: &'static str,
     /// Its tables in its database.
     pub tables: Tables,
+    /// Drops superseded facts: see [`compact`].
+    pub compact: for<'a> fn(&'a mut PgConnection, Duration) -> Compacting<'a>,
     augment: fn(Command) -> Command,
     start: Start,
 }
@@ -50,10 +54,7 @@ impl Entry for Consumer {
 
 /// Every pipeline that has a consumer.
 pub fn all() -> Vec<Consumer> {
-    vec![
-        entry(emissions::source::TOPIC, emissions::pipeline::TABLES, Emissions),
-        entry(energy::source::TOPIC, energy::pipeline::TABLES, Energy),
-    ]
+    crate::all().into_iter().map(|known| known.consumer).collect()
 }
 
 /// The names of the pipelines that have a consumer.
@@ -61,7 +62,7 @@ pub fn names() -> Vec<&'static str> {
     all().iter().map(|consumer| consumer.name).collect()
 }
 
-fn entry<O, P>(topic: &'static str, tables: Tables, build: fn(O) -> P) -> Consumer
+pub(crate) fn of<O, P>(build: fn(O) -> P) -> Consumer
 where
     O: Args + 'static,
     P: Pipeline,
@@ -70,7 +71,12 @@ where
         let pipeline = build(O::from_arg_matches(options)?);
         Ok(Box::pin(async move { stream::consume(pipeline, what).await.map_err(to_exit) }))
     });
-    Consumer { name: P::NAME, topic, tables, augment: O::augment_args, start }
+    let (name, topic, tables) = (P::NAME, P::TOPIC, P::TABLES);
+    Consumer { name, topic, tables, compact: compacting::<P>, augment: O::augment_args, start }
+}
+
+fn compacting<P: Pipeline>(connection: &mut PgConnection, keep: Duration) -> Compacting<'_> {
+    Box::pin(compact::<P>(connection, keep))
 }
 
 /// Gives an error the exit code it deserves.

@@ -3,44 +3,18 @@
 //! The migrations are embedded in the binary. A database holds those of `stream` and those of its
 //! pipeline; each folder has its own migrations table, so that both can grow independently.
 
+use std::sync::LazyLock;
+
 use sqlx::{
     AssertSqlSafe, PgConnection, Row,
+    migrate,
     migrate::{Migration, Migrator},
 };
+use stream::Pipeline;
 
-static STREAM: Folder = Folder {
-    name: "stream",
-    table: "public.migrations_stream",
-    migrator: sqlx::migrate!("../../../postgres/migrations/stream"),
-};
-
-static EMISSIONS: Folder = Folder {
-    name: "emissions",
-    table: "public.migrations_emissions",
-    migrator: sqlx::migrate!("../../../postgres/migrations/emissions"),
-};
-
-static ENERGY: Folder = Folder {
-    name: "energy",
-    table: "public.migrations_energy",
-    migrator: sqlx::migrate!("../../../postgres/migrations/energy"),
-};
-
-/// Every pipeline's database; a new pipeline is one more entry.
-pub static DATABASES: &[Database] = &[
-    Database {
-        pipeline: "emissions",
-        name: "co2_emissions",
-        folders: &[&STREAM, &EMISSIONS],
-        legacy_tables: &["co2_clusters", "cluster_stats", "cluster_analysis", "top_emitters_by_cluster"],
-    },
-    Database {
-        pipeline: "energy",
-        name: "energy_db",
-        folders: &[&STREAM, &ENERGY],
-        legacy_tables: &["quarterly_energy_data"],
-    },
-];
+/// Every pipeline's database.
+pub static DATABASES: LazyLock<Vec<Database>> =
+    LazyLock::new(|| crate::all().into_iter().map(|known| known.database).collect());
 
 /// A pipeline's database.
 #[derive(Debug)]
@@ -50,7 +24,7 @@ pub struct Database {
     /// The database's name, unless the URL names another.
     pub name: &'static str,
     /// Its migrations, in the order in which the folders are applied; the pipeline's own come last.
-    pub folders: &'static [&'static Folder],
+    pub folders: [Folder; 2],
     /// Tables and views that an earlier program left in schema `public` under names we use.
     pub legacy_tables: &'static [&'static str],
 }
@@ -61,7 +35,7 @@ pub struct Folder {
     /// The folder's name under `postgres/migrations`.
     pub name: &'static str,
     /// The migrations table, with its schema.
-    pub table: &'static str,
+    pub table: String,
     /// The embedded migrations.
     pub migrator: Migrator,
 }
@@ -111,6 +85,16 @@ pub enum SchemaState {
     OfAnother(&'static str),
 }
 
+pub(crate) fn of<P: Pipeline>(migrations: Migrator) -> Database {
+    let stream = Folder::new("stream", migrate!("../../../postgres/migrations/stream"));
+    Database {
+        pipeline: P::NAME,
+        name: P::DATABASE,
+        folders: [stream, Folder::new(P::NAME, migrations)],
+        legacy_tables: P::TABLES.legacy,
+    }
+}
+
 /// The database of `pipeline`.
 pub fn find(pipeline: &str) -> Option<&'static Database> {
     DATABASES.iter().find(|database| database.pipeline == pipeline)
@@ -124,7 +108,7 @@ pub fn find(pipeline: &str) -> Option<&'static Database> {
 /// When Postgres cannot be queried.
 pub async fn check_schema(connection: &mut PgConnection, database: &Database) -> Result<SchemaState, sqlx::Error> {
     let mut whole = MigrationDiff::default();
-    for folder in database.folders {
+    for folder in &database.folders {
         whole.add(folder.diff(connection).await?);
     }
     let state = whole.schema_state();
@@ -156,6 +140,10 @@ pub async fn other_pipeline(
 }
 
 impl Folder {
+    fn new(name: &'static str, migrator: Migrator) -> Self {
+        Self { name, table: format!("public.migrations_{name}"), migrator }
+    }
+
     /// The migrations that build the schema up, in order.
     pub fn migrations(&self) -> impl Iterator<Item = &Migration> {
         self.migrator.iter().filter(|migration| !migration.migration_type.is_down_migration())
@@ -172,7 +160,7 @@ impl Folder {
     /// When Postgres cannot be queried.
     pub async fn diff(&self, connection: &mut PgConnection) -> Result<MigrationDiff, sqlx::Error> {
         let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
-            .bind(self.table)
+            .bind(&self.table)
             .fetch_one(&mut *connection)
             .await?;
         if !exists {
@@ -248,6 +236,11 @@ impl MigrationDiff {
 mod tests {
     use super::*;
 
+    /// The folder of `stream`, and that of emissions.
+    fn folders() -> &'static [Folder; 2] {
+        &find("emissions").unwrap().folders
+    }
+
     fn rows(folder: &Folder) -> Vec<Applied> {
         folder
             .migrations()
@@ -260,15 +253,16 @@ mod tests {
     }
 
     fn check(change: impl FnOnce(&mut Vec<Applied>), expected: SchemaState) {
-        let mut applied = rows(&EMISSIONS);
+        let mut applied = rows(&folders()[1]);
         change(&mut applied);
-        assert_eq!(EMISSIONS.compare(&applied).schema_state(), expected);
+        assert_eq!(folders()[1].compare(&applied).schema_state(), expected);
     }
 
     #[test]
     fn a_schema_is_classified_by_its_migrations_table() {
-        let all: Vec<String> = EMISSIONS.migrations().map(|m| EMISSIONS.path(m.version, &m.description)).collect();
-        assert_eq!(all[0], "emissions/0001_baseline.sql");
+        let all: Vec<String> =
+            folders()[1].migrations().map(|m| folders()[1].path(m.version, &m.description)).collect();
+        assert_eq!(all[0], "emissions/0001_schema.sql");
         check(|_| (), SchemaState::Good);
         check(|rows| rows.clear(), SchemaState::Missing);
         check(|rows| rows[0].checksum[0] ^= 1, SchemaState::Edited(vec![all[0].clone()]));
@@ -284,7 +278,7 @@ mod tests {
                 rows.push(newer);
                 rows[0].checksum.clear();
             },
-            SchemaState::Edited(vec!["emissions/0001_baseline.sql".to_owned()]),
+            SchemaState::Edited(vec!["emissions/0001_schema.sql".to_owned()]),
         );
     }
 
@@ -302,16 +296,16 @@ mod tests {
 
     #[test]
     fn a_schema_that_lacks_a_folder_is_older() {
-        let mut whole = EMISSIONS.compare(&rows(&EMISSIONS));
-        whole.add(STREAM.compare(&[]));
-        assert_eq!(whole.schema_state(), SchemaState::Older(vec!["stream/0001_baseline.sql".to_owned()]));
+        let mut whole = folders()[1].compare(&rows(&folders()[1]));
+        whole.add(folders()[0].compare(&[]));
+        assert_eq!(whole.schema_state(), SchemaState::Older(vec!["stream/0001_schema.sql".to_owned()]));
     }
 
     #[test]
     fn each_pipeline_and_migrations_table_is_listed_once() {
-        for database in DATABASES {
+        for database in DATABASES.iter() {
             assert_eq!(DATABASES.iter().filter(|other| other.pipeline == database.pipeline).count(), 1);
-            let mut tables: Vec<&str> = database.folders.iter().map(|folder| folder.table).collect();
+            let mut tables: Vec<&str> = database.folders.iter().map(|folder| &*folder.table).collect();
             tables.dedup();
             assert_eq!(tables.len(), database.folders.len());
         }

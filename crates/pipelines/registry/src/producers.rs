@@ -1,4 +1,4 @@
-//! What each pipeline offers the producer; a new pipeline is one line in [`all`].
+//! What each pipeline offers the producer.
 
 use std::{
     io::{self, Cursor, Read},
@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::{ArgMatches, Args, Command};
-use stream::{ReadError, Source};
+use stream::{Pipeline, ReadError, Source};
 
 use crate::pipeline_arg::Entry;
 
@@ -89,10 +89,7 @@ impl Entry for Producer {
 
 /// Every pipeline that has a producer.
 pub fn all() -> Vec<Producer> {
-    vec![
-        entry("emissions", emissions::source::TOPIC, emissions::source::CsvSource::open),
-        entry("energy", energy::source::TOPIC, energy::source::MeterSource::open),
-    ]
+    crate::all().into_iter().map(|known| known.producer).collect()
 }
 
 /// The names of the pipelines that have a producer.
@@ -100,11 +97,12 @@ pub fn names() -> Vec<&'static str> {
     all().iter().map(|producer| producer.name).collect()
 }
 
-fn entry<O, S>(name: &'static str, topic: &'static str, open: fn(Input, &O) -> Result<S, ReadError>) -> Producer
+pub(crate) fn of<P, S, O>(open: fn(Input, &O) -> Result<S, ReadError>) -> Producer
 where
-    O: Args + 'static,
+    P: Pipeline,
     S: Source + 'static,
+    O: Args + 'static,
 {
     let open: Open = Box::new(move |input, matches| Ok(Box::new(open(input, &O::from_arg_matches(matches)?)?)));
-    Producer { name, topic, augment: O::augment_args, open }
+    Producer { name: P::NAME, topic: P::TOPIC, augment: O::augment_args, open }
 }

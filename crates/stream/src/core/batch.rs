@@ -1,10 +1,12 @@
 //! A batch: what some records say, and the offsets `[start, end)` they cover.
 
-use std::collections::BTreeMap;
-
 use crate::{
-    copy::{CopyBuffer, CopyRow},
-    core::offsets::{LastRecord, Position},
+    columns::FactWriter,
+    copy::CopyBuffer,
+    core::{
+        offsets::{LastRecord, Position},
+        segments::{SegmentRows, Segments},
+    },
     pipeline::Changelog,
 };
 
@@ -95,71 +97,51 @@ pub(crate) struct OffsetRange {
 /// A partition key and its owner partition.
 pub(crate) type KeyOwner = (String, i32);
 
-/// The changelog rows and new partition keys of a batch.
+/// The facts and new partition keys of a part of a batch.
 #[derive(Debug)]
 pub struct Changes {
-    rows: CopyBuffer,
-    columns: usize,
+    segments: Segments,
+    /// The same, once the batch has a number.
+    rows: SegmentRows,
     keys: Vec<KeyOwner>,
-    /// The owner partitions of the rows, each with its last row.
-    owners: BTreeMap<u16, usize>,
-    /// The index of the first row in its batch.
-    first: usize,
-}
-
-/// The changelog columns that are written before the pipeline's own.
-pub(crate) const CHANGELOG_COLUMNS: &str = r#"id, owner_partition, partition, "offset", timestamp_ms"#;
-
-/// A changelog row's id is its batch's number times 2²⁰, plus its index in the batch. It is unique, and grows within an
-/// owner partition, since the next consumer that claims it takes its batch numbers later. A separate sequence would
-/// cost PostgreSQL a seventh of the time of a COPY.
-pub(crate) const ID_SHIFT: u32 = 20;
-
-/// The most records in a batch: as many as fit in the ids.
-pub(crate) const MAX_BATCH_RECORDS: u32 = 1 << ID_SHIFT;
-
-fn id(batch: i64, row: usize) -> i64 {
-    (batch << ID_SHIFT) + i64::try_from(row).expect("rows fit in memory")
 }
 
 impl Changes {
-    /// No changes yet, for rows of that changelog.
+    /// No changes yet, for that changelog.
     pub fn new(changelog: &Changelog) -> Self {
-        Self {
-            rows: CopyBuffer::default(),
-            columns: changelog.columns.len(),
-            keys: Vec::new(),
-            owners: BTreeMap::new(),
-            first: 0,
+        Self { segments: Segments::new(changelog.columns), rows: SegmentRows::default(), keys: Vec::new() }
+    }
+
+    /// Begins a fact; its values follow.
+    pub(crate) fn fact(&mut self, owner: u16, at: Position) -> FactWriter<'_> {
+        self.segments.fact(owner, at)
+    }
+
+    /// The number of facts.
+    pub fn facts(&self) -> usize {
+        self.segments.facts() + self.rows.facts()
+    }
+
+    fn len_bytes(&self) -> usize {
+        self.segments.size() + self.rows.rows().len_bytes()
+    }
+
+    /// Numbers the facts, in the batch with that number, after so many of other parts of it. No fact may follow.
+    pub(crate) fn number(&mut self, number: i64, after: usize) {
+        if self.segments.facts() > 0 {
+            self.rows = self.segments.take_rows();
         }
+        self.rows.number(number, after);
     }
 
-    /// Begins a changelog row; the pipeline's own columns follow.
-    pub(crate) fn row(&mut self, owner: u16, at: Position) -> CopyRow<'_> {
-        self.owners.insert(owner, self.rows.rows());
-        let mut row = self.rows.row(4 + self.columns);
-        row.i32(owner.into());
-        row.i32(at.version.partition().into());
-        row.i64(at.offset);
-        row.i64(at.version.timestamp_ms());
-        row
+    /// The facts as rows of a COPY, once they are numbered.
+    pub(crate) fn rows(&self) -> &CopyBuffer {
+        self.rows.rows()
     }
 
-    /// `(owner partition, the id of its last row)`, once the rows have the number of their batch.
+    /// `(owner partition, the id of its last fact)`, in order, once they are numbered; of an owner partition the last one counts.
     pub(crate) fn last_ids(&self, number: i64) -> impl Iterator<Item = (i32, i64)> {
-        self.owners.iter().map(move |(owner, row)| (i32::from(*owner), id(number, self.first + *row)))
-    }
-
-    /// How many batches' worth of ids the rows take beyond one.
-    pub(crate) fn further_batches(&self) -> usize {
-        self.rows.rows() >> ID_SHIFT
-    }
-
-    /// The rows, numbered.
-    pub(crate) fn numbered(&mut self, number: i64) -> &CopyBuffer {
-        let first = self.first;
-        self.rows.finish(|row| id(number, first + row));
-        &self.rows
+        self.rows.last_ids(number)
     }
 
     /// Notes a partition key that was met for the first time, and its owner partition.
@@ -177,7 +159,7 @@ pub(crate) struct Part {
     pub ranges: Vec<OffsetRange>,
     /// `(partition, epoch)` of all partitions of the shard, as it was loaded: all must still be ours.
     pub claims: Vec<(i32, i64)>,
-    /// Changelog rows and new partition keys.
+    /// Facts and new partition keys.
     pub changes: Changes,
     rejects: CopyBuffer,
     records: usize,
@@ -215,7 +197,7 @@ pub(crate) struct Reject<'a> {
 pub(crate) const REJECT_COLUMNS: &str = r#"batch, topic, partition, "offset", timestamp_ms, reason, key, value"#;
 
 impl Part {
-    /// An empty part, for rows of that changelog.
+    /// An empty part, for facts of that changelog.
     pub(crate) fn new(shard: u64, changelog: &Changelog) -> Self {
         Self {
             shard,
@@ -259,9 +241,9 @@ impl Part {
         self.ranges.iter().fold(Counts::default(), |sum, range| sum.plus(range.counts))
     }
 
-    /// The changelog rows; complete once the batch has a number.
+    /// The facts as rows; complete once the batch has a number.
     pub(crate) fn rows(&self) -> &CopyBuffer {
-        &self.changes.rows
+        self.changes.rows()
     }
 
     /// The rejects; complete once the batch has a number.
@@ -271,7 +253,7 @@ impl Part {
 
     /// Its size, in bytes.
     pub(crate) fn len_bytes(&self) -> usize {
-        self.changes.rows.len_bytes() + self.rejects.len_bytes()
+        self.changes.len_bytes() + self.rejects.len_bytes()
     }
 
     /// New partition keys and their owner partitions.
@@ -284,12 +266,11 @@ impl Batch {
     /// Gives the batch its number, once: a retry sends the same bytes.
     pub(crate) fn give_number(&mut self, number: i64) {
         self.number = Some(number);
-        let mut first = 0;
+        let mut after = 0;
         for part in &mut self.parts {
             part.rejects.finish(|_| number);
-            part.changes.first = first;
-            part.changes.numbered(number);
-            first += part.changes.rows.rows();
+            part.changes.number(number, after);
+            after += part.changes.facts();
         }
     }
 

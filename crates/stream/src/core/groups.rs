@@ -6,12 +6,14 @@ use hashbrown::{HashMap, hash_map::Entry};
 
 use crate::{
     Error,
-    copy::{CopyError, CopyFields, CopyReader},
+    columns::ColumnError,
+    copy::CopyReader,
     core::{
         batch::{Changes, KeyOwner, Outcome},
         facts::{Facts, Versioned},
         mutation::{self, Mutation},
         offsets::{PartitionRow, Position, Version, short},
+        segments::{NO_OFFSET, SegmentReader},
     },
     pipeline::{Fact, Pipeline},
 };
@@ -79,8 +81,7 @@ impl<P: Pipeline> Groups<P> {
             self.changed.push(key);
         }
         if change.stored {
-            let mut row = changes.row(group.owner, at);
-            P::encode(&key, &fact, &group.interner, &mut row);
+            P::encode(&key, &fact, &group.interner, &mut changes.fact(group.owner, at));
         }
         change.outcome
     }
@@ -94,35 +95,30 @@ impl<P: Pipeline> Groups<P> {
         self.facts += others.facts;
     }
 
-    /// Takes back a stored fact: the greatest id of a key wins. A group with a fact that no refresh covers is changed.
-    fn load(
-        &mut self,
-        mut row: CopyFields<'_>,
-        id: i64,
-        owner: u16,
-        ids: &mut Ids<P>,
-        refreshed: &HashMap<u16, i64, Hasher>,
-    ) -> Result<(), CopyError> {
-        let timestamp_ms = row.i64()?;
-        let version = Version::new(timestamp_ms, partition(&mut row)?);
-        let key = P::decode_group(&mut row)?;
-        let group = match self.groups.entry(key) {
-            Entry::Occupied(entry) => entry.into_mut(),
-            // A partition key that was given another owner has left older rows behind.
-            Entry::Vacant(_) if self.owners.get(&P::partition_key(&key)) != Some(&owner) => return Ok(()),
-            Entry::Vacant(entry) => entry.insert(Group::new(owner)),
-        };
-        if group.owner != owner {
-            return Ok(());
+    /// Takes back the facts of a stored segment: of a key the greatest version wins, then the one stored last. A group with a
+    /// fact that no refresh covers, one after `refreshed_id`, is changed.
+    fn load(&mut self, segment: &mut SegmentReader<'_>, refreshed_id: i64) -> Result<(), ColumnError> {
+        let owner = segment.owner;
+        while let Some(stored) = segment.next_fact()? {
+            let key = P::decode_group(&mut segment.values)?;
+            let group = match self.groups.entry(key) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                // A partition key that was given another owner has left older facts behind.
+                Entry::Vacant(_) if self.owners.get(&P::partition_key(&key)) != Some(&owner) => continue,
+                Entry::Vacant(entry) => entry.insert(Group::new(owner)),
+            };
+            if group.owner != owner {
+                continue;
+            }
+            let fact = P::decode_fact(&mut segment.values, &mut group.interner)?;
+            let (counted, counts) = group.load(Versioned { fact, version: stored.at.version });
+            let owed = !mutation::is(Mutation::OwedForgotten) && stored.id > refreshed_id;
+            if owed && !std::mem::replace(&mut group.changed, true) {
+                self.changed.push(key);
+            }
+            self.facts += usize::from(counts);
+            self.facts -= usize::from(counted);
         }
-        let fact = P::decode_fact(&mut row, &mut group.interner)?;
-        let (counted, counts) = group.load(Versioned { fact, version }, id, ids.entry(key).or_default());
-        let owed = !mutation::is(Mutation::OwedForgotten) && id > refreshed.get(&owner).copied().unwrap_or(0);
-        if owed && !std::mem::replace(&mut group.changed, true) {
-            self.changed.push(key);
-        }
-        self.facts += usize::from(counts);
-        self.facts -= usize::from(counted);
         Ok(())
     }
 
@@ -187,8 +183,8 @@ impl<P: Pipeline> Groups<P> {
         group.owner = owner;
         self.owners.insert(P::partition_key(key), owner);
         for Versioned { fact, version } in group.facts.iter() {
-            let mut row = changes.row(owner, Position { version: *version, offset: NO_OFFSET });
-            P::encode(key, fact, &group.interner, &mut row);
+            let at = Position { version: *version, offset: NO_OFFSET };
+            P::encode(key, fact, &group.interner, &mut changes.fact(owner, at));
         }
     }
 
@@ -216,12 +212,6 @@ impl<P: Pipeline> Groups<P> {
     }
 }
 
-/// The offset of a changelog row that no record brought: one written by `consumer repartition`.
-const NO_OFFSET: i64 = -1;
-
-/// The id of the row of each fact, in the order in which they came.
-type Ids<P> = HashMap<<P as Pipeline>::Group, Vec<i64>, Hasher>;
-
 /// Shards that are being loaded; nobody reads them yet.
 pub(crate) struct GroupLoader<P: Pipeline> {
     /// What belongs to each.
@@ -229,8 +219,6 @@ pub(crate) struct GroupLoader<P: Pipeline> {
     /// The shard of each owner partition.
     shard_of: HashMap<u16, usize, Hasher>,
     copy: CopyReader,
-    /// The ids of the rows loaded so far, in the order of their facts.
-    ids: Ids<P>,
     /// The greatest id that a refresh covers, by owner partition.
     refreshed: HashMap<u16, i64, Hasher>,
 }
@@ -256,22 +244,22 @@ impl<P: Pipeline> GroupLoader<P> {
                 shards[*index].owners.insert(key, owner);
             }
         }
-        Ok(Self { shards, shard_of, copy: CopyReader::default(), ids: HashMap::default(), refreshed })
+        Ok(Self { shards, shard_of, copy: CopyReader::default(), refreshed })
     }
 
-    /// Takes a piece of a binary COPY of changelog rows: `id`, `owner_partition`, `timestamp_ms`, `partition`, then the
-    /// pipeline's columns. Rows may come in any order, also of one shard after another.
+    /// Takes a piece of a binary COPY of segments, with the fields [`crate::core::segments::SEGMENT_COLUMNS`] and then the
+    /// pipeline's; the offsets are not needed. Those of an owner partition come in the order of their ids.
     ///
     /// # Errors
     /// When a row is not what [`Pipeline::encode`] writes.
-    pub(crate) fn push(&mut self, piece: &[u8]) -> Result<(), CopyError> {
+    pub(crate) fn push(&mut self, piece: &[u8]) -> Result<(), ColumnError> {
         self.copy.push(piece);
-        let Self { shards, shard_of, copy, ids, refreshed } = self;
-        while let Some(mut row) = copy.next_row() {
-            let id = row.i64()?;
-            let owner = partition(&mut row)?;
-            if let Some(index) = shard_of.get(&owner) {
-                shards[*index].load(row, id, owner, ids, refreshed)?;
+        while let Some(mut row) = self.copy.next_row() {
+            let mut segment = SegmentReader::new(&mut row, P::CHANGELOG.columns)?;
+            let owner = segment.owner;
+            if let Some(index) = self.shard_of.get(&owner) {
+                let refreshed_id = self.refreshed.get(&owner).copied().unwrap_or(0);
+                self.shards[*index].load(&mut segment, refreshed_id)?;
             }
         }
         Ok(())
@@ -283,10 +271,25 @@ impl<P: Pipeline> GroupLoader<P> {
     }
 }
 
-/// The next field: a partition.
-fn partition(row: &mut CopyFields<'_>) -> Result<u16, CopyError> {
-    let partition = row.i32()?;
-    u16::try_from(partition).map_err(|error| row.impossible(error))
+/// Writes a fact and reads it back, as to store and load it does; for the tests of pipelines.
+///
+/// # Errors
+/// When what [`Pipeline::encode`] writes is not what the others read.
+pub fn read_back<P: Pipeline>(
+    group: &P::Group,
+    fact: &P::Fact,
+    interner: &mut P::Interner,
+) -> Result<(P::Group, P::Fact), ColumnError> {
+    let mut changes = Changes::new(&P::CHANGELOG);
+    let at = Position { version: Version::new(0, 0), offset: 0 };
+    P::encode(group, fact, interner, &mut changes.fact(0, at));
+    changes.number(1, 0);
+    let mut copy = CopyReader::default();
+    copy.push(changes.rows().bytes());
+    let mut row = copy.next_row().expect("the row that was written");
+    let mut segment = SegmentReader::new(&mut row, P::CHANGELOG.columns)?;
+    segment.next_fact()?;
+    Ok((P::decode_group(&mut segment.values)?, P::decode_fact(&mut segment.values, interner)?))
 }
 
 fn find_owner<S: BuildHasher>(
@@ -340,22 +343,20 @@ impl<P: Pipeline> Group<P> {
     }
 
     /// Takes back a stored fact; whether one counted under its key before, and whether one does now.
-    fn load(&mut self, loaded: Versioned<P::Fact>, id: i64, ids: &mut Vec<i64>) -> (bool, bool) {
+    fn load(&mut self, loaded: Versioned<P::Fact>) -> (bool, bool) {
         self.mixed |= loaded.version.partition() != self.owner;
         let counts = !loaded.fact.is_retraction();
         match self.facts.find(loaded.fact.key()) {
             Ok(slot) => {
                 let known = self.facts.at(slot);
                 let counted = !known.fact.is_retraction();
-                if id < ids[slot] {
+                if loaded.version < known.version && !mutation::is(Mutation::GreatestIdBelieved) {
                     return (counted, counted);
                 }
-                ids[slot] = id;
                 *known = loaded;
                 (counted, counts)
             }
             Err(rank) => {
-                ids.push(id);
                 self.facts.insert(rank, loaded);
                 (false, counts)
             }

@@ -32,6 +32,7 @@ mod readiness;
 pub(crate) mod refresh;
 pub(crate) mod repartition;
 mod schedule;
+pub(crate) mod segments;
 pub(crate) mod shard;
 mod shards;
 pub(crate) mod watch;

@@ -73,6 +73,8 @@ pub(crate) enum Mutation {
     OwedNotRefreshedFirst,
     /// A topic that was recreated is read on.
     RecreationIgnored,
+    /// A load believes the fact of a key that was stored last, whatever its version.
+    GreatestIdBelieved,
 }
 
 #[cfg(test)]

@@ -2,9 +2,7 @@
 
 use std::ops::Range;
 
-use crate::pipeline::Changelog;
-
-/// What is read, and where it goes: one topic of one pipeline, into one changelog.
+/// What is read: one topic, for one pipeline.
 #[derive(Clone, Debug)]
 pub(crate) struct Feed {
     /// The pipeline's name.
@@ -13,8 +11,6 @@ pub(crate) struct Feed {
     pub topic: String,
     /// The id of the Kafka cluster, where it has one.
     pub cluster_id: Option<String>,
-    /// Where its facts are stored.
-    pub changelog: Changelog,
 }
 
 /// The record read last. It distinguishes a topic that was deleted and recreated from the old one.

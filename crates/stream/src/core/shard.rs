@@ -338,7 +338,7 @@ impl<P: Pipeline> Shard<P> {
             cursors.insert(stored.partition, Cursor::new(stored, start, number)?);
             fetches.push(Fetch { partition: stored.partition, offset: start.offset, number });
         }
-        let mut memory = Memory { cursors, groups: loaded.groups, open: Part::new(self.number, &known.feed.changelog) };
+        let mut memory = Memory { cursors, groups: loaded.groups, open: Part::new(self.number, &P::CHANGELOG) };
         let has_changed = memory.groups.has_changed();
         if let Some(mut kept) = self.take_kept() {
             fetches.extend(kept.cursors.fetch_again(numbers));
@@ -424,12 +424,12 @@ impl<P: Pipeline> Memory<P> {
     }
 
     /// Takes its part of the open batch, unless it covers nothing; the next one begins.
-    pub(crate) fn take_part(&mut self, feed: &Feed) -> Option<Part> {
+    pub(crate) fn take_part(&mut self) -> Option<Part> {
         let ranges = self.cursors.take_ranges();
         if ranges.is_empty() {
             return None;
         }
-        let next = Part::new(self.open.shard, &feed.changelog);
+        let next = Part::new(self.open.shard, &P::CHANGELOG);
         let mut part = std::mem::replace(&mut self.open, next);
         part.ranges = ranges;
         part.claims = self.cursors.claims();
@@ -452,9 +452,9 @@ impl<P: Pipeline> Memory<P> {
 
 impl<P: Pipeline> Memory<P> {
     /// The partition keys whose newest record came from another partition than their owner, to be moved there.
-    pub(crate) fn moves(&mut self, feed: &Feed) -> Moves {
+    pub(crate) fn moves(&mut self) -> Moves {
         let misplaced = self.groups.misplaced();
-        let mut changes = Changes::new(&feed.changelog);
+        let mut changes = Changes::new(&P::CHANGELOG);
         for (group, owner) in &misplaced {
             self.groups.change_owner(group, *owner, &mut changes);
         }

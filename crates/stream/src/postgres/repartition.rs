@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     Error, Pipeline,
-    core::{check::check_refresh, repartition::Moves},
+    core::{check::check_refresh, repartition::Moves, segments::ID_SHIFT},
     postgres::statements::Statements,
 };
 
@@ -29,10 +29,11 @@ pub(crate) async fn repartition<P: Pipeline>(
     }
     let moved = session.move_keys(&moves.keys).await?;
     if moved > 0 {
-        // More rows than a batch may have get the ids of as many batches as they need.
-        let numbers = session.draw_numbers(1 + moves.changes.further_batches()).await?;
+        // More facts than a batch may have get the ids of as many batches as they need.
+        let numbers = session.draw_numbers(1 + (moves.changes.facts() >> ID_SHIFT)).await?;
         let number = numbers.into_iter().min().expect("one was asked for at least");
-        session.append_facts(&[moves.changes.numbered(number)]).await?;
+        moves.changes.number(number, 0);
+        session.append_facts(&[moves.changes.rows()]).await?;
         let ids: BTreeMap<i32, i64> = moves.changes.last_ids(number).collect();
         // What is refreshed already counts as refreshed under the new ids as well.
         session.raise_refreshed_ids(&ids).await?;

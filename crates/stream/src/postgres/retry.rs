@@ -172,7 +172,7 @@ mod tests {
     fn nowhere(limit: Duration) -> Postgres<PgServer<Tiny>> {
         let options = "postgres://nobody@127.0.0.1:1/none".parse().unwrap();
         let (database, pipeline) = (Database::new(options), Arc::new(Tiny));
-        let feed = Feed { pipeline: "tiny", topic: "t".to_owned(), cluster_id: None, changelog: Tiny.changelog() };
+        let feed = Feed { pipeline: "tiny", topic: "t".to_owned(), cluster_id: None };
         Postgres::new(PgServer { database, pipeline, feed: Arc::new(feed) }, limit)
     }
 

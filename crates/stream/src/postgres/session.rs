@@ -2,19 +2,19 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use futures::{StreamExt, TryStreamExt};
 use sqlx::{FromRow, PgConnection, Row, postgres::PgRow};
 
 use crate::{
     Error,
-    copy::{CopyBuffer, HEADER, TRAILER},
+    copy::CopyBuffer,
     core::{
-        batch::{CHANGELOG_COLUMNS, KeyOwner, OffsetRange, REJECT_COLUMNS},
+        batch::{KeyOwner, OffsetRange, REJECT_COLUMNS},
         offsets::{Feed, Forget, Gap, LastRecord, PartitionRow},
         refresh::PartitionProgress,
     },
     pipeline::{Coverage, Pipeline, RefreshReport},
     postgres::{
+        changelog::{self, Read},
         database::{Database, answered, sql},
         statements::{Server, SqlResult, Statements},
     },
@@ -22,8 +22,6 @@ use crate::{
 
 /// How long each response of a load may take: a minute is the server's own limit.
 const PIECE: Duration = Duration::from_secs(75);
-/// Rows handed over at once: enough to make the hand-over cheap, little enough to stay in the cache.
-const ROWS: usize = 4096;
 
 /// A pipeline's database.
 #[derive(Debug)]
@@ -108,22 +106,6 @@ impl<P: Pipeline> PgSession<P> {
             .execute(&mut self.connection)
             .await
             .map(drop)
-    }
-
-    /// Sends the rows of finished buffers as one COPY.
-    async fn copy(&mut self, table: &str, rows: &[&CopyBuffer]) -> SqlResult<()> {
-        let mut bodies = rows.iter().filter(|buffer| buffer.rows() > 0).map(|buffer| buffer.body()).peekable();
-        if bodies.peek().is_none() {
-            return Ok(());
-        }
-        let mut into = self.connection.copy_in_raw(&format!("COPY {table} FROM STDIN (FORMAT binary)")).await?;
-        into.send(HEADER.as_slice()).await?;
-        for body in bodies {
-            into.send(body).await?;
-        }
-        into.send(TRAILER.as_slice()).await?;
-        into.finish().await?;
-        Ok(())
     }
 }
 
@@ -412,13 +394,11 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
     }
 
     async fn append_facts(&mut self, rows: &[&CopyBuffer]) -> SqlResult<()> {
-        let changelog = &self.feed.changelog;
-        let table = format!("{} ({CHANGELOG_COLUMNS}, {})", changelog.table, changelog.columns.join(", "));
-        self.copy(&table, rows).await
+        changelog::append(&mut self.connection, &P::CHANGELOG, rows).await
     }
 
     async fn append_rejects(&mut self, rows: &[&CopyBuffer]) -> SqlResult<()> {
-        self.copy(&format!("rejects ({REJECT_COLUMNS})"), rows).await
+        changelog::copy_in(&mut self.connection, &format!("rejects ({REJECT_COLUMNS})"), rows).await
     }
 
     async fn account(&mut self, ranges: &[(i64, &OffsetRange)]) -> SqlResult<()> {
@@ -453,20 +433,9 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
             return Ok(());
         }
         let owners: Vec<String> = owners.iter().map(i32::to_string).collect();
-        let query = format!(
-            "COPY (SELECT id, owner_partition, timestamp_ms, partition, {} FROM {} WHERE owner_partition IN ({})) TO STDOUT (FORMAT binary)",
-            self.feed.changelog.columns.join(", "),
-            self.feed.changelog.table,
-            owners.join(", "),
-        );
-        let pieces = answered(PIECE, self.connection.copy_out_raw(&query)).await?;
-        // A piece is one row; handing them over by the thousand saves the hand-over's cost.
-        let mut chunks = std::pin::pin!(pieces.try_ready_chunks(ROWS));
-        loop {
-            let next = answered(PIECE, async { chunks.next().await.transpose().map_err(|error| error.1) }).await?;
-            let Some(pieces) = next else { return Ok(()) };
-            take(&pieces.concat())?;
-        }
+        let condition = format!("owner_partition IN ({})", owners.join(", "));
+        changelog::read(&mut self.connection, &P::CHANGELOG, Read::WithoutOffsets, &condition, |piece| Ok(take(piece)?))
+            .await
     }
 
     async fn try_lock_refreshes(&mut self) -> SqlResult<bool> {

@@ -136,10 +136,11 @@ async fn execute<S: Statements<Tiny>>(session: &mut S, statement: &Statement) ->
         Statement::DrawNumbers(count) => said(session.draw_numbers(*count).await),
         Statement::AppendFacts(number, facts) => {
             let mut changes = changes(facts);
-            said(session.append_facts(&[changes.numbered(*number)]).await)
+            changes.number(*number, 0);
+            said(session.append_facts(&[changes.rows()]).await)
         }
         Statement::AppendReject(number) => {
-            let mut part = Part::new(1, &Tiny.changelog());
+            let mut part = Part::new(1, &Tiny::CHANGELOG);
             let (key, value) = (None, Some(&b"poison"[..]));
             part.reject(Reject { topic: "t", partition: 0, offset: 1, timestamp_ms: 1, key, value, reason: "poison" });
             let mut batch = Batch { number: None, parts: vec![part] };
@@ -158,7 +159,7 @@ async fn execute<S: Statements<Tiny>>(session: &mut S, statement: &Statement) ->
 }
 
 fn changes(facts: &[(i16, i16, i64, u16)]) -> Changes {
-    let (mut groups, mut changes) = (Groups::<Tiny>::default(), Changes::new(&Tiny.changelog()));
+    let (mut groups, mut changes) = (Groups::<Tiny>::default(), Changes::new(&Tiny::CHANGELOG));
     for (offset, (group, key, value, partition)) in (0..).zip(facts) {
         let text = format!("{group} {key} {value}");
         let Decoded::Record(record) = Tiny.read(None, text.as_bytes()) else { panic!("{text}") };
@@ -380,10 +381,10 @@ async fn stored(tables: &Tables) -> String {
 
 fn simulated(server: &SimServer) -> String {
     let tables = &server.database.borrow().tables;
-    let fact = |(id, row): (&i64, &crate::simulation::postgres::FactRow)| {
-        (*id, row.owner, row.partition, row.offset, format!("{} {} {}", row.group, row.key, row.value))
+    let fact = |(id, row): (i64, &crate::simulation::postgres::FactRow)| {
+        (id, row.owner, row.partition, row.offset, format!("{} {} {}", row.group, row.key, row.value))
     };
-    let facts: Vec<_> = tables.changelog.iter().map(fact).collect();
+    let facts: Vec<_> = tables.stored().map(fact).collect();
     let keys: Vec<_> = tables.keys.iter().map(|(key, owner)| (key.clone(), *owner)).collect();
     let counts = [(i64::try_from(tables.rejects).unwrap(), i64::try_from(tables.accounting.len()).unwrap())];
     let groups: Vec<_> = tables.groups.iter().map(|(group, facts)| (group.clone(), facts.clone())).collect();

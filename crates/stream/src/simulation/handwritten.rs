@@ -40,6 +40,31 @@ pub(super) fn owed() -> World {
     world
 }
 
+/// In one batch, a record of another partition is stored after the one that has overtaken it; then all is loaded.
+pub(super) fn overtaken() -> World {
+    let mut world = prepared(2);
+    world.plan.least_batch = 3;
+    world.server.database.borrow_mut().tables.spread = true;
+    world.logs[0].append(1_000, "0 0 1".to_owned());
+    world.logs[1].append(1_001, "0 0 2".to_owned());
+    world.logs[0].append(1_002, "0 0 3".to_owned());
+    world.start(0);
+    world.run_until_idle(0);
+    world.with(0, |replica, around| {
+        for partition in [0, 1, 0] {
+            replica.poll_of(partition, false, around);
+        }
+        replica.idle(around);
+    });
+    world.run_until_idle(0);
+    world.kill(0);
+    world.logs[0].append(1_003, "0 1 4".to_owned());
+    world.start(0);
+    world.run_until_idle(0);
+    world.come_to_rest();
+    world
+}
+
 /// The database is restored to a copy of the same offsets, but of before a refresh.
 pub(super) fn restored() -> World {
     let mut world = prepared(1);

@@ -73,12 +73,13 @@ fn each_fault_is_noticed() {
 type Schedule = fn() -> World;
 
 /// Those that chance seldom finds.
-const CAUGHT_BY_HAND: [(Mutation, Schedule, &str); 5] = [
+const CAUGHT_BY_HAND: [(Mutation, Schedule, &str); 6] = [
     (Mutation::CompleteWhileOwed, handwritten::owed, "complete while facts are owed"),
     (Mutation::RestoredRefreshBelieved, handwritten::restored, "after a refresh of"),
     (Mutation::ClaimsOfNow, handwritten::claimed_again, "is not in its new memory"),
     (Mutation::OldEndBelieved, handwritten::old_end, "was passed over"),
     (Mutation::OthersTakenOutFirst, handwritten::owed, "waits for its response"),
+    (Mutation::GreatestIdBelieved, handwritten::overtaken, "after a refresh of"),
 ];
 
 #[test]

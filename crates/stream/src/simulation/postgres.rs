@@ -13,10 +13,11 @@ use crate::{
     copy::{CopyBuffer, CopyReader, HEADER},
     core::{
         batch::{KeyOwner, OffsetRange},
-        offsets::{Forget, Gap, PartitionRow},
+        offsets::{Forget, Gap, PartitionRow, Position, Version},
         refresh::PartitionProgress,
+        segments::{ID_SHIFT, SegmentReader, Segments},
     },
-    pipeline::{Coverage, RefreshReport},
+    pipeline::{Coverage, Pipeline, RefreshReport},
     postgres::statements::{Server, SqlResult, Statements},
     simulation::turns::{Clock, Rng, yield_once},
     tests::tiny::{Row, Tiny},
@@ -25,7 +26,7 @@ use crate::{
 /// How long a lock is waited for.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A row of the changelog.
+/// A fact of the changelog.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FactRow {
     pub(crate) owner: i32,
@@ -66,7 +67,8 @@ pub(crate) struct Accounted {
 pub(crate) struct Tables {
     pub(crate) partitions: BTreeMap<i32, SimPartition>,
     pub(crate) keys: BTreeMap<String, i32>,
-    pub(crate) changelog: BTreeMap<i64, FactRow>,
+    /// The facts of each segment, by the id of its first.
+    pub(crate) segments: BTreeMap<i64, Vec<FactRow>>,
     pub(crate) accounting: Vec<Accounted>,
     pub(crate) rejects: usize,
     /// By partition, which topic of that name it was, and first offset.
@@ -78,16 +80,38 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    /// The latest value of each key of each group, by owner partition.
+    /// All facts, by id.
+    pub(crate) fn stored(&self) -> impl Iterator<Item = (i64, &FactRow)> {
+        self.segments.iter().flat_map(|(id, facts)| (*id..).zip(facts))
+    }
+
+    /// The latest value of each key of each group: the one of the greatest time, partition and id.
     pub(crate) fn facts(&self) -> BTreeMap<(i16, i16), (i64, &FactRow)> {
         let mut facts = BTreeMap::new();
-        for (id, row) in &self.changelog {
-            // Older rows of a key that was given another owner.
+        for (id, row) in self.stored() {
+            // Older facts of a key that was given another owner.
             if self.keys.get(&format!("r{}", row.group / 2)) == Some(&row.owner) {
-                facts.insert((row.group, row.key), (*id, row));
+                let latest = facts.entry((row.group, row.key)).or_insert((id, row));
+                if (latest.1.timestamp_ms, latest.1.partition) <= (row.timestamp_ms, row.partition) {
+                    *latest = (id, row);
+                }
             }
         }
         facts
+    }
+
+    /// What `consumer compact` does: facts that later ones have superseded go, and those after them in their segment move up.
+    pub(crate) fn compact(&mut self) {
+        let latest: BTreeSet<i64> = self.facts().into_values().map(|(id, _)| id).collect();
+        let mut compacted = BTreeMap::new();
+        for (id, facts) in &self.segments {
+            let kept = (*id..).zip(facts).filter(|(id, _)| latest.contains(id));
+            let kept: Vec<FactRow> = kept.map(|(_, row)| row.clone()).collect();
+            if !kept.is_empty() {
+                compacted.insert(*id, kept);
+            }
+        }
+        self.segments = compacted;
     }
 
     /// What the state tables are to hold of some owner partitions' facts.
@@ -142,7 +166,7 @@ struct Transaction {
 enum Change {
     Partition(Box<SimPartition>),
     Key(String, i32),
-    Facts(Vec<(i64, FactRow)>),
+    Facts(Vec<(i64, Vec<FactRow>)>),
     Rejects(usize),
     Accounted(Vec<Accounted>),
     Gap(i32, Gap),
@@ -225,7 +249,7 @@ impl Database {
         }
         let facts =
             ended.changes.iter().filter_map(|change| if let Change::Facts(rows) = change { Some(rows) } else { None });
-        let owners: BTreeSet<i32> = facts.flatten().map(|(_, row)| row.owner).collect();
+        let owners: BTreeSet<i32> = facts.flatten().map(|(_, facts)| facts[0].owner).collect();
         if let Some(partition) = owners.iter().find(is_other) {
             self.violations.push(format!("facts were stored for an owner partition of another, {partition}"));
         }
@@ -301,9 +325,9 @@ fn apply(tables: &mut Tables, change: Change, violations: &mut Vec<String>) {
         Change::Partition(row) => drop(tables.partitions.insert(row.stored.partition, *row)),
         Change::Key(key, owner) => drop(tables.keys.insert(key, owner)),
         Change::Facts(rows) => {
-            for (id, row) in rows {
-                if tables.changelog.insert(id, row).is_some() {
-                    violations.push(format!("two rows of the changelog have the id {id}"));
+            for (id, facts) in rows {
+                if tables.segments.insert(id, facts).is_some() {
+                    violations.push(format!("two segments have the id {id}"));
                 }
             }
         }
@@ -778,7 +802,7 @@ impl Statements<Tiny> for SimSession {
     }
 
     async fn append_facts(&mut self, rows: &[&CopyBuffer]) -> SqlResult<()> {
-        let rows = rows.iter().flat_map(|buffer| read_facts(buffer)).collect();
+        let rows = rows.iter().flat_map(|buffer| read_segments(buffer)).collect();
         self.write(|_| ((), vec![Change::Facts(rows)])).await
     }
 
@@ -803,12 +827,15 @@ impl Statements<Tiny> for SimSession {
     }
 
     async fn facts(&mut self, owners: &[i32], take: &mut impl FnMut(&[u8]) -> Result<(), Error>) -> anyhow::Result<()> {
-        let of = |row: &FactRow| owners.contains(&row.owner);
-        let rows: Vec<(i64, FactRow)> = self
-            .read(|view| view.changelog.iter().filter(|(_, row)| of(row)).map(|(id, row)| (*id, row.clone())).collect())
+        let of = |facts: &Vec<FactRow>| owners.contains(&facts[0].owner);
+        let mut segments: Vec<(i64, Vec<FactRow>)> = self
+            .read(|view| {
+                view.segments.iter().filter(|(_, facts)| of(facts)).map(|(id, facts)| (*id, facts.clone())).collect()
+            })
             .await?;
+        segments.sort_by_key(|(_, facts)| facts[0].owner);
         take(HEADER)?;
-        for rows in rows.chunks(3) {
+        for segments in segments.chunks(3) {
             self.statement(|database, transaction| {
                 let locks = transaction.and_then(|id| database.transactions.get(&id)).map_or(0, |own| own.locks.len());
                 if locks > 0 {
@@ -816,7 +843,7 @@ impl Statements<Tiny> for SimSession {
                 }
             })
             .await?;
-            rows.iter().try_for_each(|(id, row)| take(&write_fact(*id, row)))?;
+            segments.iter().try_for_each(|(id, facts)| take(&write_segment(*id, facts)))?;
         }
         Ok(())
     }
@@ -850,37 +877,42 @@ impl Statements<Tiny> for SimSession {
     }
 }
 
-/// The rows of a finished buffer, with their ids.
-pub(crate) fn read_facts(buffer: &CopyBuffer) -> Vec<(i64, FactRow)> {
+/// The segments of a finished buffer, by the id of their first fact.
+pub(crate) fn read_segments(buffer: &CopyBuffer) -> Vec<(i64, Vec<FactRow>)> {
     let mut reader = CopyReader::default();
     reader.push(buffer.bytes());
-    let mut rows = Vec::new();
+    let mut segments = Vec::new();
     while let Some(mut row) = reader.next_row() {
-        let id = row.i64().unwrap();
-        let fact = FactRow {
-            owner: row.i32().unwrap(),
-            partition: row.i32().unwrap(),
-            offset: row.i64().unwrap(),
-            timestamp_ms: row.i64().unwrap(),
-            group: row.i16().unwrap(),
-            key: row.i16().unwrap(),
-            value: row.i64().unwrap(),
-        };
-        rows.push((id, fact));
+        let mut segment = SegmentReader::new(&mut row, Tiny::CHANGELOG.columns).unwrap();
+        let mut facts = Vec::new();
+        while let Some(stored) = segment.next_fact().unwrap() {
+            facts.push(FactRow {
+                owner: segment.owner.into(),
+                partition: stored.at.version.partition().into(),
+                offset: stored.at.offset,
+                timestamp_ms: stored.at.version.timestamp_ms(),
+                group: segment.values.i16().unwrap(),
+                key: segment.values.i16().unwrap(),
+                value: segment.values.i64().unwrap(),
+            });
+        }
+        segments.push((segment.id, facts));
     }
-    rows
+    segments
 }
 
-/// A row as a load brings it.
-pub(crate) fn write_fact(id: i64, fact: &FactRow) -> Vec<u8> {
-    let mut buffer = CopyBuffer::default();
-    let mut row = buffer.row(6);
-    row.i32(fact.owner);
-    row.i64(fact.timestamp_ms);
-    row.i32(fact.partition);
-    row.i16(fact.group);
-    row.i16(fact.key);
-    row.i64(fact.value);
-    buffer.finish(|_| id);
-    buffer.body().to_vec()
+/// A segment as a load brings it.
+pub(crate) fn write_segment(id: i64, facts: &[FactRow]) -> Vec<u8> {
+    let mut segments = Segments::new(Tiny::CHANGELOG.columns);
+    let short = |number: i32| u16::try_from(number).unwrap();
+    for fact in facts {
+        let version = Version::new(fact.timestamp_ms, short(fact.partition));
+        let mut values = segments.fact(short(fact.owner), Position { version, offset: fact.offset });
+        values.i16(fact.group);
+        values.i16(fact.key);
+        values.i64(fact.value);
+    }
+    let mut rows = segments.take_rows();
+    rows.number(id >> ID_SHIFT, usize::try_from(id & ((1 << ID_SHIFT) - 1)).unwrap());
+    rows.rows().body().to_vec()
 }

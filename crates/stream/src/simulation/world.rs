@@ -34,6 +34,8 @@ pub(crate) struct Plan {
     pub(crate) late: bool,
     /// Whether the topic is recreated, which is accepted as well.
     pub(crate) recreates: bool,
+    /// No batch is smaller, unless time is up.
+    pub(crate) least_batch: usize,
     pub(crate) settings: Settings,
 }
 
@@ -100,6 +102,7 @@ impl World {
                 quiet,
                 late: chance.once_in(3),
                 recreates: settings.reset_offsets && !quiet && chance.once_in(2),
+                least_batch: 1,
                 settings,
             },
             is_late: false,
@@ -233,12 +236,7 @@ impl World {
                 }
             }
             1 => {
-                // Superseded rows go.
-                let compacted = |tables: &mut Tables| {
-                    let latest: Vec<i64> = tables.facts().values().map(|(id, _)| *id).collect();
-                    tables.changelog.retain(|id, _| latest.contains(id));
-                };
-                self.server.database.borrow_mut().by_hand(compacted);
+                self.server.database.borrow_mut().by_hand(Tables::compact);
             }
             2 => self.older = Some(self.server.database.borrow().tables.clone()),
             _ => {
@@ -292,7 +290,8 @@ impl World {
 
     pub(super) fn start(&mut self, at: usize) {
         // Settings may change with a restart.
-        let settings = Settings { batch_size: 1 + self.chance.below(5), ..self.plan.settings.clone() };
+        let batch_size = (1 + self.chance.below(5)).max(self.plan.least_batch);
+        let settings = Settings { batch_size, ..self.plan.settings.clone() };
         let name = format!("{at}, started {}", self.trace.len());
         let mut replica = Replica::start(&self.server, name, settings, &self.logs, &self.clock);
         replica.is_after_another = self.old_logs.is_some();
@@ -303,7 +302,7 @@ impl World {
     }
 
     /// The process is gone at once; the group notices.
-    fn kill(&mut self, at: usize) {
+    pub(super) fn kill(&mut self, at: usize) {
         if let Some(replica) = self.slots[at].replica.take() {
             self.sent += replica.sent;
             self.note(format!("kill {at}"));

@@ -38,7 +38,7 @@ impl Tables {
         let tables = Self { database: TestDatabase::create().await.unwrap() };
         let mut connection = tables.connect().await;
         for migration in [
-            include_str!("../../../../postgres/migrations/stream/0001_baseline.sql"),
+            include_str!("../../../../postgres/migrations/stream/0001_schema.sql"),
             "INSERT INTO feeds (feed, identity, database_oid) VALUES ('tiny', gen_random_uuid(), 0)",
         ] {
             sqlx::raw_sql(migration).execute(&mut connection).await.unwrap();
@@ -91,7 +91,7 @@ impl Tables {
 
 pub(crate) fn feed() -> Feed {
     let cluster_id = Some("cluster".to_owned());
-    Feed { pipeline: Tiny::NAME, topic: TOPIC.to_owned(), cluster_id, changelog: Tiny.changelog() }
+    Feed { pipeline: Tiny::NAME, topic: TOPIC.to_owned(), cluster_id }
 }
 
 /// The number of the only fetch.
@@ -123,7 +123,7 @@ impl Consumer {
             let start = Start { offset: stored.next_offset.unwrap_or(0), checked: false, stable: 0 };
             cursors.insert(stored.partition, Cursor::new(&stored, start, FETCH).unwrap());
         }
-        let memory = Memory { cursors, groups: loaded.remove(0), open: Part::new(SHARD, &Tiny.changelog()) };
+        let memory = Memory { cursors, groups: loaded.remove(0), open: Part::new(SHARD, &Tiny::CHANGELOG) };
         Self { session, memory }
     }
 
@@ -134,7 +134,7 @@ impl Consumer {
 
     /// What was read since the last one.
     pub(crate) fn take_batch(&mut self) -> Batch {
-        Batch { number: None, parts: vec![self.memory.take_part(&feed()).unwrap()] }
+        Batch { number: None, parts: vec![self.memory.take_part().unwrap()] }
     }
 
     /// Reads values from a partition, the first of them at `offset`, into a batch.

@@ -7,13 +7,13 @@ use proptest::prelude::*;
 
 use crate::{
     Decoded, Pipeline,
-    copy::{CopyBuffer, HEADER},
+    copy::HEADER,
     core::{
         batch::{Changes, Counts, Outcome},
         groups::{GroupLoader, Groups},
         offsets::{Position, Version},
     },
-    simulation::postgres::{read_facts, write_fact},
+    simulation::postgres::{FactRow, read_segments, write_segment},
     tests::tiny::{Row, Tiny},
 };
 
@@ -78,7 +78,8 @@ fn expected(partitions: &[Vec<Lying>]) -> Vec<Row> {
 /// A consumer's memory, and what it has stored.
 pub(crate) struct Memory {
     groups: Groups<Tiny>,
-    stored: Vec<CopyBuffer>,
+    /// The segments of each batch, by the id of their first fact.
+    stored: Vec<Vec<(i64, Vec<FactRow>)>>,
     owners: BTreeMap<String, i32>,
     batch: Changes,
     counts: Counts,
@@ -88,7 +89,7 @@ pub(crate) struct Memory {
 
 impl Memory {
     pub(crate) fn new() -> Self {
-        let batch = Changes::new(&Tiny.changelog());
+        let batch = Changes::new(&Tiny::CHANGELOG);
         let counts = Counts::default();
         Self { groups: Groups::default(), stored: vec![], owners: BTreeMap::new(), batch, counts, retracted: 0 }
     }
@@ -110,28 +111,30 @@ impl Memory {
     }
 
     fn commit(&mut self) {
-        let mut batch = std::mem::replace(&mut self.batch, Changes::new(&Tiny.changelog()));
+        let mut batch = std::mem::replace(&mut self.batch, Changes::new(&Tiny::CHANGELOG));
         let number = i64::try_from(self.stored.len()).unwrap() + 1;
-        self.stored.push(batch.numbered(number).clone());
+        batch.number(number, 0);
+        self.stored.push(read_segments(batch.rows()));
     }
 
-    /// How many changelog rows there are.
-    fn rows(&self) -> usize {
-        self.stored.iter().map(CopyBuffer::rows).sum()
+    /// How many facts are stored.
+    fn stored(&self) -> usize {
+        self.stored.iter().flatten().map(|(_, facts)| facts.len()).sum()
     }
 
-    /// Forgets everything, and reads back what is stored, in an order that `order` decides.
+    /// Forgets everything, and reads back what is stored, the owner partitions in an order that `order` decides.
     fn restart(&mut self, order: u64) {
         self.groups = self.load(order, &[vec![0, 1, 2]]).remove(0);
     }
 
-    /// What is stored, as shards of these partitions load it, in an order that `order` decides.
+    /// What is stored, as shards of these partitions load it.
     fn load(&self, order: u64, shards: &[Vec<i32>]) -> Vec<Groups<Tiny>> {
-        let mut rows: Vec<_> = self.stored.iter().flat_map(rows_to_load).collect();
-        rows.sort_by_key(|row| (row.0.unsigned_abs() ^ order).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let mut segments: Vec<_> = self.stored.iter().flatten().collect();
+        let rank = |owner: i32| (u64::from(owner.unsigned_abs()) ^ order).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        segments.sort_by_key(|(id, facts)| (rank(facts[0].owner), *id));
         let mut loading = GroupLoader::new(shards, &[], self.owners.clone().into_iter().collect()).unwrap();
         loading.push(HEADER).unwrap();
-        rows.iter().for_each(|(_, bytes)| loading.push(bytes).unwrap());
+        segments.into_iter().for_each(|(id, facts)| loading.push(&write_segment(*id, facts)).unwrap());
         loading.finish()
     }
 
@@ -145,11 +148,6 @@ impl Memory {
         self.groups.refreshed();
         rows
     }
-}
-
-/// Rows as a load brings them, each with its id.
-fn rows_to_load(stored: &CopyBuffer) -> Vec<(i64, Vec<u8>)> {
-    read_facts(stored).into_iter().map(|(id, fact)| (id, write_fact(id, &fact))).collect()
 }
 
 /// Whether a restart before `arrived[at]` may forget which of two partitions had the last record.
@@ -248,7 +246,7 @@ proptest! {
         let (filtered, stored) = (2 * (once.len() - facts), once.len());
         let counts = [facts, facts, 0, filtered, 0].map(|count| i64::try_from(count).unwrap());
         let Counts { new, unchanged, corrected, filtered, rejected } = memory.counts;
-        prop_assert_eq!(([new, unchanged, corrected, filtered, rejected], memory.rows()), (counts, stored));
+        prop_assert_eq!(([new, unchanged, corrected, filtered, rejected], memory.stored()), (counts, stored));
         memory.refresh();
         memory.take_all(&twice);
         prop_assert!(!memory.groups.has_changed());
@@ -263,7 +261,7 @@ proptest! {
         prop_assert!(!memory.groups.has_changed());
         prop_assert_eq!((memory.groups.facts(), memory.counts.filtered), (0, i64::try_from(sent.len()).unwrap()));
         let keys: BTreeSet<(i16, i16)> = sent.iter().map(|sent| (sent.0, sent.1)).collect();
-        prop_assert_eq!(memory.rows(), keys.len());
+        prop_assert_eq!(memory.stored(), keys.len());
     }
 
     #[test]
@@ -329,4 +327,19 @@ proptest! {
         memory.restart(3);
         prop_assert_eq!((memory.take(&overtaken), memory.groups.facts()), (Outcome::Unchanged, with.0 - 1));
     }
+}
+
+/// Segments of a batch stand by partition, so that a record of another partition may be stored after one that overtook it.
+#[test]
+fn the_greatest_id_is_not_always_the_latest_fact() {
+    let mut memory = Memory::new();
+    for (timestamp_ms, partition, value) in [(5, 0, 5), (6, 1, 6), (7, 0, 7)] {
+        let at = Position { version: Version::new(timestamp_ms, partition), offset: timestamp_ms };
+        memory.take(&Lying { group: 0, key: 0, value, at });
+    }
+    memory.commit();
+    let (id, facts) = memory.stored[0].last().unwrap();
+    assert_eq!((facts[0].value, memory.stored[0].iter().all(|(other, _)| other <= id)), (6, true));
+    memory.restart(0);
+    assert_eq!(memory.facts(), [("g0".to_owned(), "0=7".to_owned())]);
 }

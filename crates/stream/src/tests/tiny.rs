@@ -4,8 +4,8 @@
 use std::fmt;
 
 use crate::{
-    Changelog, Coverage, Decoded, Fact, Pipeline, RefreshReport,
-    copy::{CopyError, CopyFields, CopyRow},
+    Changelog, Coverage, Decoded, Fact, Pipeline, RefreshReport, Tables,
+    columns::{Column, ColumnError, FactReader, FactWriter, Kind},
 };
 use sqlx::PgConnection;
 
@@ -53,29 +53,35 @@ pub(crate) type Row = (String, String);
 
 /// The columns and tables besides those that `stream` has.
 pub(crate) const SCHEMA: &str = r#"
-    CREATE TABLE tiny_changelog (
-        id bigint NOT NULL, owner_partition integer NOT NULL,
-        partition integer NOT NULL, "offset" bigint NOT NULL, timestamp_ms bigint NOT NULL,
-        grp smallint NOT NULL, key smallint NOT NULL, value bigint NOT NULL);
+    CREATE TYPE tiny_fact AS (grp smallint, key smallint, value bigint);
+    SELECT create_changelog('tiny');
     CREATE TABLE tiny_groups (grp text PRIMARY KEY, facts text NOT NULL);
     CREATE TABLE tiny_runs (id bigint GENERATED ALWAYS AS IDENTITY, complete boolean NOT NULL, facts text NOT NULL);
 "#;
 
-const CHANGELOG: Changelog =
-    Changelog { table: "tiny_changelog", columns: &["grp", "key", "value"], key: &["grp", "key"] };
-
 impl Pipeline for Tiny {
     const NAME: &'static str = "tiny";
+    const TOPIC: &'static str = "t";
+    const DATABASE: &'static str = "tiny";
+    const TABLES: Tables = Tables {
+        changelog: Changelog {
+            table: "tiny_segments",
+            columns: &[
+                Column::key("grp", Kind::Int2),
+                Column::key("key", Kind::Int2),
+                Column::value("value", Kind::Int8),
+            ],
+        },
+        derived: &["tiny_groups", "tiny_runs"],
+        hashed: &[],
+        legacy: &[],
+    };
 
     type Record<'a> = Record;
     type Group = Group;
     type Fact = Number;
     type Interner = ();
     type Row = Row;
-
-    fn changelog(&self) -> Changelog {
-        CHANGELOG
-    }
 
     fn read<'a>(&self, _key: Option<&'a [u8]>, value: &'a [u8]) -> Decoded<Record> {
         let Ok(text) = std::str::from_utf8(value) else { return Decoded::Rejected("not UTF-8".into()) };
@@ -102,17 +108,17 @@ impl Pipeline for Tiny {
         record.1.clone()
     }
 
-    fn encode(group: &Group, fact: &Number, _interner: &(), row: &mut CopyRow<'_>) {
+    fn encode(group: &Group, fact: &Number, _interner: &(), row: &mut FactWriter<'_>) {
         row.i16(group.0);
         row.i16(fact.key);
         row.i64(fact.value);
     }
 
-    fn decode_group(row: &mut CopyFields<'_>) -> Result<Group, CopyError> {
+    fn decode_group(row: &mut FactReader<'_>) -> Result<Group, ColumnError> {
         Ok(Group(row.i16()?))
     }
 
-    fn decode_fact(row: &mut CopyFields<'_>, _interner: &mut ()) -> Result<Number, CopyError> {
+    fn decode_fact(row: &mut FactReader<'_>, _interner: &mut ()) -> Result<Number, ColumnError> {
         Ok(Number { key: row.i16()?, value: row.i64()? })
     }
 

@@ -43,6 +43,7 @@ pub(crate) async fn measure(
     let producer = kafka_tools::produce(servers, Setting::Untuned, records, &payloads).await?;
     let producer_tuned = kafka_tools::produce(servers, Setting::Tuned, records, &payloads).await?;
     let consumer = kafka_tools::consume(servers, SORTED, records).await?;
-    let copy = copy::measure(servers, SORTED, workload.changelog, &folder().join("copy")).await?;
+    let copy =
+        copy::measure(servers, SORTED, &format!("{}_segments", workload.pipeline), &folder().join("copy")).await?;
     Ok(Ceilings { scan, producer, producer_tuned, consumer, copy })
 }

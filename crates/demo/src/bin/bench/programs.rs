@@ -31,7 +31,7 @@ pub(crate) fn section(rounds: &[Round]) -> String {
         rows.push(row("shuffled: producer", shuffled().map(|transfer| &transfer.producer)));
         rows.push(row("shuffled: consumer", shuffled().map(|transfer| &transfer.consumer)));
     }
-    [table(HEADER, &rows), format!("\n{}\n{}\n", legend(rounds), memory(rounds))].concat()
+    [table(HEADER, &rows), format!("\n{}\n{}{}\n", legend(rounds), memory(rounds), written(rounds))].concat()
 }
 
 fn row<'a>(name: &str, runs: impl Iterator<Item = &'a Run>) -> [String; 9] {
@@ -63,6 +63,28 @@ fn legend(rounds: &[Round]) -> String {
          brackets where there are several; those of cpu are of user and sys together. `ready` is from the process's start \
          until it says so, with the load and without the group join, which has its own column.",
         rounds.len()
+    )
+}
+
+/// What PostgreSQL wrote, a record.
+fn written(rounds: &[Round]) -> String {
+    let of = |name: &str, run: fn(&Results) -> Option<&Run>| {
+        let figure = |bytes: fn(&Run) -> f64| {
+            let a_record = |run: &Run| bytes(run) / f64::from(run.records);
+            spread(rounds, |round| run(&round.results).map_or(f64::NAN, a_record)).shown(|bytes| format!("{bytes:.1}"))
+        };
+        format!("{name} {} B of log and {} B of disk", figure(|run| run.written.log), figure(|run| run.written.disk))
+    };
+    let mut runs = vec![
+        of("sorted", |results| Some(&results.sorted.consumer)),
+        of("sorted again", |results| Some(&results.again.consumer)),
+    ];
+    if rounds.iter().any(|round| round.results.shuffled.is_some()) {
+        runs.push(of("shuffled", |results| Some(&results.shuffled.as_ref()?.consumer)));
+    }
+    format!(
+        "\nPostgreSQL wrote, a record: {}. Log is the write-ahead log; disk is what the database grew by.\n",
+        runs.join(", ")
     )
 }
 

@@ -2,7 +2,6 @@
 
 use crate::{
     ceilings::Ceilings,
-    copy::BATCH,
     env::Run,
     figures::records_per_s,
     host, programs, refreshes,
@@ -61,7 +60,6 @@ fn ceilings(rounds: &[Round]) -> String {
     };
     let producer: (&str, fn(&Results) -> &Run) = ("our producer", |results| &results.sorted.producer);
     let consumer: (&str, fn(&Results) -> &Run) = ("our consumer", |results| &results.sorted.consumer);
-    let in_batches = format!("bare COPY, {} rows a transaction", grouped(batch()));
     let rows = [
         row("`wc -l` of the file", |ceilings| ceilings.scan.lines, producer),
         row("csv crate, fields of the file", |ceilings| ceilings.scan.fields, producer),
@@ -69,7 +67,7 @@ fn ceilings(rounds: &[Round]) -> String {
         row("Kafka's producer tool, tuned", |ceilings| ceilings.producer_tuned, producer),
         row("Kafka's consumer tool, with its join", |ceilings| ceilings.consumer.with_join, consumer),
         row("Kafka's consumer tool, fetching alone", |ceilings| ceilings.consumer.fetching, consumer),
-        row(&in_batches, |ceilings| ceilings.copy.batches, consumer),
+        row("bare COPY, the consumer's batches", |ceilings| ceilings.copy.batches, consumer),
         row("bare COPY, one transaction", |ceilings| ceilings.copy.whole, consumer),
     ];
     table(["ceiling", "records/s", "sorted, of that"], &rows)
@@ -78,8 +76,4 @@ fn ceilings(rounds: &[Round]) -> String {
 /// Small shares get one more digit.
 fn percent(share: f64) -> String {
     if share < 10.0 { format!("{share:.1}") } else { format!("{share:.0}") }
-}
-
-fn batch() -> f64 {
-    u32::try_from(BATCH).map_or(f64::INFINITY, f64::from)
 }

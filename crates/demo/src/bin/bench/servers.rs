@@ -114,6 +114,14 @@ impl Servers {
         Ok(u32::try_from(count)?)
     }
 
+    /// Reads a number of bytes from a database.
+    pub(crate) async fn bytes(&self, database: &str, query: &str) -> anyhow::Result<f64> {
+        let mut connection = connect(&self.database(database)).await?;
+        let bytes = sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_one(&mut connection).await?;
+        connection.close().await?;
+        Ok(bytes)
+    }
+
     async fn text(&self, query: &str) -> anyhow::Result<String> {
         let mut connection = connect(self.postgres.url()).await?;
         let value = sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_one(&mut connection).await?;

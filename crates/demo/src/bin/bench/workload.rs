@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Workload {
     /// Its name, as given to `--pipeline`.
     pub(crate) pipeline: &'static str,
-    /// The table that its facts are appended to.
+    /// The view that has its facts, a row each.
     pub(crate) changelog: &'static str,
     /// Makes the files that are still missing, in a folder.
     pub(crate) files: fn(&Path, &Wanted) -> anyhow::Result<Input>,

@@ -11,8 +11,8 @@ use crate::env::Env;
 pub(crate) trait Dataset: Sized + 'static {
     /// The pipeline's name, as given to `--pipeline`.
     const PIPELINE: &'static str;
-    /// The table of every change of a fact.
-    const CHANGELOG: &'static str;
+    /// The table that its facts are stored in.
+    const SEGMENTS: &'static str;
     /// The view of what is known now.
     const FACTS: &'static str;
     /// The table of the groups' rows, which a refresh writes first.

@@ -46,7 +46,7 @@ impl<P: Pipeline> Consumer<P> {
         let Some(shard) = all.next() else { return Err(Error::NotSoleOwner) };
         let number = shard.number;
         let Some(memory) = shard.memory_mut() else { return Ok(()) };
-        let moves = Box::new(memory.moves(&self.feed));
+        let moves = Box::new(memory.moves());
         *self.schedule.repartition() = Repartition::Requested;
         self.unanswered.repartition = true;
         out.push(Command::Job(Job::Repartition { shard: number, moves }));

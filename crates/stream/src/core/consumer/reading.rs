@@ -68,8 +68,7 @@ impl<P: Pipeline> Consumer<P> {
     /// Sends the open batch, if it covers anything: all parts of it together.
     pub(super) fn send_batch(&mut self, out: &mut Vec<Command<P>>) {
         self.open = OpenBatch::default();
-        let feed = &self.feed;
-        let parts = self.shards.iter_mut().filter_map(|shard| shard.reading_mut()?.take_part(feed)).collect::<Vec<_>>();
+        let parts = self.shards.iter_mut().filter_map(|shard| shard.reading_mut()?.take_part()).collect::<Vec<_>>();
         if !parts.is_empty() {
             self.unanswered.batches += 1;
             out.push(Command::Job(Job::Commit(Box::new(Batch { number: None, parts }))));

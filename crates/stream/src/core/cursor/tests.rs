@@ -1,11 +1,9 @@
 use super::*;
-use crate::pipeline::Changelog;
 
 const LAST: LastRecord = LastRecord { offset: 9, timestamp_ms: 100, crc32: 7 };
 
 fn feed() -> Feed {
-    let changelog = Changelog { table: "changelog", columns: &[], key: &[] };
-    Feed { pipeline: "test", topic: "topic".to_owned(), cluster_id: None, changelog }
+    Feed { pipeline: "test", topic: "topic".to_owned(), cluster_id: None }
 }
 
 fn stored(next_offset: Option<i64>, last: Option<LastRecord>) -> PartitionRow {

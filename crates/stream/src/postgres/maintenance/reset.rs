@@ -2,24 +2,37 @@
 
 use sqlx::{Connection, PgConnection};
 
-use super::Tables;
+use super::{Tables, lock};
 use crate::postgres::database::sql;
 
 /// What `stream` keeps that a reset empties; offsets are kept as rows, so that epochs go on counting.
 const OURS: [&str; 5] = ["ingest_accounting", "rejects", "key_partitions", "stream_gaps", "stream_completeness"];
 
-/// How many rows a table has, or had.
-pub type Rows = (&'static str, i64);
+/// How much a table holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// The table's name.
+    pub table: &'static str,
+    /// How many there are.
+    pub count: i64,
+    /// Of what: of facts, where the table has many in a row.
+    pub of: &'static str,
+}
 
 /// Counts what a reset would remove.
 ///
 /// # Errors
 /// When Postgres does not answer or refuses.
-pub async fn count(connection: &mut PgConnection, tables: &Tables) -> Result<Vec<Rows>, sqlx::Error> {
+pub async fn count(connection: &mut PgConnection, tables: &Tables) -> Result<Vec<Count>, sqlx::Error> {
     let mut counts = Vec::new();
     for table in names(tables) {
-        let rows = sqlx::query_scalar(sql(format!("SELECT count(*) FROM {table}"))).fetch_one(&mut *connection).await?;
-        counts.push((table, rows));
+        let (expression, of) = match table == tables.changelog.table {
+            true => ("coalesce(sum(facts), 0)::bigint", "facts"),
+            false => ("count(*)", "rows"),
+        };
+        let query = format!("SELECT {expression} FROM {table}");
+        let count = sqlx::query_scalar(sql(query)).fetch_one(&mut *connection).await?;
+        counts.push(Count { table, count, of });
     }
     Ok(counts)
 }
@@ -34,6 +47,7 @@ pub async fn count(connection: &mut PgConnection, tables: &Tables) -> Result<Vec
 pub async fn reset(connection: &mut PgConnection, pipeline: &str, tables: &Tables) -> Result<(), sqlx::Error> {
     let mut tx = connection.begin().await?;
     sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *tx).await?;
+    lock(&mut tx, &tables.changelog).await?;
     sqlx::query(
         "UPDATE stream_offsets SET epoch = epoch + 1, owner = NULL, next_offset = NULL, refreshed_through = NULL,
                 cluster_id = NULL, last_offset = NULL, last_timestamp_ms = NULL, last_crc32 = NULL,

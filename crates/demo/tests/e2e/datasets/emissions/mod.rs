@@ -16,7 +16,7 @@ pub(crate) struct Emissions;
 
 impl Dataset for Emissions {
     const PIPELINE: &'static str = "emissions";
-    const CHANGELOG: &'static str = "emissions_changelog";
+    const SEGMENTS: &'static str = "emissions_segments";
     const FACTS: &'static str = "emissions_facts";
     const GROUPS: &'static str = "country_aggregates";
     const DERIVED: &'static [&'static str] = &["co2_clusters", "cluster_runs", "co2_cluster_history"];

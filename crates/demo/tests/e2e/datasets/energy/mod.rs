@@ -17,7 +17,7 @@ pub(crate) struct Energy;
 
 impl Dataset for Energy {
     const PIPELINE: &'static str = "energy";
-    const CHANGELOG: &'static str = "energy_changelog";
+    const SEGMENTS: &'static str = "energy_segments";
     const FACTS: &'static str = "energy_facts";
     const GROUPS: &'static str = "daily_energy";
     const DERIVED: &'static [&'static str] = &["quarterly_energy_data"];

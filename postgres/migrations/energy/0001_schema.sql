@@ -1,14 +1,9 @@
 -- The energy pipeline: its facts, what is computed of each day and quarter, and the views of dashboards.
 -- Times are those of a clock on the wall: no zone, every day has 1,440 minutes.
 
-CREATE TABLE energy_changelog (
-    id                 bigint   NOT NULL,
-    owner_partition    integer  NOT NULL,
-    partition          integer  NOT NULL,
-    "offset"           bigint   NOT NULL,
-    timestamp_ms       bigint   NOT NULL,
-    day                date     NOT NULL,
-    minute             smallint NOT NULL,
+CREATE TYPE energy_fact AS (
+    day                date,
+    minute             smallint,
     power_w            integer,
     reactive_var       integer,
     voltage_mv         integer,
@@ -17,22 +12,17 @@ CREATE TABLE energy_changelog (
     sub_metering_2_mwh integer,
     sub_metering_3_mwh integer
 );
-CREATE INDEX energy_changelog_by_owner_partition ON energy_changelog USING brin (owner_partition, id);
-COMMENT ON TABLE energy_changelog IS 'Every new, corrected or retracted minute, in the order it was learnt; the greatest id of a day and minute is what is known. Values are whole thousandths of the input''s units, and so exact';
-COMMENT ON COLUMN energy_changelog.id IS 'the batch that brought it times 2^20, plus its number in that batch: unique, growing within an owner partition';
-COMMENT ON COLUMN energy_changelog.owner_partition IS 'the partition that owns the group (key_partitions)';
-COMMENT ON COLUMN energy_changelog.partition IS 'the Kafka partition the record came from';
-COMMENT ON COLUMN energy_changelog."offset" IS 'its Kafka offset';
-COMMENT ON COLUMN energy_changelog.timestamp_ms IS 'the greatest Kafka timestamp of its partition up to it, milliseconds since 1970 UTC; 0: none was a time from 1970 to 2100';
-COMMENT ON COLUMN energy_changelog.day IS 'the day';
-COMMENT ON COLUMN energy_changelog.minute IS 'the minute of the day, 0 to 1439';
-COMMENT ON COLUMN energy_changelog.power_w IS 'mean active power of the minute, watts; null: what was known of the minute is retracted';
-COMMENT ON COLUMN energy_changelog.reactive_var IS 'mean reactive power, volt-amperes reactive; null: missing';
-COMMENT ON COLUMN energy_changelog.voltage_mv IS 'mean voltage, millivolts; null: missing';
-COMMENT ON COLUMN energy_changelog.intensity_ma IS 'mean current, milliamperes; null: missing';
-COMMENT ON COLUMN energy_changelog.sub_metering_1_mwh IS 'energy of the kitchen, milliwatt-hours; null: missing';
-COMMENT ON COLUMN energy_changelog.sub_metering_2_mwh IS 'energy of the laundry room, milliwatt-hours; null: missing';
-COMMENT ON COLUMN energy_changelog.sub_metering_3_mwh IS 'energy of water heater and air conditioning, milliwatt-hours; null: missing';
+COMMENT ON TYPE energy_fact IS 'Every new, corrected or retracted minute, in the order it was learnt. Values are whole thousandths of the input''s units, and so exact';
+COMMENT ON COLUMN energy_fact.day IS 'the day';
+COMMENT ON COLUMN energy_fact.minute IS 'the minute of the day, 0 to 1439';
+COMMENT ON COLUMN energy_fact.power_w IS 'mean active power of the minute, watts; null: what was known of the minute is retracted';
+COMMENT ON COLUMN energy_fact.reactive_var IS 'mean reactive power, volt-amperes reactive; null: missing';
+COMMENT ON COLUMN energy_fact.voltage_mv IS 'mean voltage, millivolts; null: missing';
+COMMENT ON COLUMN energy_fact.intensity_ma IS 'mean current, milliamperes; null: missing';
+COMMENT ON COLUMN energy_fact.sub_metering_1_mwh IS 'energy of the kitchen, milliwatt-hours; null: missing';
+COMMENT ON COLUMN energy_fact.sub_metering_2_mwh IS 'energy of the laundry room, milliwatt-hours; null: missing';
+COMMENT ON COLUMN energy_fact.sub_metering_3_mwh IS 'energy of water heater and air conditioning, milliwatt-hours; null: missing';
+SELECT create_changelog('energy');
 
 CREATE VIEW energy_facts AS
 SELECT day, minute, day + make_interval(mins => minute) AS measured_at,
@@ -42,7 +32,8 @@ SELECT day, minute, day + make_interval(mins => minute) AS measured_at,
        sub_metering_2_mwh / 1000.0::float8 AS sub_metering_2_wh,
        sub_metering_3_mwh / 1000.0::float8 AS sub_metering_3_wh, batch
 FROM (
-    SELECT DISTINCT ON (day, minute) *, id >> 20 AS batch FROM energy_changelog ORDER BY day, minute, id DESC
+    SELECT DISTINCT ON (day, minute) *, id >> 20 AS batch FROM energy_changelog
+    ORDER BY day, minute, timestamp_ms DESC, partition DESC, id DESC
 ) latest
 WHERE power_w IS NOT NULL;
 COMMENT ON VIEW energy_facts IS 'What is known now: one row per minute with power. It reads the whole changelog: for looking things up, not for dashboards';

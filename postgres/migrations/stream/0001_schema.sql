@@ -192,3 +192,102 @@ CREATE TABLE counters (
 COMMENT ON TABLE counters IS 'Numbers that are never used twice, and survive `consumer reset`';
 COMMENT ON COLUMN counters.name IS 'what is counted';
 COMMENT ON COLUMN counters.value IS 'the number used last';
+
+-- A pipeline names the columns of its facts as a composite type, <feed>_fact. From it this makes the feed's changelog: the
+-- table <feed>_segments with an array a column, and the view <feed>_changelog with a row a fact. Called again once the type
+-- has a further column, it adds that one.
+CREATE FUNCTION create_changelog(feed text) RETURNS void LANGUAGE plpgsql AS $function$
+DECLARE
+    segments text := feed || '_segments';
+    is_new   boolean := to_regclass(quote_ident(feed || '_segments')) IS NULL;
+    fact     record;
+    names    text := '';
+    arrays   text := '';
+    facts    text := '';
+BEGIN
+    IF is_new THEN
+        EXECUTE format($$
+            CREATE TABLE %I (
+                id                 bigint   NOT NULL,
+                owner_partition    integer  NOT NULL,
+                partition          integer  NOT NULL,
+                facts              integer  NOT NULL CHECK (facts > 0),
+                first_offset       bigint   NOT NULL,
+                offsets            bigint[],
+                first_timestamp_ms bigint   NOT NULL,
+                timestamps_ms      bigint[],
+                PRIMARY KEY (owner_partition, id)
+            )$$, segments);
+        EXECUTE format('COMMENT ON TABLE %I IS %L', segments,
+            'The changelog as it is stored: a row for the facts that one batch brought from one partition to one owner partition, in the order they came');
+        FOR fact IN SELECT * FROM (VALUES
+            ('id', 'the id of its first fact; those of the others follow'),
+            ('owner_partition', 'the partition that owns the groups of its facts (key_partitions)'),
+            ('partition', 'the Kafka partition its records came from'),
+            ('facts', 'the number of its facts'),
+            ('first_offset', 'the Kafka offset of the first fact''s record; -1: written by `consumer repartition`, without records'),
+            ('offsets', 'the Kafka offset of each fact''s record; null: they follow one another from the first'),
+            ('first_timestamp_ms', 'the timestamp of the first fact'),
+            ('timestamps_ms', 'the timestamp of each fact; null: all are the first one''s')
+        ) AS columns (name, comment) LOOP
+            EXECUTE format('COMMENT ON COLUMN %I.%I IS %L', segments, fact.name, fact.comment);
+        END LOOP;
+    END IF;
+    FOR fact IN
+        SELECT attname AS name, format_type(atttypid, atttypmod) || '[]' AS type,
+               col_description(attrelid, attnum) AS comment,
+               (SELECT ' COLLATE ' || quote_ident(collname) FROM pg_collation
+                WHERE oid = attcollation AND collname <> 'default') AS collation
+        FROM pg_attribute
+        WHERE attrelid = quote_ident(feed || '_fact')::regclass AND attnum > 0 AND NOT attisdropped
+        ORDER BY attnum
+    LOOP
+        -- Segments that are older than a column have no array of it.
+        EXECUTE format('ALTER TABLE %I ADD COLUMN IF NOT EXISTS %I %s%s%s', segments, fact.name, fact.type, fact.collation,
+            CASE WHEN is_new THEN ' NOT NULL' END);
+        EXECUTE format('COMMENT ON COLUMN %I.%I IS %L', segments, fact.name, 'of each fact: ' || fact.comment);
+        names := names || quote_ident(fact.name) || ', ';
+        arrays := arrays || 's.' || quote_ident(fact.name) || ', ';
+        facts := facts || ', f.' || quote_ident(fact.name);
+    END LOOP;
+    FOR fact IN
+        SELECT attname AS name FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+        WHERE a.attrelid = quote_ident(segments)::regclass AND attnum > 0 AND NOT attisdropped AND typcategory = 'A'
+    LOOP
+        BEGIN
+            EXECUTE format('ALTER TABLE %I ALTER COLUMN %I SET COMPRESSION lz4', segments, fact.name);
+        EXCEPTION WHEN feature_not_supported OR syntax_error THEN
+            -- A server without lz4: its own compression costs more time than it saves.
+            EXECUTE format('ALTER TABLE %I ALTER COLUMN %I SET STORAGE EXTERNAL', segments, fact.name);
+        END;
+    END LOOP;
+    EXECUTE format($$
+        CREATE OR REPLACE VIEW %I AS
+        SELECT s.id + f.place - 1 AS id, s.owner_partition, s.partition,
+               CASE WHEN s.first_offset < 0 THEN s.first_offset
+                    ELSE coalesce(f.fact_offset, s.first_offset + f.place - 1) END AS "offset",
+               coalesce(f.fact_timestamp_ms, s.first_timestamp_ms) AS timestamp_ms%s
+        FROM %I s
+        CROSS JOIN LATERAL unnest(%ss.offsets, s.timestamps_ms) WITH ORDINALITY
+            AS f (%sfact_offset, fact_timestamp_ms, place)$$,
+        feed || '_changelog', facts, segments, arrays, names);
+    EXECUTE format('COMMENT ON VIEW %I IS %L', feed || '_changelog',
+        obj_description(quote_ident(feed || '_fact')::regtype, 'pg_type')
+            || '; of a key''s facts the one of the greatest timestamp_ms, partition and id is what is known');
+    FOR fact IN
+        SELECT * FROM (VALUES
+            ('id', 'the batch that brought it times 2^20, plus its place in that batch: unique'),
+            ('owner_partition', 'the partition that owns the group (key_partitions)'),
+            ('partition', 'the Kafka partition the record came from'),
+            ('offset', 'its Kafka offset; -1: none, written by `consumer repartition`'),
+            ('timestamp_ms', 'the greatest Kafka timestamp of its partition up to it, milliseconds since 1970 UTC; 0: none was a time from 1970 to 2100')
+        ) AS columns (name, comment)
+        UNION ALL
+        SELECT attname, col_description(attrelid, attnum) FROM pg_attribute
+        WHERE attrelid = quote_ident(feed || '_fact')::regclass AND attnum > 0 AND NOT attisdropped
+    LOOP
+        EXECUTE format('COMMENT ON COLUMN %I.%I IS %L', feed || '_changelog', fact.name, fact.comment);
+    END LOOP;
+END
+$function$;
+COMMENT ON FUNCTION create_changelog IS 'Makes or extends the changelog of a feed from its type <feed>_fact; called by migrations';

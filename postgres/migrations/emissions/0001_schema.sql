@@ -1,40 +1,30 @@
 -- The emissions pipeline: its facts, what is computed of each country, model runs, and the views of dashboards.
 
-CREATE TABLE emissions_changelog (
-    id              bigint           NOT NULL,
-    owner_partition integer          NOT NULL,
-    partition       integer          NOT NULL,
-    "offset"        bigint           NOT NULL,
-    timestamp_ms    bigint           NOT NULL,
-    iso_code        text             NOT NULL COLLATE "C",
-    country         text             NOT NULL,
-    year            smallint         NOT NULL,
-    population      double precision,
-    gdp             double precision,
-    co2             double precision,
-    co2_per_capita  double precision
+CREATE TYPE emissions_fact AS (
+    iso_code       text COLLATE "C",
+    country        text,
+    year           smallint,
+    population     double precision,
+    gdp            double precision,
+    co2            double precision,
+    co2_per_capita double precision
 );
-CREATE INDEX emissions_changelog_by_owner_partition ON emissions_changelog USING brin (owner_partition, id);
-COMMENT ON TABLE emissions_changelog IS 'Every new or corrected fact, in the order it was learnt; the greatest id of a country and year is what is known';
-COMMENT ON COLUMN emissions_changelog.id IS 'the batch that brought it times 2^20, plus its number in that batch: unique, growing within an owner partition';
-COMMENT ON COLUMN emissions_changelog.owner_partition IS 'the partition that owns the group (key_partitions)';
-COMMENT ON COLUMN emissions_changelog.partition IS 'the Kafka partition the record came from';
-COMMENT ON COLUMN emissions_changelog."offset" IS 'its Kafka offset';
-COMMENT ON COLUMN emissions_changelog.timestamp_ms IS 'the greatest Kafka timestamp of its partition up to it, milliseconds since 1970 UTC; 0: none was a time from 1970 to 2100';
-COMMENT ON COLUMN emissions_changelog.iso_code IS 'the country''s code';
-COMMENT ON COLUMN emissions_changelog.country IS 'the country''s name in that record';
-COMMENT ON COLUMN emissions_changelog.year IS 'calendar year, 1 to 9999';
-COMMENT ON COLUMN emissions_changelog.population IS 'persons; null: missing';
-COMMENT ON COLUMN emissions_changelog.gdp IS 'gross domestic product, international-$ of 2011; null: missing';
-COMMENT ON COLUMN emissions_changelog.co2 IS 'emissions, million tonnes of CO₂; null: missing';
-COMMENT ON COLUMN emissions_changelog.co2_per_capita IS 'emissions, tonnes of CO₂ per person; null: missing';
+COMMENT ON TYPE emissions_fact IS 'Every new or corrected fact, in the order it was learnt';
+COMMENT ON COLUMN emissions_fact.iso_code IS 'the country''s code';
+COMMENT ON COLUMN emissions_fact.country IS 'the country''s name in that record';
+COMMENT ON COLUMN emissions_fact.year IS 'calendar year, 1 to 9999';
+COMMENT ON COLUMN emissions_fact.population IS 'persons; null: missing';
+COMMENT ON COLUMN emissions_fact.gdp IS 'gross domestic product, international-$ of 2011; null: missing';
+COMMENT ON COLUMN emissions_fact.co2 IS 'emissions, million tonnes of CO₂; null: missing';
+COMMENT ON COLUMN emissions_fact.co2_per_capita IS 'emissions, tonnes of CO₂ per person; null: missing';
+SELECT create_changelog('emissions');
 
 CREATE VIEW emissions_facts AS
 SELECT DISTINCT ON (iso_code, year)
        iso_code, country, year, make_date(year, 1, 1) AS year_start,
        population, gdp, co2, co2_per_capita, id >> 20 AS batch
 FROM emissions_changelog
-ORDER BY iso_code, year, id DESC;
+ORDER BY iso_code, year, timestamp_ms DESC, partition DESC, id DESC;
 COMMENT ON VIEW emissions_facts IS 'What is known now: one row per country and year; units as in emissions_changelog';
 COMMENT ON COLUMN emissions_facts.iso_code IS 'the country''s code';
 COMMENT ON COLUMN emissions_facts.country IS 'the country''s name in that record';
