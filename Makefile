@@ -10,7 +10,7 @@ demo: ## runs the sample (or DATA=file) from file to tables on this machine; PIP
 	@scripts/setup run
 	@echo "building the release binaries (some minutes the first time)" >&2
 	@cargo build --release --bins
-	@cargo run --quiet --release --package demo --bin demo -- $(if $(PIPELINE),--pipeline '$(PIPELINE)') $(if $(DATA),--data '$(DATA)')
+	@target=$${CARGO_TARGET_DIR:-target}; $$target/release/demo $(if $(PIPELINE),--pipeline '$(PIPELINE)') $(if $(DATA),--data '$(DATA)')
 
 superset: ## the dashboards at http://localhost:8088 without a cluster, over the databases that DEMO_KEEP=1 make demo left running
 	@scripts/setup build

@@ -3,8 +3,7 @@
 //! An array is its number of dimensions, whether it holds a NULL, the type of its elements, its length and its lower bound,
 //! then each element as in a COPY row. Source: PostgreSQL, `array_send` in `src/backend/utils/adt/arrayfuncs.c`.
 
-use std::borrow::Cow;
-
+pub use crate::copy::ColumnError;
 use crate::copy::{CopyFields, CopyRow, split};
 
 /// The type of a column's values.
@@ -74,20 +73,6 @@ impl Column {
     /// One that may be NULL.
     pub const fn nullable(name: &'static str, kind: Kind) -> Self {
         Self { name, kind, role: Role::Nullable }
-    }
-}
-
-/// A stored column that does not hold what this program writes.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("column {column} {why}")]
-pub struct ColumnError {
-    column: &'static str,
-    why: Cow<'static, str>,
-}
-
-impl ColumnError {
-    pub(crate) fn new(column: &'static str, why: impl Into<Cow<'static, str>>) -> Self {
-        Self { column, why: why.into() }
     }
 }
 

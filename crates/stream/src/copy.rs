@@ -3,12 +3,26 @@
 //! A row is a count of fields, then each field as a length and its bytes in network order; −1 is
 //! NULL. Source: PostgreSQL documentation, COPY, "Binary Format".
 
-use crate::columns::ColumnError;
+use std::borrow::Cow;
 
 /// What a COPY stream begins with: the signature, no flags, no header extension.
 pub(crate) const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// What it ends with: a field count of −1.
 pub(crate) const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
+
+/// A stored column that does not hold what this program writes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("column {column} {why}")]
+pub struct ColumnError {
+    column: &'static str,
+    why: Cow<'static, str>,
+}
+
+impl ColumnError {
+    pub(crate) fn new(column: &'static str, why: impl Into<Cow<'static, str>>) -> Self {
+        Self { column, why: why.into() }
+    }
+}
 
 /// Rows that are sent to PostgreSQL, already in COPY's format.
 #[derive(Clone, Debug)]

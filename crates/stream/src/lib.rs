@@ -42,10 +42,7 @@ pub use consume::{Consume, consume};
 pub use error::Error;
 pub use formats::ReadError;
 pub use identity::Identity;
-pub use pipeline::{Changelog, Coverage, Decoded, Fact, Pipeline, RefreshReport};
-pub use postgres::{
-    database,
-    maintenance::{self, Hashed, Tables},
-};
+pub use pipeline::{Changelog, Coverage, Decoded, Fact, Hashed, Pipeline, RefreshReport, Tables};
+pub use postgres::{database, maintenance};
 pub use settings::ConsumeSettings;
 pub use source::{Outgoing, RowOutcome, Source};

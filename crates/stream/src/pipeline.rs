@@ -7,10 +7,7 @@ use std::{borrow::Cow, fmt, hash::Hash};
 
 use sqlx::PgConnection;
 
-use crate::{
-    columns::{Column, ColumnError, FactReader, FactWriter},
-    postgres::maintenance::Tables,
-};
+use crate::columns::{Column, ColumnError, FactReader, FactWriter};
 
 /// One fact: what is known under one natural key of a group.
 ///
@@ -55,6 +52,28 @@ pub struct Changelog {
     pub table: &'static str,
     /// The pipeline's columns, in the order in which a fact is encoded: first those of its group.
     pub columns: &'static [Column],
+}
+
+/// What a pipeline keeps in its database, besides what `stream` keeps for all.
+#[derive(Clone, Copy, Debug)]
+pub struct Tables {
+    /// Where its facts are.
+    pub changelog: Changelog,
+    /// The tables computed from them.
+    pub derived: &'static [&'static str],
+    /// What `consumer hash` covers.
+    pub hashed: &'static [Hashed],
+    /// Tables and views that an earlier program left in schema `public` under names of ours.
+    pub legacy: &'static [&'static str],
+}
+
+/// A table that is a function of the facts, and the query that shows so.
+#[derive(Clone, Copy, Debug)]
+pub struct Hashed {
+    /// The table's name.
+    pub table: &'static str,
+    /// Its rows as one text column, in an order that depends on nothing else.
+    pub query: &'static str,
 }
 
 /// What a refresh is part of.

@@ -5,10 +5,13 @@ use std::{error::Error as _, pin::Pin, time::Duration};
 use anyhow::anyhow;
 use clap::{ArgMatches, Args, Command};
 use service::{Failure, postgres::plain};
-use sqlx::PgConnection;
-use stream::{Consume, Pipeline, Tables, maintenance::compact::compact};
+use sqlx::{PgConnection, migrate::Migrator};
+use stream::{Consume, Pipeline, ReadError, Source, Tables, maintenance::compact::compact};
 
-use crate::pipeline_arg::Entry;
+use crate::{
+    list::{Input, Visitor, visit},
+    pipeline_arg::Entry,
+};
 
 /// Work under way, whatever the pipeline's types.
 pub type Working = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
@@ -54,7 +57,9 @@ impl Entry for Consumer {
 
 /// Every pipeline that has a consumer.
 pub fn all() -> Vec<Consumer> {
-    crate::all().into_iter().map(|known| known.consumer).collect()
+    let mut all: Vec<Consumer> = Vec::new();
+    visit(&mut all);
+    all
 }
 
 /// The names of the pipelines that have a consumer.
@@ -62,7 +67,23 @@ pub fn names() -> Vec<&'static str> {
     all().iter().map(|consumer| consumer.name).collect()
 }
 
-pub(crate) fn of<O, P>(build: fn(O) -> P) -> Consumer
+impl Visitor for Vec<Consumer> {
+    fn pipeline<P, O, S, I>(
+        &mut self,
+        build: fn(O) -> P,
+        _open: fn(Input, &I) -> Result<S, ReadError>,
+        _migrations: Migrator,
+    ) where
+        P: Pipeline,
+        O: Args + 'static,
+        S: Source + 'static,
+        I: Args + 'static,
+    {
+        self.push(of(build));
+    }
+}
+
+fn of<O, P>(build: fn(O) -> P) -> Consumer
 where
     O: Args + 'static,
     P: Pipeline,

@@ -5,16 +5,21 @@
 
 use std::sync::LazyLock;
 
+use clap::Args;
 use sqlx::{
-    AssertSqlSafe, PgConnection, Row,
-    migrate,
+    AssertSqlSafe, PgConnection, Row, migrate,
     migrate::{Migration, Migrator},
 };
-use stream::Pipeline;
+use stream::{Pipeline, ReadError, Source};
+
+use crate::list::{Input, Visitor, visit};
 
 /// Every pipeline's database.
-pub static DATABASES: LazyLock<Vec<Database>> =
-    LazyLock::new(|| crate::all().into_iter().map(|known| known.database).collect());
+pub static DATABASES: LazyLock<Vec<Database>> = LazyLock::new(|| {
+    let mut all: Vec<Database> = Vec::new();
+    visit(&mut all);
+    all
+});
 
 /// A pipeline's database.
 #[derive(Debug)]
@@ -85,7 +90,23 @@ pub enum SchemaState {
     OfAnother(&'static str),
 }
 
-pub(crate) fn of<P: Pipeline>(migrations: Migrator) -> Database {
+impl Visitor for Vec<Database> {
+    fn pipeline<P, O, S, I>(
+        &mut self,
+        _build: fn(O) -> P,
+        _open: fn(Input, &I) -> Result<S, ReadError>,
+        migrations: Migrator,
+    ) where
+        P: Pipeline,
+        O: Args + 'static,
+        S: Source + 'static,
+        I: Args + 'static,
+    {
+        self.push(of::<P>(migrations));
+    }
+}
+
+fn of<P: Pipeline>(migrations: Migrator) -> Database {
     let stream = Folder::new("stream", migrate!("../../../postgres/migrations/stream"));
     Database {
         pipeline: P::NAME,

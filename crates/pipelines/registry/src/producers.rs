@@ -6,12 +6,14 @@ use std::{
 };
 
 use clap::{ArgMatches, Args, Command};
+use sqlx::migrate::Migrator;
 use stream::{Pipeline, ReadError, Source};
 
-use crate::pipeline_arg::Entry;
-
-/// The file, or standard input, unpacked.
-pub type Input = Box<dyn Read + Send>;
+pub use crate::list::Input;
+use crate::{
+    list::{Visitor, visit},
+    pipeline_arg::Entry,
+};
 
 type Open = Box<dyn Fn(Input, &ArgMatches) -> anyhow::Result<Box<dyn Source>> + Send + Sync>;
 
@@ -89,7 +91,9 @@ impl Entry for Producer {
 
 /// Every pipeline that has a producer.
 pub fn all() -> Vec<Producer> {
-    crate::all().into_iter().map(|known| known.producer).collect()
+    let mut all: Vec<Producer> = Vec::new();
+    visit(&mut all);
+    all
 }
 
 /// The names of the pipelines that have a producer.
@@ -97,7 +101,23 @@ pub fn names() -> Vec<&'static str> {
     all().iter().map(|producer| producer.name).collect()
 }
 
-pub(crate) fn of<P, S, O>(open: fn(Input, &O) -> Result<S, ReadError>) -> Producer
+impl Visitor for Vec<Producer> {
+    fn pipeline<P, O, S, I>(
+        &mut self,
+        _build: fn(O) -> P,
+        open: fn(Input, &I) -> Result<S, ReadError>,
+        _migrations: Migrator,
+    ) where
+        P: Pipeline,
+        O: Args + 'static,
+        S: Source + 'static,
+        I: Args + 'static,
+    {
+        self.push(of::<P, S, I>(open));
+    }
+}
+
+fn of<P, S, O>(open: fn(Input, &O) -> Result<S, ReadError>) -> Producer
 where
     P: Pipeline,
     S: Source + 'static,

@@ -105,7 +105,7 @@ pub(crate) struct Parts<P: Pipeline> {
     pub(crate) consumer: Arc<GroupConsumer>,
     /// Where Kafka is.
     pub(crate) kafka: KafkaSettings,
-    /// Topic and changelog.
+    /// The topic, and the pipeline that reads it.
     pub(crate) feed: Arc<Feed>,
     /// Claims and loads.
     pub(crate) loader: Loader<PgServer<P>>,

@@ -2,8 +2,7 @@
 
 use sqlx::{Connection, PgConnection};
 
-use super::Hashed;
-use crate::postgres::database::sql;
+use crate::{pipeline::Hashed, postgres::database::sql};
 
 /// What stands for all tables together.
 pub const ALL: &str = "all of them";

@@ -2,8 +2,8 @@
 
 use sqlx::{Connection, PgConnection};
 
-use super::{Tables, lock};
-use crate::postgres::database::sql;
+use super::lock;
+use crate::{pipeline::Tables, postgres::database::sql};
 
 /// What `stream` keeps that a reset empties; offsets are kept as rows, so that epochs go on counting.
 const OURS: [&str; 5] = ["ingest_accounting", "rejects", "key_partitions", "stream_gaps", "stream_completeness"];
