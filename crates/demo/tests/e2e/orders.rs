@@ -144,7 +144,8 @@ pub(crate) fn a_second_producer_run_changes_nothing<D: Dataset>() {
     let (tables, changed, hash) = (written(&env), changed_at(&env), env.hash());
     let facts = i64::try_from(oracle::facts_in::<D>(&lines)).unwrap();
     // The changelog has the first word on every key.
-    assert_eq!(tables[0], i64::try_from(oracle::keys_in::<D>(&lines)).unwrap());
+    let stored = env.number(&format!("SELECT sum(facts)::bigint FROM {}", D::SEGMENTS));
+    assert_eq!(stored, i64::try_from(oracle::keys_in::<D>(&lines)).unwrap());
     env.produce(&lines);
     env.consume(1);
     assert_eq!((written(&env), changed_at(&env), env.hash()), (tables, changed, hash));
