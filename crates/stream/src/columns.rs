@@ -4,7 +4,7 @@
 //! then each element as in a COPY row. Source: PostgreSQL, `array_send` in `src/backend/utils/adt/arrayfuncs.c`.
 
 pub use crate::copy::ColumnError;
-use crate::copy::{CopyFields, CopyRow, split};
+use crate::copy::{CopyFields, CopyRow, fixed, given, split, take_value};
 
 /// The type of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,8 +144,7 @@ impl<'a> FactWriter<'a> {
         self.columns.next().expect("a fact has as many values as its changelog has columns")
     }
 
-    /// Writes NULL.
-    pub fn null(&mut self) {
+    fn null(&mut self) {
         self.next(0).null();
     }
 
@@ -172,14 +171,25 @@ impl<'a> FactWriter<'a> {
         self.next(4).fixed(value.to_be_bytes());
     }
 
+    /// Writes an `integer`; `None` is NULL.
+    pub fn i32_or_null(&mut self, value: Option<i32>) {
+        match value {
+            Some(value) => self.i32(value),
+            None => self.null(),
+        }
+    }
+
     /// Writes a `bigint`.
     pub fn i64(&mut self, value: i64) {
         self.next(8).fixed(value.to_be_bytes());
     }
 
-    /// Writes a `double precision`.
-    pub fn f64(&mut self, value: f64) {
-        self.next(8).fixed(value.to_be_bytes());
+    /// Writes a `double precision`; `None` is NULL.
+    pub fn f64_or_null(&mut self, value: Option<f64>) {
+        match value {
+            Some(value) => self.next(8).fixed(value.to_be_bytes()),
+            None => self.null(),
+        }
     }
 }
 
@@ -214,26 +224,13 @@ impl<'a> ArrayReader<'a> {
 
     /// Reads the next value; `None` is NULL.
     pub(crate) fn next(&mut self) -> Result<Option<&'a [u8]>, ColumnError> {
-        let Some(rest) = self.rest else { return Ok(None) };
-        let ends = || ColumnError::new(self.name, "ends within a value");
-        let (len, rest) = split::<4>(rest).ok_or_else(ends)?;
-        let Ok(len) = usize::try_from(i32::from_be_bytes(len)) else {
-            self.rest = Some(rest);
-            return Ok(None);
-        };
-        let (value, rest) = rest.split_at_checked(len).ok_or_else(ends)?;
-        self.rest = Some(rest);
-        Ok(Some(value))
+        let Some(rest) = &mut self.rest else { return Ok(None) };
+        take_value(rest).ok_or_else(|| ColumnError::new(self.name, "ends within a value"))
     }
 
     pub(crate) fn i64(&mut self) -> Result<i64, ColumnError> {
-        let value = self.next()?.ok_or_else(|| ColumnError::new(self.name, "is null"))?;
-        fixed(self.name, value).map(i64::from_be_bytes)
+        fixed(self.name, given(self.name, self.next()?)?).map(i64::from_be_bytes)
     }
-}
-
-fn fixed<const N: usize>(name: &'static str, value: &[u8]) -> Result<[u8; N], ColumnError> {
-    value.try_into().map_err(|_| ColumnError::new(name, format!("is {} bytes wide, not {N}", value.len())))
 }
 
 /// Reads facts, value by value, in the order of their columns.
@@ -286,17 +283,13 @@ impl<'a> FactReader<'a> {
         value.map(|value| fixed(self.name(), value)).transpose()
     }
 
-    fn given<T>(&self, value: Option<T>) -> Result<T, ColumnError> {
-        value.ok_or_else(|| ColumnError::new(self.name(), "is null"))
-    }
-
     /// Reads a `smallint`.
     ///
     /// # Errors
     /// When it is NULL or of another width.
     pub fn i16(&mut self) -> Result<i16, ColumnError> {
         let value = self.fixed()?;
-        self.given(value).map(i16::from_be_bytes)
+        given(self.name(), value).map(i16::from_be_bytes)
     }
 
     /// Reads an `integer`, or a `date`.
@@ -305,7 +298,7 @@ impl<'a> FactReader<'a> {
     /// When it is NULL or of another width.
     pub fn i32(&mut self) -> Result<i32, ColumnError> {
         let value = self.fixed()?;
-        self.given(value).map(i32::from_be_bytes)
+        given(self.name(), value).map(i32::from_be_bytes)
     }
 
     /// Reads an `integer`; `None` is NULL.
@@ -322,7 +315,7 @@ impl<'a> FactReader<'a> {
     /// When it is NULL or of another width.
     pub fn i64(&mut self) -> Result<i64, ColumnError> {
         let value = self.fixed()?;
-        self.given(value).map(i64::from_be_bytes)
+        given(self.name(), value).map(i64::from_be_bytes)
     }
 
     /// Reads a `double precision`; `None` is NULL.
@@ -339,7 +332,7 @@ impl<'a> FactReader<'a> {
     /// When it is NULL or not UTF-8.
     pub fn text(&mut self) -> Result<&'a str, ColumnError> {
         let value = self.raw()?;
-        std::str::from_utf8(self.given(value)?).map_err(|error| self.impossible(error))
+        std::str::from_utf8(given(self.name(), value)?).map_err(|error| self.impossible(error))
     }
 
     /// An error for the value last read.

@@ -135,18 +135,11 @@ impl<'a> CopyFields<'a> {
     /// # Errors
     /// When the row ends before it.
     pub(crate) fn raw(&mut self, column: &'static str) -> Result<Option<&'a [u8]>, ColumnError> {
-        let missing = || ColumnError::new(column, "is missing");
-        let (len, rest) = split::<4>(self.rest).ok_or_else(missing)?;
-        self.rest = rest;
-        let Ok(len) = usize::try_from(i32::from_be_bytes(len)) else { return Ok(None) };
-        let (value, rest) = self.rest.split_at_checked(len).ok_or_else(missing)?;
-        self.rest = rest;
-        Ok(Some(value))
+        take_value(&mut self.rest).ok_or_else(|| ColumnError::new(column, "is missing"))
     }
 
     fn fixed<const N: usize>(&mut self, column: &'static str) -> Result<[u8; N], ColumnError> {
-        let value = self.raw(column)?.ok_or_else(|| ColumnError::new(column, "is null"))?;
-        value.try_into().map_err(|_| ColumnError::new(column, format!("is {} bytes wide, not {N}", value.len())))
+        fixed(column, given(column, self.raw(column)?)?)
     }
 
     /// Reads an `integer`.
@@ -204,6 +197,26 @@ impl CopyReader {
         self.at = to;
         Some(CopyFields { rest: &self.bytes[from..to] })
     }
+}
+
+/// Takes a value off the front: its length, then its bytes. The inner `None` is NULL, the outer one an end within the value.
+pub(crate) fn take_value<'a>(rest: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
+    let (len, after) = split::<4>(rest)?;
+    *rest = after;
+    let Ok(len) = usize::try_from(i32::from_be_bytes(len)) else { return Some(None) };
+    let (value, after) = rest.split_at_checked(len)?;
+    *rest = after;
+    Some(Some(value))
+}
+
+/// A value that is not NULL.
+pub(crate) fn given<T>(column: &'static str, value: Option<T>) -> Result<T, ColumnError> {
+    value.ok_or_else(|| ColumnError::new(column, "is null"))
+}
+
+/// A value of that width.
+pub(crate) fn fixed<const N: usize>(column: &'static str, value: &[u8]) -> Result<[u8; N], ColumnError> {
+    value.try_into().map_err(|_| ColumnError::new(column, format!("is {} bytes wide, not {N}", value.len())))
 }
 
 pub(crate) fn split<const N: usize>(bytes: &[u8]) -> Option<([u8; N], &[u8])> {

@@ -61,10 +61,7 @@ impl Pipeline for Emissions {
         row.text(names.text(fact.name));
         row.i16(i16::try_from(fact.year).expect("a year is at most 9999"));
         for measure in [fact.population, fact.gdp, fact.co2, fact.co2_per_capita] {
-            match measure.get() {
-                Some(value) => row.f64(value),
-                None => row.null(),
-            }
+            row.f64_or_null(measure.get());
         }
     }
 

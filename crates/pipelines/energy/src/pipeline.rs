@@ -58,10 +58,7 @@ impl Pipeline for Energy {
         row.i32(day.days());
         row.i16(i16::try_from(fact.minute).expect("a day has 1,440 minutes"));
         for value in fact.values {
-            match value.get() {
-                Some(thousandths) => row.i32(thousandths),
-                None => row.null(),
-            }
+            row.i32_or_null(value.get());
         }
     }
 

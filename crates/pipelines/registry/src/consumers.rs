@@ -9,7 +9,7 @@ use sqlx::{PgConnection, migrate::Migrator};
 use stream::{Consume, Pipeline, ReadError, Source, Tables, maintenance::compact::compact};
 
 use crate::{
-    list::{Input, Visitor, visit},
+    list::{self, Input, OfPipeline},
     pipeline_arg::Entry,
 };
 
@@ -57,9 +57,7 @@ impl Entry for Consumer {
 
 /// Every pipeline that has a consumer.
 pub fn all() -> Vec<Consumer> {
-    let mut all: Vec<Consumer> = Vec::new();
-    visit(&mut all);
-    all
+    list::all()
 }
 
 /// The names of the pipelines that have a consumer.
@@ -67,33 +65,25 @@ pub fn names() -> Vec<&'static str> {
     all().iter().map(|consumer| consumer.name).collect()
 }
 
-impl Visitor for Vec<Consumer> {
-    fn pipeline<P, O, S, I>(
-        &mut self,
+impl OfPipeline for Consumer {
+    fn of_pipeline<P, O, S, I>(
         build: fn(O) -> P,
         _open: fn(Input, &I) -> Result<S, ReadError>,
         _migrations: Migrator,
-    ) where
+    ) -> Self
+    where
         P: Pipeline,
         O: Args + 'static,
         S: Source + 'static,
         I: Args + 'static,
     {
-        self.push(of(build));
+        let start: Start = Box::new(move |options, what| {
+            let pipeline = build(O::from_arg_matches(options)?);
+            Ok(Box::pin(async move { stream::consume(pipeline, what).await.map_err(to_exit) }))
+        });
+        let (name, topic, tables) = (P::NAME, P::TOPIC, P::TABLES);
+        Self { name, topic, tables, compact: compacting::<P>, augment: O::augment_args, start }
     }
-}
-
-fn of<O, P>(build: fn(O) -> P) -> Consumer
-where
-    O: Args + 'static,
-    P: Pipeline,
-{
-    let start: Start = Box::new(move |options, what| {
-        let pipeline = build(O::from_arg_matches(options)?);
-        Ok(Box::pin(async move { stream::consume(pipeline, what).await.map_err(to_exit) }))
-    });
-    let (name, topic, tables) = (P::NAME, P::TOPIC, P::TABLES);
-    Consumer { name, topic, tables, compact: compacting::<P>, augment: O::augment_args, start }
 }
 
 fn compacting<P: Pipeline>(connection: &mut PgConnection, keep: Duration) -> Compacting<'_> {

@@ -12,14 +12,10 @@ use sqlx::{
 };
 use stream::{Pipeline, ReadError, Source};
 
-use crate::list::{Input, Visitor, visit};
+use crate::list::{self, Input, OfPipeline};
 
 /// Every pipeline's database.
-pub static DATABASES: LazyLock<Vec<Database>> = LazyLock::new(|| {
-    let mut all: Vec<Database> = Vec::new();
-    visit(&mut all);
-    all
-});
+pub static DATABASES: LazyLock<Vec<Database>> = LazyLock::new(list::all);
 
 /// A pipeline's database.
 #[derive(Debug)]
@@ -90,29 +86,25 @@ pub enum SchemaState {
     OfAnother(&'static str),
 }
 
-impl Visitor for Vec<Database> {
-    fn pipeline<P, O, S, I>(
-        &mut self,
+impl OfPipeline for Database {
+    fn of_pipeline<P, O, S, I>(
         _build: fn(O) -> P,
         _open: fn(Input, &I) -> Result<S, ReadError>,
         migrations: Migrator,
-    ) where
+    ) -> Self
+    where
         P: Pipeline,
         O: Args + 'static,
         S: Source + 'static,
         I: Args + 'static,
     {
-        self.push(of::<P>(migrations));
-    }
-}
-
-fn of<P: Pipeline>(migrations: Migrator) -> Database {
-    let stream = Folder::new("stream", migrate!("../../../postgres/migrations/stream"));
-    Database {
-        pipeline: P::NAME,
-        name: P::DATABASE,
-        folders: [stream, Folder::new(P::NAME, migrations)],
-        legacy_tables: P::TABLES.legacy,
+        let stream = Folder::new("stream", migrate!("../../../postgres/migrations/stream"));
+        Self {
+            pipeline: P::NAME,
+            name: P::DATABASE,
+            folders: [stream, Folder::new(P::NAME, migrations)],
+            legacy_tables: P::TABLES.legacy,
+        }
     }
 }
 

@@ -11,21 +11,23 @@ use stream::{Pipeline, ReadError, Source};
 /// The file, or standard input, unpacked.
 pub type Input = Box<dyn Read + Send>;
 
-/// Visits every pipeline; a new one is one line.
-pub(crate) fn visit(visitor: &mut impl Visitor) {
-    visitor.pipeline(Emissions, CsvSource::open, migrate!("../../../postgres/migrations/emissions"));
-    visitor.pipeline(Energy, MeterSource::open, migrate!("../../../postgres/migrations/energy"));
+/// What is made of every pipeline; a new one is one line.
+pub(crate) fn all<T: OfPipeline>() -> Vec<T> {
+    vec![
+        T::of_pipeline(Emissions, CsvSource::open, migrate!("../../../postgres/migrations/emissions")),
+        T::of_pipeline(Energy, MeterSource::open, migrate!("../../../postgres/migrations/energy")),
+    ]
 }
 
-/// What is made of each pipeline.
-pub(crate) trait Visitor {
-    /// A pipeline that `build` makes of its options, whose rows `open` reads from an input, and that has these migrations.
-    fn pipeline<P, O, S, I>(
-        &mut self,
+/// What one of the programs knows of a pipeline.
+pub(crate) trait OfPipeline: Sized {
+    /// Of a pipeline that `build` makes of its options, whose rows `open` reads from an input, and that has these migrations.
+    fn of_pipeline<P, O, S, I>(
         build: fn(O) -> P,
         open: fn(Input, &I) -> Result<S, ReadError>,
         migrations: Migrator,
-    ) where
+    ) -> Self
+    where
         P: Pipeline,
         O: Args + 'static,
         S: Source + 'static,

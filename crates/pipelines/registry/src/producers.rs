@@ -11,7 +11,7 @@ use stream::{Pipeline, ReadError, Source};
 
 pub use crate::list::Input;
 use crate::{
-    list::{Visitor, visit},
+    list::{self, OfPipeline},
     pipeline_arg::Entry,
 };
 
@@ -91,9 +91,7 @@ impl Entry for Producer {
 
 /// Every pipeline that has a producer.
 pub fn all() -> Vec<Producer> {
-    let mut all: Vec<Producer> = Vec::new();
-    visit(&mut all);
-    all
+    list::all()
 }
 
 /// The names of the pipelines that have a producer.
@@ -101,28 +99,19 @@ pub fn names() -> Vec<&'static str> {
     all().iter().map(|producer| producer.name).collect()
 }
 
-impl Visitor for Vec<Producer> {
-    fn pipeline<P, O, S, I>(
-        &mut self,
+impl OfPipeline for Producer {
+    fn of_pipeline<P, O, S, I>(
         _build: fn(O) -> P,
         open: fn(Input, &I) -> Result<S, ReadError>,
         _migrations: Migrator,
-    ) where
+    ) -> Self
+    where
         P: Pipeline,
         O: Args + 'static,
         S: Source + 'static,
         I: Args + 'static,
     {
-        self.push(of::<P, S, I>(open));
+        let open: Open = Box::new(move |input, matches| Ok(Box::new(open(input, &I::from_arg_matches(matches)?)?)));
+        Self { name: P::NAME, topic: P::TOPIC, augment: I::augment_args, open }
     }
-}
-
-fn of<P, S, O>(open: fn(Input, &O) -> Result<S, ReadError>) -> Producer
-where
-    P: Pipeline,
-    S: Source + 'static,
-    O: Args + 'static,
-{
-    let open: Open = Box::new(move |input, matches| Ok(Box::new(open(input, &O::from_arg_matches(matches)?)?)));
-    Producer { name: P::NAME, topic: P::TOPIC, augment: O::augment_args, open }
 }

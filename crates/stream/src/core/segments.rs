@@ -340,14 +340,8 @@ mod tests {
             let mut writer = segments.fact(fact.0, position(fact));
             writer.i16(*a);
             writer.text(b);
-            match c {
-                Some(c) => writer.i32(*c),
-                None => writer.null(),
-            }
-            match d {
-                Some(d) => writer.f64(*d),
-                None => writer.null(),
-            }
+            writer.i32_or_null(*c);
+            writer.f64_or_null(*d);
             writer.i64(*e);
         }
         segments.take_rows()

@@ -1,7 +1,5 @@
 //! The changelog's table: appending segments, and reading them.
 
-use std::time::Duration;
-
 use futures::TryStreamExt;
 use sqlx::PgConnection;
 
@@ -9,11 +7,11 @@ use crate::{
     copy::{CopyBuffer, HEADER, TRAILER},
     core::segments::SEGMENT_COLUMNS,
     pipeline::Changelog,
-    postgres::{database::answered, statements::SqlResult},
+    postgres::{
+        database::{PIECE, answered},
+        statements::SqlResult,
+    },
 };
-
-/// How long the next piece of a COPY may take: a minute is the server's own limit.
-const PIECE: Duration = Duration::from_secs(75);
 
 /// What is read of a segment besides the pipeline's columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

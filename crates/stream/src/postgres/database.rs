@@ -22,6 +22,9 @@ const SESSION: [(&str, &str); 6] = [
     ("tcp_keepalives_count", "2"),
 ];
 
+/// How long a response, or the next piece of a COPY, may take: a minute is the server's own limit.
+pub(crate) const PIECE: Duration = Duration::from_secs(75);
+
 /// Where Postgres is, and how we talk to it.
 #[derive(Clone, Debug)]
 pub struct Database {

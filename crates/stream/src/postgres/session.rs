@@ -15,13 +15,10 @@ use crate::{
     pipeline::{Coverage, Pipeline, RefreshReport},
     postgres::{
         changelog::{self, Read},
-        database::{Database, answered, sql},
+        database::{Database, PIECE, answered, sql},
         statements::{Server, SqlResult, Statements},
     },
 };
-
-/// How long each response of a load may take: a minute is the server's own limit.
-const PIECE: Duration = Duration::from_secs(75);
 
 /// A pipeline's database.
 #[derive(Debug)]
