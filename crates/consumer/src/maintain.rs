@@ -18,7 +18,7 @@ use crate::{schema, settings::Job};
 /// Prints the hash of the state tables, and of each one.
 pub(crate) async fn hash(job: &Job) -> anyhow::Result<()> {
     let mut connection = connect(job).await?;
-    let hashes = hash::hash(&mut connection, job.pipeline.tables.hashed)
+    let hashes = hash::hash(&mut connection, &job.pipeline.tables)
         .await
         .map_err(|error| failure(&error, "cannot hash the state tables"))?;
     for table in hashes {

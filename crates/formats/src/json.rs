@@ -11,6 +11,8 @@ use serde::de::IgnoredAny;
 /// A value of a field.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value<'a> {
+    /// No such field.
+    Absent,
     /// `null`, or the bare token `NaN`.
     Missing,
     /// A number; infinite for `Infinity` and for a number beyond a double's range.
@@ -27,6 +29,45 @@ pub enum Value<'a> {
 pub struct Malformed {
     expected: &'static str,
     at: usize,
+}
+
+/// What keeps a message from being read as an object with known fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// It holds other bytes than text.
+    #[error("not UTF-8 from byte {0} on")]
+    Bytes(usize),
+    /// It is not one object.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// Which of two values is meant, nobody can say.
+    #[error("{0} appears twice")]
+    Twice(&'static str),
+}
+
+/// Reads a message as an object: the values of the named fields, in the order of the names; those of others are passed over.
+///
+/// A field that is not there is [`Value::Absent`].
+///
+/// # Errors
+/// When it is no object, or when a named field appears twice.
+pub fn fields<'a, const N: usize>(message: &'a [u8], names: &[&'static str; N]) -> Result<[Value<'a>; N], Unreadable> {
+    let text = std::str::from_utf8(message).map_err(|error| Unreadable::Bytes(error.valid_up_to()))?;
+    let mut object = Object::open(text)?;
+    let mut values = [const { Value::Absent }; N];
+    // Most messages have the fields in the order of the names: the next one is looked at first.
+    let mut next = 0;
+    while let Some((key, value)) = object.next_field()? {
+        let is_next = names.get(next).is_some_and(|name| *name == key);
+        let found = if is_next { Some(next) } else { names.iter().position(|name| *name == key) };
+        let Some(at) = found else { continue };
+        if values[at] != Value::Absent {
+            return Err(Unreadable::Twice(names[at]));
+        }
+        values[at] = value;
+        next = at + 1;
+    }
+    Ok(values)
 }
 
 /// An object that is being read.

@@ -1,10 +1,12 @@
-//! Facts as columns: an array a column, in PostgreSQL's binary form.
+//! Rows as columns: an array a column, in PostgreSQL's binary form.
 //!
 //! An array is its number of dimensions, whether it holds a NULL, the type of its elements, its length and its lower bound,
 //! then each element as in a COPY row. Source: PostgreSQL, `array_send` in `src/backend/utils/adt/arrayfuncs.c`.
 
 pub use crate::copy::ColumnError;
-use crate::copy::{CopyFields, CopyRow, fixed, given, split, take_value};
+use std::fmt::Display;
+
+use crate::copy::{CopyRow, fixed, given, split, take_value};
 
 /// The type of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,23 +23,46 @@ pub enum Kind {
     Date,
     /// `text`
     Text,
+    /// `integer[]`, in state tables only; sent as text, since `unnest` would take an array of arrays apart whole
+    Int4List,
+    /// `bigint[]`, likewise
+    Int8List,
 }
 
 impl Kind {
-    /// Its object identifier, as in `pg_type.dat`.
-    const fn oid(self) -> u32 {
+    /// The object identifiers of the type that is sent and of its array, as in `pg_type.dat`.
+    const fn oids(self) -> (u32, u32) {
         match self {
-            Self::Int2 => 21,
-            Self::Int4 => 23,
-            Self::Int8 => 20,
-            Self::Float8 => 701,
-            Self::Date => 1082,
-            Self::Text => 25,
+            Self::Int2 => (21, 1005),
+            Self::Int4 => (23, 1007),
+            Self::Int8 => (20, 1016),
+            Self::Float8 => (701, 1022),
+            Self::Date => (1082, 1182),
+            Self::Text | Self::Int4List | Self::Int8List => (25, 1009),
+        }
+    }
+
+    /// The object identifier of the type of an array of such values.
+    pub(crate) const fn array_oid(self) -> u32 {
+        self.oids().1
+    }
+
+    /// The name of its type.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Int2 => "smallint",
+            Self::Int4 => "integer",
+            Self::Int8 => "bigint",
+            Self::Float8 => "double precision",
+            Self::Date => "date",
+            Self::Text => "text",
+            Self::Int4List => "integer[]",
+            Self::Int8List => "bigint[]",
         }
     }
 }
 
-/// A column of a pipeline's facts.
+/// A column of a pipeline's facts, or of its state table.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
     /// Its name.
@@ -51,7 +76,9 @@ pub struct Column {
 /// What a column's values are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Together they name a fact: the group's first, then the natural key's.
+    /// Together they name a group; they come first.
+    Group,
+    /// Together they name a fact of its group.
     Key,
     /// It always has a value.
     Value,
@@ -60,7 +87,12 @@ pub enum Role {
 }
 
 impl Column {
-    /// One of those that name a fact.
+    /// One of those that name a group.
+    pub const fn group(name: &'static str, kind: Kind) -> Self {
+        Self { name, kind, role: Role::Group }
+    }
+
+    /// One of those that name a fact of its group.
     pub const fn key(name: &'static str, kind: Kind) -> Self {
         Self { name, kind, role: Role::Key }
     }
@@ -118,22 +150,28 @@ impl Array {
         self.len
     }
 
+    /// Its two parts as PostgreSQL has them: what describes it, then its values.
+    pub(crate) fn parts(&self, kind: Kind) -> ([u8; 20], &[u8]) {
+        let len = u32::try_from(self.len).expect("an array has at most 2³¹ values");
+        let words = [1, u32::from(self.has_null), kind.oids().0, len, 1].map(u32::to_be_bytes);
+        (words.as_flattened().try_into().expect("five words"), &self.bytes)
+    }
+
     /// Writes it as a field of a row.
     pub(crate) fn write(&self, kind: Kind, row: &mut CopyRow<'_>) {
-        let len = u32::try_from(self.len).expect("an array has at most 2³¹ values");
-        let header = [1, u32::from(self.has_null), kind.oid(), len, 1].map(u32::to_be_bytes);
-        row.raw_in_two(header.as_flattened(), &self.bytes);
+        let (header, values) = self.parts(kind);
+        row.raw_in_two(&header, values);
     }
 }
 
-/// Writes one fact, value by value, in the order of its columns.
+/// Writes one row, value by value, in the order of its columns.
 #[derive(Debug)]
-pub struct FactWriter<'a> {
+pub struct RowWriter<'a> {
     columns: std::slice::IterMut<'a, Array>,
     size: &'a mut usize,
 }
 
-impl<'a> FactWriter<'a> {
+impl<'a> RowWriter<'a> {
     /// Appends to `columns`, and adds what it writes to `size`, in bytes.
     pub(crate) fn new(columns: &'a mut [Array], size: &'a mut usize) -> Self {
         Self { columns: columns.iter_mut(), size }
@@ -141,7 +179,7 @@ impl<'a> FactWriter<'a> {
 
     fn next(&mut self, bytes: usize) -> &mut Array {
         *self.size += 4 + bytes;
-        self.columns.next().expect("a fact has as many values as its changelog has columns")
+        self.columns.next().expect("a row has as many values as columns are named")
     }
 
     fn null(&mut self) {
@@ -191,6 +229,12 @@ impl<'a> FactWriter<'a> {
             None => self.null(),
         }
     }
+
+    /// Writes an `integer[]` or a `bigint[]`.
+    pub fn list(&mut self, values: impl Iterator<Item: Display>) {
+        let values: Vec<String> = values.map(|value| value.to_string()).collect();
+        self.text(&format!("{{{}}}", values.join(",")));
+    }
 }
 
 /// What is left of an array that is being read.
@@ -202,18 +246,18 @@ pub(crate) struct ArrayReader<'a> {
 }
 
 impl<'a> ArrayReader<'a> {
-    /// The next field of a row: an array of that many values, or NULL.
+    /// An array of that many values, or NULL.
     pub(crate) fn new(
-        row: &mut CopyFields<'a>,
+        array: Option<&'a [u8]>,
         name: &'static str,
         kind: Kind,
         len: usize,
     ) -> Result<Self, ColumnError> {
-        let Some(array) = row.raw(name)? else { return Ok(Self { name, rest: None }) };
+        let Some(array) = array else { return Ok(Self { name, rest: None }) };
         let wrong = || ColumnError::new(name, format!("is not an array of {len} values of type {kind:?}"));
         let (header, rest) = split::<20>(array).ok_or_else(wrong)?;
         let word = |n: usize| u32::from_be_bytes([header[n], header[n + 1], header[n + 2], header[n + 3]]);
-        let fits = word(0) == 1 && word(8) == kind.oid() && usize::try_from(word(12)) == Ok(len);
+        let fits = word(0) == 1 && word(8) == kind.oids().0 && usize::try_from(word(12)) == Ok(len);
         if fits { Ok(Self { name, rest: Some(rest) }) } else { Err(wrong()) }
     }
 
@@ -233,19 +277,23 @@ impl<'a> ArrayReader<'a> {
     }
 }
 
-/// Reads facts, value by value, in the order of their columns.
+/// Reads rows, value by value, in the order of their columns.
 #[derive(Clone, Debug)]
-pub struct FactReader<'a> {
+pub struct RowReader<'a> {
     columns: Vec<ArrayReader<'a>>,
     /// The column that is read next.
     next: usize,
 }
 
-impl<'a> FactReader<'a> {
-    /// Of the fields of a row that follow: arrays of so many values.
-    pub(crate) fn new(row: &mut CopyFields<'a>, columns: &'static [Column], len: usize) -> Result<Self, ColumnError> {
+impl<'a> RowReader<'a> {
+    /// Of arrays of so many values, which `next` gives one after another.
+    pub(crate) fn new(
+        columns: &'static [Column],
+        len: usize,
+        mut next: impl FnMut(&'static str) -> Result<Option<&'a [u8]>, ColumnError>,
+    ) -> Result<Self, ColumnError> {
         let columns = columns.iter().map(|column| {
-            let array = ArrayReader::new(row, column.name, column.kind, len)?;
+            let array = ArrayReader::new(next(column.name)?, column.name, column.kind, len)?;
             if array.is_null() && column.role != Role::Nullable {
                 return Err(ColumnError::new(column.name, "is null"));
             }
@@ -256,8 +304,13 @@ impl<'a> FactReader<'a> {
         Ok(Self { columns, next })
     }
 
-    /// Goes to the next fact, whatever of this one was read.
-    pub(crate) fn next_fact(&mut self) -> Result<(), ColumnError> {
+    /// The values of the first columns, as they are stored, without going on.
+    pub(crate) fn peek(&self, columns: usize) -> impl Iterator<Item = Result<Option<&'a [u8]>, ColumnError>> {
+        self.columns[..columns].iter().copied().map(|mut column| column.next())
+    }
+
+    /// Goes to the next row, whatever of this one was read.
+    pub(crate) fn next_row(&mut self) -> Result<(), ColumnError> {
         while self.next < self.columns.len() {
             self.raw()?;
         }
@@ -268,7 +321,7 @@ impl<'a> FactReader<'a> {
     /// Reads the next value as it is stored; `None` is NULL.
     pub(crate) fn raw(&mut self) -> Result<Option<&'a [u8]>, ColumnError> {
         let column = self.columns.get_mut(self.next);
-        let column = column.expect("a fact has as many values as its changelog has columns");
+        let column = column.expect("a row has as many values as columns are named");
         self.next += 1;
         column.next()
     }

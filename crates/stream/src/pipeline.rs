@@ -7,7 +7,7 @@ use std::{borrow::Cow, fmt, hash::Hash};
 
 use sqlx::PgConnection;
 
-use crate::columns::{Column, ColumnError, FactReader, FactWriter};
+use crate::columns::{Column, ColumnError, RowReader, RowWriter};
 
 /// One fact: what is known under one natural key of a group.
 ///
@@ -54,26 +54,45 @@ pub struct Changelog {
     pub columns: &'static [Column],
 }
 
+/// A table with a row a group. Besides its columns it has `processing_time`, which says when a row last changed.
+#[derive(Clone, Copy, Debug)]
+pub struct StateTable {
+    /// Its name.
+    pub name: &'static str,
+    /// The columns that are written of a group, in the order in which its row is encoded; those that name the group are its primary
+    /// key.
+    pub columns: &'static [Column],
+}
+
 /// What a pipeline keeps in its database, besides what `stream` keeps for all.
 #[derive(Clone, Copy, Debug)]
 pub struct Tables {
     /// Where its facts are.
     pub changelog: Changelog,
-    /// The tables computed from them.
+    /// Where its groups are.
+    pub state: StateTable,
+    /// The tables that [`Pipeline::refresh_global`] writes.
     pub derived: &'static [&'static str],
-    /// What `consumer hash` covers.
+    /// Those of them that `consumer hash` covers, besides the groups.
     pub hashed: &'static [Hashed],
     /// Tables and views that an earlier program left in schema `public` under names of ours.
     pub legacy: &'static [&'static str],
 }
 
-/// A table that is a function of the facts, and the query that shows so.
+/// Rows that are a function of the facts, apart from the columns `batch_id` and `processing_time`.
 #[derive(Clone, Copy, Debug)]
 pub struct Hashed {
-    /// The table's name.
+    /// Their table's name.
     pub table: &'static str,
-    /// Its rows as one text column, in an order that depends on nothing else.
-    pub query: &'static str,
+    /// Which of its rows, as an SQL condition.
+    pub rows: &'static str,
+}
+
+impl Hashed {
+    /// All rows of a table.
+    pub const fn all(table: &'static str) -> Self {
+        Self { table, rows: "true" }
+    }
 }
 
 /// What a refresh is part of.
@@ -87,14 +106,24 @@ pub struct Coverage {
     pub missing: Option<String>,
 }
 
-/// What a refresh did, in words for the log.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RefreshReport {
-    /// State rows that were written because they differ from what was stored; what [`Pipeline::refresh_global`] gives
-    /// is added to what [`Pipeline::upsert`] has written.
+/// A refresh under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Its number, if it turns out to change anything: greater than any before, even after `consumer reset`.
+    pub batch_id: i32,
+    /// The groups' rows that it has written or removed.
     pub rows_written: u64,
-    /// The number of the run this refresh recorded, or `None` when it would repeat the last one.
-    pub batch_id: Option<i32>,
+    /// What it is part of.
+    pub coverage: Coverage,
+}
+
+/// What [`Pipeline::refresh_global`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunReport {
+    /// Rows that were written because they differ from what was stored.
+    pub rows_written: u64,
+    /// Whether the run is recorded; where it would repeat the last one, its number is free for the next.
+    pub is_recorded: bool,
     /// What a person wants to know, for the end of the log line: `156/5/3; largest of 2: China`.
     pub summary: String,
 }
@@ -136,19 +165,19 @@ pub trait Pipeline: Send + Sync + 'static {
     fn fact(record: &Self::Record<'_>, interner: &mut Self::Interner) -> Self::Fact;
 
     /// Writes a fact's values, in the order of [`Changelog::columns`]: first those of its group.
-    fn encode(group: &Self::Group, fact: &Self::Fact, interner: &Self::Interner, row: &mut FactWriter<'_>);
+    fn encode(group: &Self::Group, fact: &Self::Fact, interner: &Self::Interner, row: &mut RowWriter<'_>);
 
     /// Reads the group [`Pipeline::encode`] wrote first.
     ///
     /// # Errors
     /// When a column does not hold what it should.
-    fn decode_group(row: &mut FactReader<'_>) -> Result<Self::Group, ColumnError>;
+    fn decode_group(row: &mut RowReader<'_>) -> Result<Self::Group, ColumnError>;
 
     /// Reads the fact it wrote after that.
     ///
     /// # Errors
     /// When a column does not hold what it should.
-    fn decode_fact(row: &mut FactReader<'_>, interner: &mut Self::Interner) -> Result<Self::Fact, ColumnError>;
+    fn decode_fact(row: &mut RowReader<'_>, interner: &mut Self::Interner) -> Result<Self::Fact, ColumnError>;
 
     /// Computes a group's row from its facts, which come in key order; pure. There are none when all were retracted.
     fn aggregate<'a>(
@@ -158,15 +187,15 @@ pub trait Pipeline: Send + Sync + 'static {
         interner: &Self::Interner,
     ) -> Self::Row;
 
-    /// Writes changed groups where they differ from what is stored. Runs inside the refresh's
-    /// transaction, and sees all that other replicas have refreshed.
-    fn upsert(&self, tx: &mut PgConnection, rows: &[Self::Row]) -> impl Future<Output = Result<u64, sqlx::Error>>;
+    /// Writes a group's row, in the order of [`StateTable::columns`].
+    fn encode_row(row: &Self::Row, to: &mut RowWriter<'_>);
 
-    /// Writes what needs all groups: clusters, quarters. Runs in the same transaction, after
-    /// [`Pipeline::upsert`]; a run that would repeat the last one writes nothing.
-    fn refresh_global(
-        &self,
-        tx: &mut PgConnection,
-        coverage: &Coverage,
-    ) -> impl Future<Output = anyhow::Result<RefreshReport>>;
+    /// Whether a group has nothing left to show: its row is removed.
+    fn is_empty(_row: &Self::Row) -> bool {
+        false
+    }
+
+    /// Writes what needs all groups: clusters, quarters. Runs in the refresh's transaction, after the changed groups were
+    /// written, and sees all that other replicas have refreshed. A run that would repeat the last one writes nothing.
+    fn refresh_global(&self, tx: &mut PgConnection, run: &Run) -> impl Future<Output = anyhow::Result<RunReport>>;
 }

@@ -307,22 +307,3 @@ COMMENT ON COLUMN cluster_run_overview.avg_co2_per_capita_cluster IS 'mean of th
 COMMENT ON COLUMN cluster_run_overview.avg_gdp_cluster IS 'mean of their avg_gdp, international-$ of 2011 a year';
 COMMENT ON COLUMN cluster_run_overview.silhouette_score IS 'mean silhouette of its countries, squared Euclidean, −1 to 1';
 COMMENT ON COLUMN cluster_run_overview.is_latest IS 'whether it is the latest run';
-
--- Timestamps outside of 1970 to 2100 are no times: crates/stream/src/core/offsets.rs has the same range.
-CREATE VIEW freshness AS
-SELECT o.topic, count(*) AS partitions,
-       to_timestamp(max(o.max_timestamp_ms) FILTER (WHERE o.max_timestamp_ms > 0 AND o.max_timestamp_ms < 4102444800000)
-                    / 1000.0) AS newest_record_at,
-       max(o.committed_at) AS last_batch_at,
-       (SELECT max(processing_time) FROM cluster_runs) AS last_run_at,
-       sum(o.next_offset - coalesce(o.refreshed_through, 0))::bigint AS offsets_to_refresh
-FROM stream_offsets o
-WHERE o.pipeline = 'emissions'
-GROUP BY o.topic;
-COMMENT ON VIEW freshness IS 'How old what is shown is, one row a topic';
-COMMENT ON COLUMN freshness.topic IS 'the Kafka topic';
-COMMENT ON COLUMN freshness.partitions IS 'partitions of it that were ever claimed';
-COMMENT ON COLUMN freshness.newest_record_at IS 'the greatest Kafka timestamp read so far, from 1970 to 2100; null: unknown, no record has such a one';
-COMMENT ON COLUMN freshness.last_batch_at IS 'when a batch was last stored';
-COMMENT ON COLUMN freshness.last_run_at IS 'when the model last ran; a run that would repeat the last one does not count';
-COMMENT ON COLUMN freshness.offsets_to_refresh IS 'offsets stored and not yet in the state tables; 0: what is shown is what is known';

@@ -61,7 +61,6 @@ CREATE TABLE daily_energy (
     voltage_minutes    integer     NOT NULL,
     hour_watt_minutes  bigint[]    NOT NULL CHECK (cardinality(hour_watt_minutes) = 24),
     hour_minutes       integer[]   NOT NULL CHECK (cardinality(hour_minutes) = 24),
-    batch_id           integer     NOT NULL,
     processing_time    timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE daily_energy IS 'One row per day with at least one minute of power, recomputed from all its minutes whenever one of them changes; whole numbers, so that every sum is exact';
@@ -76,7 +75,6 @@ COMMENT ON COLUMN daily_energy.voltage_mv IS 'sum of the minutes'' mean voltages
 COMMENT ON COLUMN daily_energy.voltage_minutes IS 'minutes with power and a voltage';
 COMMENT ON COLUMN daily_energy.hour_watt_minutes IS 'energy of each hour from 0 to 23, watt-minutes; the first of the array is hour 0';
 COMMENT ON COLUMN daily_energy.hour_minutes IS 'minutes with power of each hour from 0 to 23';
-COMMENT ON COLUMN daily_energy.batch_id IS 'the refresh that last changed the row';
 COMMENT ON COLUMN daily_energy.processing_time IS 'when the row last changed';
 
 CREATE TABLE quarterly_energy_data (
@@ -188,22 +186,3 @@ COMMENT ON COLUMN energy_by_meter.quarter_label IS 'its name: 2006-Q4';
 COMMENT ON COLUMN energy_by_meter.meter IS 'the sub-meter''s number and what it measures, or: rest';
 COMMENT ON COLUMN energy_by_meter.energy_wh IS 'energy, watt-hours';
 COMMENT ON COLUMN energy_by_meter.share IS 'of the quarter''s energy, 0 to 1; null: there is none';
-
--- Timestamps outside of 1970 to 2100 are no times: crates/stream/src/core/offsets.rs has the same range.
-CREATE VIEW freshness AS
-SELECT o.topic, count(*) AS partitions,
-       to_timestamp(max(o.max_timestamp_ms) FILTER (WHERE o.max_timestamp_ms > 0 AND o.max_timestamp_ms < 4102444800000)
-                    / 1000.0) AS newest_record_at,
-       max(o.committed_at) AS last_batch_at,
-       (SELECT max(processing_time) FROM daily_energy) AS last_run_at,
-       sum(o.next_offset - coalesce(o.refreshed_through, 0))::bigint AS offsets_to_refresh
-FROM stream_offsets o
-WHERE o.pipeline = 'energy'
-GROUP BY o.topic;
-COMMENT ON VIEW freshness IS 'How old what is shown is, one row a topic';
-COMMENT ON COLUMN freshness.topic IS 'the Kafka topic';
-COMMENT ON COLUMN freshness.partitions IS 'partitions of it that were ever claimed';
-COMMENT ON COLUMN freshness.newest_record_at IS 'the greatest Kafka timestamp read so far, from 1970 to 2100; null: unknown, no record has such a one';
-COMMENT ON COLUMN freshness.last_batch_at IS 'when a batch was last stored';
-COMMENT ON COLUMN freshness.last_run_at IS 'when a day last changed';
-COMMENT ON COLUMN freshness.offsets_to_refresh IS 'offsets stored and not yet in the state tables; 0: what is shown is what is known';

@@ -175,23 +175,38 @@ CREATE TABLE feeds (
     system_identifier bigint,
     database_oid      oid         NOT NULL,
     drawn_at          timestamptz NOT NULL DEFAULT now(),
-    spread            boolean     NOT NULL DEFAULT false
+    spread            boolean     NOT NULL DEFAULT false,
+    last_run          integer     NOT NULL DEFAULT 0,
+    last_run_at       timestamptz
 );
-COMMENT ON TABLE feeds IS 'The identity of the database, one row a feed: it names the consumer group; written by `migrate up`';
+COMMENT ON TABLE feeds IS 'One row a feed: the identity of the database, which names the consumer group, written by `migrate up`; and what survives `consumer reset`';
 COMMENT ON COLUMN feeds.feed IS 'the feed''s name: that of its pipeline';
 COMMENT ON COLUMN feeds.identity IS 'drawn by `migrate up`; names the consumer group and is part of every consumer''s client.id';
 COMMENT ON COLUMN feeds.system_identifier IS 'the server for which it was drawn (pg_control_system); null: the server did not let it be read';
 COMMENT ON COLUMN feeds.database_oid IS 'the database for which it was drawn (pg_database); another one here: this is a copy';
 COMMENT ON COLUMN feeds.drawn_at IS 'when it was drawn';
 COMMENT ON COLUMN feeds.spread IS 'records of one partition key come from several partitions: a consumer loads and reads its partitions as one';
+COMMENT ON COLUMN feeds.last_run IS 'the batch_id of the latest run: never used twice, not even after `consumer reset`; 0: none';
+COMMENT ON COLUMN feeds.last_run_at IS 'when that run was; null: none';
 
-CREATE TABLE counters (
-    name  text   NOT NULL PRIMARY KEY,
-    value bigint NOT NULL
-);
-COMMENT ON TABLE counters IS 'Numbers that are never used twice, and survive `consumer reset`';
-COMMENT ON COLUMN counters.name IS 'what is counted';
-COMMENT ON COLUMN counters.value IS 'the number used last';
+-- Timestamps outside of 1970 to 2100 are no times: crates/stream/src/core/offsets.rs has the same range.
+CREATE VIEW freshness AS
+SELECT o.topic, count(*) AS partitions,
+       to_timestamp(max(o.max_timestamp_ms) FILTER (WHERE o.max_timestamp_ms > 0 AND o.max_timestamp_ms < 4102444800000)
+                    / 1000.0) AS newest_record_at,
+       max(o.committed_at) AS last_batch_at,
+       max(f.last_run_at) AS last_run_at,
+       sum(o.next_offset - coalesce(o.refreshed_through, 0))::bigint AS offsets_to_refresh
+FROM stream_offsets o
+LEFT JOIN feeds f ON f.feed = o.pipeline
+GROUP BY o.topic;
+COMMENT ON VIEW freshness IS 'How old what is shown is, one row a topic';
+COMMENT ON COLUMN freshness.topic IS 'the Kafka topic';
+COMMENT ON COLUMN freshness.partitions IS 'partitions of it that were ever claimed';
+COMMENT ON COLUMN freshness.newest_record_at IS 'the greatest Kafka timestamp read so far, from 1970 to 2100; null: unknown, no record has such a one';
+COMMENT ON COLUMN freshness.last_batch_at IS 'when a batch was last stored';
+COMMENT ON COLUMN freshness.last_run_at IS 'when a refresh last changed anything; null: none has';
+COMMENT ON COLUMN freshness.offsets_to_refresh IS 'offsets stored and not yet in the state tables; 0: what is shown is what is known';
 
 -- A pipeline names the columns of its facts as a composite type, <feed>_fact. From it this makes the feed's changelog: the
 -- table <feed>_segments with an array a column, and the view <feed>_changelog with a row a fact. Called again once the type

@@ -45,10 +45,7 @@ fn observation<'a>(record: &emissions::record::Record<'a>) -> Observation<'a> {
         country: record.country.clone(),
         year: record.year,
         iso_code: Some(record.iso_code),
-        population: record.population,
-        gdp: record.gdp,
-        co2: record.co2,
-        co2_per_capita: record.co2_per_capita,
+        measures: record.measures,
     }
 }
 

@@ -16,7 +16,7 @@ async fn the_reader_reads_and_nothing_else() {
         reader.execute(query).await.unwrap();
     }
     for statement in [
-        "INSERT INTO counters VALUES ('x', 1)",
+        "INSERT INTO key_partitions VALUES ('t', 'x', 1)",
         "UPDATE stream_offsets SET epoch = 1",
         "DELETE FROM co2_clusters",
         "TRUNCATE co2_clusters",
@@ -36,10 +36,10 @@ async fn the_writer_writes_rows_and_makes_nothing() {
     fixture.up().await;
     let mut writer = fixture.connect_as("writer").await;
     for statement in [
-        "INSERT INTO counters VALUES ('x', nextval('ingest_batch_numbers'))",
-        "UPDATE counters SET value = 2",
-        "SELECT FROM counters FOR UPDATE",
-        "DELETE FROM counters",
+        "INSERT INTO key_partitions VALUES ('t', 'x', nextval('ingest_batch_numbers'))",
+        "UPDATE key_partitions SET partition = 2",
+        "SELECT FROM key_partitions FOR UPDATE",
+        "DELETE FROM key_partitions",
         "COPY rejects (batch, topic, partition, \"offset\", timestamp_ms, reason) FROM PROGRAM 'true'",
         "SELECT FROM migrations_emissions",
     ] {
@@ -51,9 +51,9 @@ async fn the_writer_writes_rows_and_makes_nothing() {
     for statement in [
         "CREATE TABLE mine ()",
         "CREATE SCHEMA mine",
-        "TRUNCATE counters",
-        "DROP TABLE counters",
-        "ALTER TABLE counters ADD mine text",
+        "TRUNCATE key_partitions",
+        "DROP TABLE key_partitions",
+        "ALTER TABLE key_partitions ADD mine text",
         "DELETE FROM migrations_stream",
         "UPDATE migrations_emissions SET checksum = ''",
         "CREATE ROLE mine",

@@ -23,10 +23,12 @@ fn facts(number: u32, names: &mut Names) -> (IsoCode, Vec<YearFact>) {
     let year = |year: u16| {
         let growth = 1.0 + f64::from(year - 1900) / 50.0;
         YearFact {
-            population: measure(size * 1e5 * growth),
-            gdp: if year < 1950 { Measure::MISSING } else { measure(size * wealth * 1e8 * growth) },
-            co2: measure(size * wealth / 50.0 * growth),
-            co2_per_capita: measure(wealth / 5.0 * growth),
+            measures: [
+                measure(size * 1e5 * growth),
+                if year < 1950 { Measure::MISSING } else { measure(size * wealth * 1e8 * growth) },
+                measure(size * wealth / 50.0 * growth),
+                measure(wealth / 5.0 * growth),
+            ],
             name,
             year,
         }

@@ -1,8 +1,11 @@
 //! A country's row: its facts taken together.
 
+use stream::columns::{Column, ColumnError, Kind, RowReader, RowWriter};
+
 use crate::{
     fact::{Names, YearFact},
     iso_code::IsoCode,
+    record::{CO2, CO2_PER_CAPITA, GDP, MEASURES, POPULATION},
 };
 
 /// The first year of `avg_co2_recent`: old enough to smooth single years, young enough to be today's economy.
@@ -17,22 +20,16 @@ pub struct CountryAggregate {
     pub iso_code: IsoCode,
     /// The country's name in its latest year.
     pub country: String,
-    /// Million tonnes a year.
-    pub avg_co2: Option<f64>,
-    /// Tonnes per person a year.
-    pub avg_co2_per_capita: Option<f64>,
-    /// International-$ of 2011 a year.
-    pub avg_gdp: Option<f64>,
-    /// Persons.
-    pub avg_population: Option<f64>,
-    /// Million tonnes a year, from [`RECENT_FROM`] on.
-    pub avg_co2_recent: Option<f64>,
+    /// The means of [`MEASURES`], a year.
+    pub means: [Option<f64>; MEASURES.len()],
     /// The number of facts, whatever is missing in them.
     pub data_points: i32,
     /// The first year of them.
     pub first_year: i32,
     /// The last year of them.
     pub last_year: i32,
+    /// Million tonnes a year, from [`RECENT_FROM`] on.
+    pub avg_co2_recent: Option<f64>,
     /// The number of years with a value of co2.
     pub co2_years: i32,
     /// The first of these.
@@ -41,50 +38,94 @@ pub struct CountryAggregate {
     pub co2_last_year: Option<i32>,
 }
 
+/// The columns of `country_aggregates`, in which a country is stored; `not_clustered_because` is a model run's.
+pub const COLUMNS: &[Column] = &[
+    Column::group("iso_code", Kind::Text),
+    Column::value("country", Kind::Text),
+    Column::nullable("avg_co2", Kind::Float8),
+    Column::nullable("avg_co2_per_capita", Kind::Float8),
+    Column::nullable("avg_gdp", Kind::Float8),
+    Column::nullable("avg_population", Kind::Float8),
+    Column::value("data_points", Kind::Int4),
+    Column::value("first_year", Kind::Int4),
+    Column::value("last_year", Kind::Int4),
+    Column::nullable("avg_co2_recent", Kind::Float8),
+    Column::value("co2_years", Kind::Int4),
+    Column::nullable("co2_first_year", Kind::Int4),
+    Column::nullable("co2_last_year", Kind::Int4),
+];
+/// The order in which the means are among them.
+const STORED: [usize; MEASURES.len()] = [CO2, CO2_PER_CAPITA, GDP, POPULATION];
+
+impl CountryAggregate {
+    /// Writes it, in the order of [`COLUMNS`].
+    pub fn encode(&self, to: &mut RowWriter<'_>) {
+        to.text(self.iso_code.as_str());
+        to.text(&self.country);
+        for measure in STORED {
+            to.f64_or_null(self.means[measure]);
+        }
+        for number in [self.data_points, self.first_year, self.last_year] {
+            to.i32(number);
+        }
+        to.f64_or_null(self.avg_co2_recent);
+        to.i32(self.co2_years);
+        to.i32_or_null(self.co2_first_year);
+        to.i32_or_null(self.co2_last_year);
+    }
+
+    /// Reads what [`CountryAggregate::encode`] wrote.
+    ///
+    /// # Errors
+    /// When a column does not hold what it should.
+    pub fn decode(row: &mut RowReader<'_>) -> Result<Self, ColumnError> {
+        let iso_code = row.text()?.try_into().map_err(|error| row.impossible(error))?;
+        let country = row.text()?.to_owned();
+        let mut means = [None; MEASURES.len()];
+        for measure in STORED {
+            means[measure] = row.f64_or_null()?;
+        }
+        Ok(Self {
+            iso_code,
+            country,
+            means,
+            data_points: row.i32()?,
+            first_year: row.i32()?,
+            last_year: row.i32()?,
+            avg_co2_recent: row.f64_or_null()?,
+            co2_years: row.i32()?,
+            co2_first_year: row.i32_or_null()?,
+            co2_last_year: row.i32_or_null()?,
+        })
+    }
+}
+
 /// Takes a country's facts together; they come in the order of their years, and there is one at least.
 ///
 /// Sums run in that order, so that the same facts give the same bits. A value is at most 1e15 and
 /// a country has at most 9,999 facts, so that no sum leaves the range.
 pub fn aggregate<'a>(iso_code: &IsoCode, facts: impl Iterator<Item = &'a YearFact>, names: &Names) -> CountryAggregate {
-    let mut sums = Sums::default();
-    facts.for_each(|fact| sums.add(fact));
+    let (mut sums, mut recent, mut years) = (<[Sum; MEASURES.len()]>::default(), Sum::default(), Years::default());
+    let mut last = None;
+    for fact in facts {
+        years.add(fact.year);
+        for (sum, measure) in sums.iter_mut().zip(fact.measures) {
+            sum.add(fact.year, measure.get());
+        }
+        recent.add(fact.year, fact.measures[CO2].get().filter(|_| fact.year >= RECENT_FROM));
+        last = Some(fact.name);
+    }
     CountryAggregate {
         iso_code: *iso_code,
-        country: sums.last.map_or(iso_code.as_str(), |fact| names.text(fact.name)).to_owned(),
-        avg_co2: sums.co2.mean(),
-        avg_co2_per_capita: sums.co2_per_capita.mean(),
-        avg_gdp: sums.gdp.mean(),
-        avg_population: sums.population.mean(),
-        avg_co2_recent: sums.co2_recent.mean(),
-        data_points: sums.years.count,
-        first_year: sums.years.first.unwrap_or_default(),
-        last_year: sums.years.last.unwrap_or_default(),
-        co2_years: sums.co2.years.count,
-        co2_first_year: sums.co2.years.first,
-        co2_last_year: sums.co2.years.last,
-    }
-}
-
-#[derive(Default)]
-struct Sums {
-    population: Sum,
-    gdp: Sum,
-    co2: Sum,
-    co2_per_capita: Sum,
-    co2_recent: Sum,
-    years: Years,
-    last: Option<YearFact>,
-}
-
-impl Sums {
-    fn add(&mut self, fact: &YearFact) {
-        self.years.add(fact.year);
-        self.population.add(fact.year, fact.population.get());
-        self.gdp.add(fact.year, fact.gdp.get());
-        self.co2.add(fact.year, fact.co2.get());
-        self.co2_per_capita.add(fact.year, fact.co2_per_capita.get());
-        self.co2_recent.add(fact.year, fact.co2.get().filter(|_| fact.year >= RECENT_FROM));
-        self.last = Some(*fact);
+        country: last.map_or(iso_code.as_str(), |name| names.text(name)).to_owned(),
+        means: sums.each_ref().map(Sum::mean),
+        data_points: years.count,
+        first_year: years.first.unwrap_or_default(),
+        last_year: years.last.unwrap_or_default(),
+        avg_co2_recent: recent.mean(),
+        co2_years: sums[CO2].years.count,
+        co2_first_year: sums[CO2].years.first,
+        co2_last_year: sums[CO2].years.last,
     }
 }
 
@@ -133,10 +174,7 @@ mod tests {
         let mut names = Names::default();
         let measure = |value: Option<f64>| value.map_or(Measure::MISSING, |value| Measure::new(value).unwrap());
         let fact = |&(year, name, co2, gdp): &(u16, &str, Option<f64>, Option<f64>)| YearFact {
-            population: Measure::new(1e15).unwrap(),
-            gdp: measure(gdp),
-            co2: measure(co2),
-            co2_per_capita: Measure::MISSING,
+            measures: [Measure::new(1e15).unwrap(), measure(gdp), measure(co2), Measure::MISSING],
             name: names.intern(name),
             year,
         };
@@ -156,10 +194,7 @@ mod tests {
         let expected = CountryAggregate {
             iso_code: IsoCode::try_from("SWZ").unwrap(),
             country: "Eswatini".to_owned(),
-            avg_co2: Some(3.0),
-            avg_co2_per_capita: None,
-            avg_gdp: Some(10.0),
-            avg_population: Some(1e15),
+            means: [Some(1e15), Some(10.0), Some(3.0), None],
             avg_co2_recent: Some(4.0),
             data_points: 5,
             first_year: 1999,
@@ -175,6 +210,6 @@ mod tests {
     fn the_largest_values_keep_a_finite_mean() {
         let rows: Vec<_> = (1..=9999).map(|year| (year, "Large", None, Some(1e15))).collect();
         let found = country(&rows);
-        assert_eq!((found.avg_gdp, found.data_points, found.avg_co2_recent), (Some(1e15), 9999, None));
+        assert_eq!((found.means[GDP], found.data_points, found.avg_co2_recent), (Some(1e15), 9999, None));
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     features::{Feature, matrix, not_clustered},
     model_settings::{ClusterCount, ModelSettings},
     moves::FeatureSpace,
+    record::CO2,
 };
 
 /// The numbers of clusters that `auto` chooses from: more than a person can name would say nothing.
@@ -161,7 +162,7 @@ impl Model {
         let order = |mean: Option<f64>| mean.unwrap_or(f64::NEG_INFINITY);
         let recent =
             |a: &CountryAggregate, b: &CountryAggregate| order(b.avg_co2_recent).total_cmp(&order(a.avg_co2_recent));
-        let ever = |a: &CountryAggregate, b: &CountryAggregate| order(b.avg_co2).total_cmp(&order(a.avg_co2));
+        let ever = |a: &CountryAggregate, b: &CountryAggregate| order(b.means[CO2]).total_cmp(&order(a.means[CO2]));
         members.sort_by(|a, b| recent(a, b).then_with(|| ever(a, b)));
         members.truncate(most);
         members
@@ -254,10 +255,7 @@ pub(crate) mod tests {
         CountryAggregate {
             iso_code: IsoCode::try_from(code).unwrap(),
             country: format!("Land of {code}"),
-            avg_co2: Some(co2),
-            avg_co2_per_capita: Some(co2_per_capita),
-            avg_gdp: Some(gdp),
-            avg_population: Some(population),
+            means: [population, gdp, co2, co2_per_capita].map(Some),
             avg_co2_recent: Some(co2 * 2.0),
             data_points: 50,
             first_year: 1950,
@@ -278,7 +276,7 @@ pub(crate) mod tests {
             country("GRT", [8000.0, 9.0, 1e13, 1.1e9]),
             country("RI2", [80.0, 45.0, 1e11, 1e6]),
             country("SM3", [1.0, 0.2, 1e10, 5e6]),
-            CountryAggregate { avg_gdp: None, ..country("AAA", [1.0, 1.0, 1.0, 1.0]) },
+            CountryAggregate { means: [Some(1.0), None, Some(1.0), Some(1.0)], ..country("AAA", [1.0; 4]) },
         ]
     }
 

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use formats::{ColumnIndexes, CsvRecords, Layout};
 
-use crate::record::{FIELDS, Fields, Number, Observation, Reason, Text, says_missing};
+use crate::record::{FIELDS, Fields, MEASURES, Number, Observation, Reason, Text, says_missing};
 
 /// The seven columns, and the file's usual delimiter.
 pub const LAYOUT: Layout<{ FIELDS.len() }> = Layout { names: FIELDS, delimiter: b',' };
@@ -26,16 +26,12 @@ impl Columns {
                 .map(str::trim_ascii)
                 .map_err(|_| Reason::from(format!("{} is not UTF-8; save the file as UTF-8", FIELDS[index])))
         };
-        let fields = Fields {
-            country: text_of(text(0)?),
-            year: number_of(text(1)?),
-            iso_code: text_of(text(2)?),
-            population: number_of(text(3)?),
-            gdp: number_of(text(4)?),
-            co2: number_of(text(5)?),
-            co2_per_capita: number_of(text(6)?),
-        };
-        fields.check()
+        let (country, year, iso_code) = (text_of(text(0)?), number_of(text(1)?), text_of(text(2)?));
+        let mut measures = [Number::Missing; MEASURES.len()];
+        for (index, measure) in measures.iter_mut().enumerate() {
+            *measure = number_of(text(3 + index)?);
+        }
+        Fields { country, year, iso_code, measures }.check()
     }
 
     /// What a person would call the record that `rows` is at: `Brazil - 1987`.
@@ -70,8 +66,11 @@ mod tests {
         rows.read().unwrap();
         let found = match columns.read(&rows) {
             Ok(row) => format!(
-                "{} {} {:?} {:?} {:?} {:?} {:?}",
-                row.country, row.year, row.iso_code, row.population, row.gdp, row.co2, row.co2_per_capita
+                "{} {} {:?} {}",
+                row.country,
+                row.year,
+                row.iso_code,
+                row.measures.map(|value| format!("{value:?}")).join(" ")
             ),
             Err(reason) => format!("! {reason}"),
         };

@@ -3,21 +3,15 @@
 use indexmap::IndexSet;
 use stream::Fact;
 
-use crate::measure::Measure;
+use crate::{measure::Measure, record::MEASURES};
 
 /// A country's figures of one year, as last known.
 ///
 /// 40 bytes: with its version a fact takes 48 in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct YearFact {
-    /// Persons.
-    pub population: Measure,
-    /// International-$ of 2011.
-    pub gdp: Measure,
-    /// Million tonnes.
-    pub co2: Measure,
-    /// Tonnes per person.
-    pub co2_per_capita: Measure,
+    /// The values of [`MEASURES`].
+    pub measures: [Measure; MEASURES.len()],
     /// The country's name, as a number that [`Names`] knows.
     pub name: Name,
     /// Calendar year, 1 to 9999.

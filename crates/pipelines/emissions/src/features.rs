@@ -4,7 +4,10 @@ use std::{fmt, ops::Deref, str::FromStr};
 
 use ndarray::Array2;
 
-use crate::aggregates::CountryAggregate;
+use crate::{
+    aggregates::CountryAggregate,
+    record::{CO2, CO2_PER_CAPITA, GDP, POPULATION},
+};
 
 /// The fewest facts a country is clustered with: fewer years are too little for a mean.
 pub const MIN_DATA_POINTS: i32 = 5;
@@ -43,10 +46,10 @@ impl Feature {
     /// A country's value, in the feature's own unit.
     pub fn of(self, country: &CountryAggregate) -> Option<f64> {
         let value = match self {
-            Self::AvgCo2 => country.avg_co2,
-            Self::AvgCo2PerCapita => country.avg_co2_per_capita,
-            Self::AvgGdp => country.avg_gdp,
-            Self::AvgPopulation => country.avg_population,
+            Self::AvgCo2 => country.means[CO2],
+            Self::AvgCo2PerCapita => country.means[CO2_PER_CAPITA],
+            Self::AvgGdp => country.means[GDP],
+            Self::AvgPopulation => country.means[POPULATION],
             Self::AvgCo2Recent => country.avg_co2_recent,
         };
         value.filter(|value| value.is_finite())
@@ -203,17 +206,24 @@ mod tests {
             assert_eq!(found.as_deref(), expected);
         };
         check(&whole, Transform::Log, None);
-        let no_gdp = CountryAggregate { avg_gdp: None, data_points: 1, ..whole.clone() };
+        let without = |feature: usize, country: &CountryAggregate| {
+            let mut means = country.means;
+            means[feature] = None;
+            CountryAggregate { means, ..country.clone() }
+        };
+        let no_gdp = CountryAggregate { data_points: 1, ..without(GDP, &whole) };
         check(&no_gdp, Transform::None, Some("no value of avg_gdp"));
-        let nothing = CountryAggregate { avg_co2: Some(f64::INFINITY), ..no_gdp };
+        let mut nothing = no_gdp;
+        nothing.means[CO2] = Some(f64::INFINITY);
         check(&nothing, Transform::None, Some("no value of avg_co2, avg_gdp"));
         let short = CountryAggregate { data_points: 4, ..whole.clone() };
         check(&short, Transform::None, Some("4 data points are fewer than 5"));
-        let sink = CountryAggregate { avg_co2: Some(0.0), ..whole.clone() };
+        let mut sink = whole.clone();
+        sink.means[CO2] = Some(0.0);
         check(&sink, Transform::None, None);
         check(&sink, Transform::Log, Some("no logarithm of avg_co2: not above 0"));
         // A feature that is not asked for may be missing.
-        check(&CountryAggregate { avg_population: None, ..whole }, Transform::None, None);
+        check(&without(POPULATION, &whole), Transform::None, None);
     }
 
     #[test]

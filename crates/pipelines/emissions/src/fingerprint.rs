@@ -35,10 +35,7 @@ impl Fingerprint {
         let CountryAggregate {
             iso_code,
             country,
-            avg_co2,
-            avg_co2_per_capita,
-            avg_gdp,
-            avg_population,
+            means,
             avg_co2_recent,
             data_points,
             first_year,
@@ -49,7 +46,7 @@ impl Fingerprint {
         } = country;
         self.text(iso_code.as_str());
         self.text(country);
-        for mean in [avg_co2, avg_co2_per_capita, avg_gdp, avg_population, avg_co2_recent] {
+        for mean in means.iter().chain([avg_co2_recent]) {
             // No mean is a NaN, so that one can stand for a missing mean.
             self.bytes(&mean.unwrap_or(f64::NAN).to_bits().to_le_bytes());
         }
@@ -106,8 +103,8 @@ mod tests {
         let others = [
             Fingerprint::of(&[a.clone(), b.clone()], &ModelSettings { seed: 43, ..settings.clone() }),
             Fingerprint::of(std::slice::from_ref(&a), &settings),
-            Fingerprint::of(&[a.clone(), CountryAggregate { avg_gdp: None, ..b.clone() }], &settings),
-            Fingerprint::of(&[a.clone(), CountryAggregate { avg_gdp: Some(0.0), ..b.clone() }], &settings),
+            Fingerprint::of(&[a.clone(), CountryAggregate { means: [None; 4], ..b.clone() }], &settings),
+            Fingerprint::of(&[a.clone(), CountryAggregate { means: [Some(0.0); 4], ..b.clone() }], &settings),
             Fingerprint::of(&[a.clone(), CountryAggregate { co2_years: 7, ..b.clone() }], &settings),
             Fingerprint::of(&[a, CountryAggregate { country: "B".to_owned(), ..b }], &settings),
         ];

@@ -1,12 +1,13 @@
 //! The Kafka message: the key, and the seven fields as JSON, encoded and decoded.
 
-use formats::json::{Malformed, Object, Value};
-use serde::Serialize;
+use formats::json::{self, Value};
+use serde::{Serialize, Serializer};
 use stream::{Decoded, Outgoing};
 
 use crate::{
     iso_code::IsoCode,
-    record::{Fields, Number, Observation, Reason, Record, Text, says_missing},
+    measure::Measure,
+    record::{FIELDS, Fields, MEASURES, Number, Observation, Reason, Record, Text, says_missing},
 };
 
 /// Reads a message's value.
@@ -28,15 +29,9 @@ pub fn encode(observation: &Observation<'_>, message: &mut Outgoing) {
     let code = observation.iso_code.as_ref().map(IsoCode::as_str);
     message.key.extend_from_slice(code.unwrap_or(&observation.country).as_bytes());
     message.value.clear();
-    let body = Body {
-        country: &observation.country,
-        year: observation.year,
-        iso_code: code,
-        population: observation.population.get(),
-        gdp: observation.gdp.get(),
-        co2: observation.co2.get(),
-        co2_per_capita: observation.co2_per_capita.get(),
-    };
+    let values = observation.measures.map(Measure::get);
+    let body =
+        Body { country: &observation.country, year: observation.year, iso_code: code, measures: Measures(values) };
     serde_json::to_writer(&mut message.value, &body).expect("a Vec takes all that is written to it");
 }
 
@@ -46,46 +41,32 @@ struct Body<'a> {
     country: &'a str,
     year: u16,
     iso_code: Option<&'a str>,
-    population: Option<f64>,
-    gdp: Option<f64>,
-    co2: Option<f64>,
-    co2_per_capita: Option<f64>,
+    #[serde(flatten)]
+    measures: Measures,
+}
+
+/// The values of [`MEASURES`], each under its name.
+struct Measures([Option<f64>; MEASURES.len()]);
+
+impl Serialize for Measures {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(MEASURES.iter().zip(self.0))
+    }
 }
 
 fn fields(value: &[u8]) -> Result<Fields<'_>, Reason> {
-    let text = std::str::from_utf8(value).map_err(|error| format!("not UTF-8 from byte {} on", error.valid_up_to()))?;
-    let malformed = |error: Malformed| Reason::from(error.to_string());
-    let mut object = Object::open(text).map_err(malformed)?;
-    let mut fields = Fields::default();
-    let mut seen = 0_u32;
-    while let Some((key, value)) = object.next_field().map_err(malformed)? {
-        let bit = match &*key {
-            "country" => set(&mut fields.country, text_of(value), 0),
-            "year" => set(&mut fields.year, number_of(&value), 1),
-            "iso_code" => set(&mut fields.iso_code, text_of(value), 2),
-            "population" => set(&mut fields.population, number_of(&value), 3),
-            "gdp" => set(&mut fields.gdp, number_of(&value), 4),
-            "co2" => set(&mut fields.co2, number_of(&value), 5),
-            "co2_per_capita" => set(&mut fields.co2_per_capita, number_of(&value), 6),
-            _ => continue,
-        };
-        if seen & bit != 0 {
-            return Err(format!("{key} appears twice").into());
-        }
-        seen |= bit;
-    }
-    Ok(fields)
-}
-
-/// Sets a field, and returns its bit in `seen`.
-fn set<T>(field: &mut T, value: T, number: u32) -> u32 {
-    *field = value;
-    1 << number
+    let [country, year, iso_code, measures @ ..] = json::fields(value, &FIELDS).map_err(|error| error.to_string())?;
+    Ok(Fields {
+        country: text_of(country),
+        year: number_of(&year),
+        iso_code: text_of(iso_code),
+        measures: measures.each_ref().map(number_of),
+    })
 }
 
 fn number_of(value: &Value<'_>) -> Number {
     match value {
-        Value::Missing => Number::Missing,
+        Value::Absent | Value::Missing => Number::Missing,
         Value::Number(number) => Number::Is(*number),
         Value::Text(text) if says_missing(text) => Number::Missing,
         Value::Text(_) | Value::Other(_) => Number::Wrong,
@@ -94,7 +75,7 @@ fn number_of(value: &Value<'_>) -> Number {
 
 fn text_of(value: Value<'_>) -> Text<'_> {
     match value {
-        Value::Missing => Text::Missing,
+        Value::Absent | Value::Missing => Text::Missing,
         Value::Text(text) if says_missing(&text) => Text::Missing,
         Value::Text(text) => Text::Is(text),
         Value::Number(_) => Text::Wrong("a number, not a text"),
@@ -107,13 +88,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::measure::Measure;
+    use crate::record::{CO2, GDP};
 
     fn check(value: &str, expected: &str) {
         let found = match decode(value.as_bytes()) {
             Decoded::Record(r) => format!(
-                "{} {} {} {:?} {:?} {:?} {:?}",
-                r.country, r.year, r.iso_code, r.population, r.gdp, r.co2, r.co2_per_capita
+                "{} {} {} {}",
+                r.country,
+                r.year,
+                r.iso_code,
+                r.measures.map(|value| format!("{value:?}")).join(" ")
             ),
             Decoded::Filtered => "filtered".to_owned(),
             Decoded::Rejected(reason) => format!("! {reason}"),
@@ -180,7 +164,7 @@ mod tests {
         encode(&world, &mut message);
         assert_eq!(message.key, b"World");
         world.iso_code = Some("OWID_WRL".try_into().unwrap());
-        world.gdp = Measure::new(0.1).unwrap();
+        world.measures[GDP] = Measure::new(0.1).unwrap();
         encode(&world, &mut message);
         assert_eq!(message.key, b"OWID_WRL");
         assert_eq!(
@@ -190,15 +174,10 @@ mod tests {
     }
 
     fn observation<'a>(country: &'a str, code: Option<&str>, co2: Option<f64>) -> Observation<'a> {
-        Observation {
-            country: country.into(),
-            year: 1987,
-            iso_code: code.map(|code| code.try_into().unwrap()),
-            population: Measure::MISSING,
-            gdp: Measure::MISSING,
-            co2: co2.map_or(Measure::MISSING, |value| Measure::new(value).unwrap()),
-            co2_per_capita: Measure::MISSING,
-        }
+        let mut measures = [Measure::MISSING; MEASURES.len()];
+        measures[CO2] = co2.map_or(Measure::MISSING, |value| Measure::new(value).unwrap());
+        let iso_code = code.map(|code| code.try_into().unwrap());
+        Observation { country: country.into(), year: 1987, iso_code, measures }
     }
 
     fn amount() -> impl Strategy<Value = Measure> {
@@ -214,18 +193,11 @@ mod tests {
             country in "[^\\p{Cc}]{1,200}",
             year in 1..=9999_u16,
             code in "[A-Z]{1,32}",
-            amounts in [amount(), amount(), amount()],
+            mut measures in [amount(), amount(), amount(), amount()],
             co2 in -1e10..=1e10,
         ) -> Observation<'static> {
-            Observation {
-                country: country.into(),
-                year,
-                iso_code: Some(code.as_str().try_into().unwrap()),
-                population: amounts[0],
-                gdp: amounts[1],
-                co2_per_capita: amounts[2],
-                co2: Measure::new(co2).unwrap(),
-            }
+            measures[CO2] = Measure::new(co2).unwrap();
+            Observation { country: country.into(), year, iso_code: Some(code.as_str().try_into().unwrap()), measures }
         }
     }
 

@@ -2,17 +2,17 @@
 
 use sqlx::PgConnection;
 use stream::{
-    Changelog, Coverage, Decoded, Hashed, Pipeline, RefreshReport, Tables,
-    columns::{Column, ColumnError, FactReader, FactWriter, Kind},
+    Changelog, Decoded, Hashed, Pipeline, Run, RunReport, StateTable, Tables,
+    columns::{Column, ColumnError, Kind, RowReader, RowWriter},
 };
 
 use crate::{
-    aggregates::{CountryAggregate, aggregate},
+    aggregates::{self, CountryAggregate, aggregate},
     fact::{Names, YearFact},
     iso_code::IsoCode,
     measure::Measure,
     message,
-    record::Record,
+    record::{MEASURES, Record},
     refresh,
     settings::EmissionsSettings,
 };
@@ -46,39 +46,32 @@ impl Pipeline for Emissions {
     }
 
     fn fact(record: &Record<'_>, names: &mut Names) -> YearFact {
-        YearFact {
-            population: record.population,
-            gdp: record.gdp,
-            co2: record.co2,
-            co2_per_capita: record.co2_per_capita,
-            name: names.intern(&record.country),
-            year: record.year,
-        }
+        YearFact { measures: record.measures, name: names.intern(&record.country), year: record.year }
     }
 
-    fn encode(iso_code: &IsoCode, fact: &YearFact, names: &Names, row: &mut FactWriter<'_>) {
+    fn encode(iso_code: &IsoCode, fact: &YearFact, names: &Names, row: &mut RowWriter<'_>) {
         row.text(iso_code.as_str());
         row.text(names.text(fact.name));
         row.i16(i16::try_from(fact.year).expect("a year is at most 9999"));
-        for measure in [fact.population, fact.gdp, fact.co2, fact.co2_per_capita] {
+        for measure in fact.measures {
             row.f64_or_null(measure.get());
         }
     }
 
-    fn decode_group(row: &mut FactReader<'_>) -> Result<IsoCode, ColumnError> {
+    fn decode_group(row: &mut RowReader<'_>) -> Result<IsoCode, ColumnError> {
         row.text()?.try_into().map_err(|error| row.impossible(error))
     }
 
-    fn decode_fact(row: &mut FactReader<'_>, names: &mut Names) -> Result<YearFact, ColumnError> {
+    fn decode_fact(row: &mut RowReader<'_>, names: &mut Names) -> Result<YearFact, ColumnError> {
         let name = names.intern(row.text()?);
         let year = row.i16()?.try_into().map_err(|error| row.impossible(error))?;
-        let mut measure = || match row.f64_or_null()? {
-            None => Ok(Measure::MISSING),
-            Some(value) => Measure::new(value).ok_or_else(|| row.impossible("not finite")),
-        };
-        let (population, gdp) = (measure()?, measure()?);
-        let (co2, co2_per_capita) = (measure()?, measure()?);
-        Ok(YearFact { population, gdp, co2, co2_per_capita, name, year })
+        let mut measures = [Measure::MISSING; MEASURES.len()];
+        for measure in &mut measures {
+            if let Some(value) = row.f64_or_null()? {
+                *measure = Measure::new(value).ok_or_else(|| row.impossible("not finite"))?;
+            }
+        }
+        Ok(YearFact { measures, name, year })
     }
 
     fn aggregate<'a>(
@@ -90,12 +83,12 @@ impl Pipeline for Emissions {
         aggregate(iso_code, facts, names)
     }
 
-    async fn upsert(&self, tx: &mut PgConnection, rows: &[CountryAggregate]) -> Result<u64, sqlx::Error> {
-        refresh::upsert(tx, rows).await
+    fn encode_row(country: &CountryAggregate, to: &mut RowWriter<'_>) {
+        country.encode(to);
     }
 
-    async fn refresh_global(&self, tx: &mut PgConnection, coverage: &Coverage) -> anyhow::Result<RefreshReport> {
-        refresh::refresh_global(tx, &self.0, coverage).await
+    async fn refresh_global(&self, tx: &mut PgConnection, run: &Run) -> anyhow::Result<RunReport> {
+        refresh::refresh_global(tx, &self.0, run).await
     }
 }
 
@@ -104,7 +97,7 @@ const TABLES: Tables = Tables {
     changelog: Changelog {
         table: "emissions_segments",
         columns: &[
-            Column::key("iso_code", Kind::Text),
+            Column::group("iso_code", Kind::Text),
             Column::value("country", Kind::Text),
             Column::key("year", Kind::Int2),
             Column::nullable("population", Kind::Float8),
@@ -113,35 +106,11 @@ const TABLES: Tables = Tables {
             Column::nullable("co2_per_capita", Kind::Float8),
         ],
     },
-    derived: &[
-        "country_aggregates",
-        "co2_clusters",
-        "cluster_stats",
-        "co2_cluster_history",
-        "cluster_moves",
-        "cluster_runs",
-    ],
+    state: StateTable { name: "country_aggregates", columns: aggregates::COLUMNS },
+    derived: &["co2_clusters", "cluster_stats", "co2_cluster_history", "cluster_moves", "cluster_runs"],
     hashed: &[
-        Hashed {
-            table: "country_aggregates",
-            query: "SELECT (iso_code, country, avg_co2, avg_co2_per_capita, avg_gdp, avg_population, data_points,
-                            first_year, last_year, avg_co2_recent, co2_years, co2_first_year, co2_last_year,
-                            not_clustered_because)::text
-                    FROM country_aggregates ORDER BY iso_code",
-        },
-        Hashed {
-            table: "co2_clusters",
-            query: "SELECT (country, iso_code, avg_co2, avg_co2_per_capita, avg_gdp, avg_population, data_points,
-                            first_year, last_year, avg_co2_recent, cluster)::text
-                    FROM co2_clusters ORDER BY iso_code",
-        },
-        Hashed {
-            table: "cluster_stats",
-            query: "SELECT (cluster, num_countries, avg_co2_cluster, avg_co2_per_capita_cluster, avg_gdp_cluster,
-                            silhouette_score)::text
-                    FROM cluster_stats WHERE batch_id = (SELECT max(batch_id) FROM cluster_runs WHERE complete)
-                    ORDER BY cluster",
-        },
+        Hashed::all("co2_clusters"),
+        Hashed { table: "cluster_stats", rows: "batch_id = (SELECT max(batch_id) FROM cluster_runs WHERE complete)" },
     ],
     legacy: &["co2_clusters", "cluster_stats", "cluster_analysis", "top_emitters_by_cluster"],
 };
@@ -163,12 +132,11 @@ mod tests {
             code in "[A-Z]{1,32}",
             country in "[^\\p{Cc}]{1,200}",
             year in 1_u16..=9999,
-            values in [measures(), measures(), measures(), measures()],
+            measures in [measures(), measures(), measures(), measures()],
         ) {
             let mut names = Names::default();
             let iso_code = IsoCode::try_from(&*code).unwrap();
-            let [population, gdp, co2, co2_per_capita] = values;
-            let fact = YearFact { population, gdp, co2, co2_per_capita, name: names.intern(&country), year };
+            let fact = YearFact { measures, name: names.intern(&country), year };
             prop_assert_eq!(read_back::<Emissions>(&iso_code, &fact, &mut names), Ok((iso_code, fact)));
         }
     }

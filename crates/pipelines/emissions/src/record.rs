@@ -6,18 +6,32 @@ use stream::Decoded;
 
 use crate::{iso_code::IsoCode, measure::Measure};
 
-/// The seven fields, in the order in which they are written.
-pub const FIELDS: [&str; 7] = ["country", "year", "iso_code", "population", "gdp", "co2", "co2_per_capita"];
+/// The measured fields, in the order in which they are written.
+///
+/// Persons, international-$ of 2011, million tonnes, tonnes per person.
+pub const MEASURES: [&str; 4] = ["population", "gdp", "co2", "co2_per_capita"];
+/// The index of each of [`MEASURES`].
+pub const POPULATION: usize = 0;
+/// Of `gdp`.
+pub const GDP: usize = 1;
+/// Of `co2`.
+pub const CO2: usize = 2;
+/// Of `co2_per_capita`.
+pub const CO2_PER_CAPITA: usize = 3;
+
+/// All fields, in the order in which they are written.
+pub const FIELDS: [&str; 3 + MEASURES.len()] = {
+    let [a, b, c, d] = MEASURES;
+    ["country", "year", "iso_code", a, b, c, d]
+};
 
 /// The years a record may be of.
 const YEARS: RangeInclusive<u16> = 1..=9999;
 /// The longest name of a country, in characters.
 const MAX_COUNTRY: usize = 200;
-/// Persons, dollars and tonnes per person: far beyond any true value, and all whole numbers up to
-/// it are exact in a double.
-const AMOUNTS: RangeInclusive<f64> = 0.0..=1e15;
-/// Million tonnes; a removal of CO2 is negative.
-const CO2_MT: RangeInclusive<f64> = -1e10..=1e10;
+/// The values that each of [`MEASURES`] may have: far beyond any true one, and all whole numbers up to 1e15 are exact in a
+/// double. A removal of CO₂ is negative.
+const RANGES: [RangeInclusive<f64>; MEASURES.len()] = [0.0..=1e15, 0.0..=1e15, -1e10..=1e10, 0.0..=1e15];
 /// What the codes of aggregates begin with: `OWID_WRL`.
 const AGGREGATE: &str = "OWID_";
 
@@ -26,41 +40,20 @@ pub type Reason = Cow<'static, str>;
 
 /// A country's figures of one year.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Record<'a> {
-    /// The country's name: 1 to 200 characters without control characters.
+pub struct Record<'a, Code = IsoCode> {
+    /// Its name: 1 to 200 characters without control characters.
     pub country: Cow<'a, str>,
     /// Calendar year, 1 to 9999.
     pub year: u16,
-    /// The country's code.
-    pub iso_code: IsoCode,
-    /// Persons.
-    pub population: Measure,
-    /// International-$ of 2011.
-    pub gdp: Measure,
-    /// Million tonnes.
-    pub co2: Measure,
-    /// Tonnes per person.
-    pub co2_per_capita: Measure,
+    /// Its code.
+    pub iso_code: Code,
+    /// The values of [`MEASURES`].
+    pub measures: [Measure; MEASURES.len()],
 }
 
-/// The figures of a country or of an aggregate (the world, a continent): a valid row of the input.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Observation<'a> {
-    /// The name of the country or aggregate: 1 to 200 characters without control characters.
-    pub country: Cow<'a, str>,
-    /// Calendar year, 1 to 9999.
-    pub year: u16,
-    /// Its code; aggregates have none, or one that begins with `OWID_`.
-    pub iso_code: Option<IsoCode>,
-    /// Persons.
-    pub population: Measure,
-    /// International-$ of 2011.
-    pub gdp: Measure,
-    /// Million tonnes.
-    pub co2: Measure,
-    /// Tonnes per person.
-    pub co2_per_capita: Measure,
-}
+/// A valid row of the input: of a country or of an aggregate (the world, a continent), which has no code, or one that begins
+/// with `OWID_`.
+pub type Observation<'a> = Record<'a, Option<IsoCode>>;
 
 /// The content of a number field.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -86,7 +79,7 @@ pub enum Text<'a> {
     Wrong(&'static str),
 }
 
-/// The seven fields as a message or a CSV row has them, not yet checked.
+/// The fields as a message or a CSV row has them, not yet checked.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fields<'a> {
     /// The name of the country or aggregate.
@@ -95,14 +88,8 @@ pub struct Fields<'a> {
     pub year: Number,
     /// The code.
     pub iso_code: Text<'a>,
-    /// Persons.
-    pub population: Number,
-    /// International-$ of 2011.
-    pub gdp: Number,
-    /// Million tonnes.
-    pub co2: Number,
-    /// Tonnes per person.
-    pub co2_per_capita: Number,
+    /// Those of [`MEASURES`].
+    pub measures: [Number; MEASURES.len()],
 }
 
 /// Whether a text says that a value is missing: empty, or `NaN`, perhaps in quotes.
@@ -116,15 +103,12 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// The reason, when a field does not hold what it should.
     pub fn check(self) -> Result<Observation<'a>, Reason> {
-        Ok(Observation {
-            country: country(self.country)?,
-            year: year(self.year)?,
-            iso_code: iso_code(self.iso_code)?,
-            population: measure("population", self.population, &AMOUNTS)?,
-            gdp: measure("gdp", self.gdp, &AMOUNTS)?,
-            co2: measure("co2", self.co2, &CO2_MT)?,
-            co2_per_capita: measure("co2_per_capita", self.co2_per_capita, &AMOUNTS)?,
-        })
+        let (country, year, iso_code) = (country(self.country)?, year(self.year)?, iso_code(self.iso_code)?);
+        let mut measures = [Measure::MISSING; MEASURES.len()];
+        for (index, number) in self.measures.into_iter().enumerate() {
+            measures[index] = measure(index, number)?;
+        }
+        Ok(Observation { country, year, iso_code, measures })
     }
 }
 
@@ -132,15 +116,10 @@ impl<'a> Observation<'a> {
     /// Keeps a country, and filters an aggregate.
     pub fn into_record(self) -> Decoded<Record<'a>> {
         match self.iso_code {
-            Some(iso_code) if !iso_code.as_str().starts_with(AGGREGATE) => Decoded::Record(Record {
-                country: self.country,
-                year: self.year,
-                iso_code,
-                population: self.population,
-                gdp: self.gdp,
-                co2: self.co2,
-                co2_per_capita: self.co2_per_capita,
-            }),
+            Some(iso_code) if !iso_code.as_str().starts_with(AGGREGATE) => {
+                let Self { country, year, measures, .. } = self;
+                Decoded::Record(Record { country, year, iso_code, measures })
+            }
             _ => Decoded::Filtered,
         }
     }
@@ -183,7 +162,8 @@ fn iso_code(text: Text<'_>) -> Result<Option<IsoCode>, Reason> {
     }
 }
 
-fn measure(field: &'static str, number: Number, range: &RangeInclusive<f64>) -> Result<Measure, Reason> {
+fn measure(index: usize, number: Number) -> Result<Measure, Reason> {
+    let (field, range) = (MEASURES[index], &RANGES[index]);
     match number {
         Number::Missing => Ok(Measure::MISSING),
         Number::Wrong => Err(format!("{field} is not a number").into()),
@@ -215,6 +195,12 @@ mod tests {
             Ok(Decoded::Rejected(reason)) | Err(reason) => reason.into_owned(),
         };
         assert_eq!(found, expected, "{fields:?}");
+    }
+
+    fn with(measure: usize, number: Number) -> Fields<'static> {
+        let mut fields = valid();
+        fields.measures[measure] = number;
+        fields
     }
 
     fn country(name: &str) -> Fields<'_> {
@@ -259,13 +245,13 @@ mod tests {
         check(code("OWID_WRL"), "filtered");
         check(code("OWI"), "record");
         check(code("B A"), "iso_code is not 1 to 32 bytes without blanks or control characters");
-        check(Fields { iso_code: Text::Missing, gdp: Number::Wrong, ..valid() }, "gdp is not a number");
+        check(Fields { iso_code: Text::Missing, ..with(GDP, Number::Wrong) }, "gdp is not a number");
     }
 
     #[test]
     fn a_measure_is_finite_and_in_range() {
-        let gdp = |value| Fields { gdp: Number::Is(value), ..valid() };
-        let co2 = |value| Fields { co2: Number::Is(value), ..valid() };
+        let gdp = |value| with(GDP, Number::Is(value));
+        let co2 = |value| with(CO2, Number::Is(value));
         for value in [0.0, -0.0, 0.5, 1e15] {
             check(gdp(value), "record");
         }
@@ -275,7 +261,7 @@ mod tests {
         check(co2(-1e10), "record");
         check(co2(-1.1e10), "co2 is not within -1e10 to 1e10");
         check(co2(1.1e10), "co2 is not within -1e10 to 1e10");
-        check(Fields { population: Number::Is(-1.0), ..valid() }, "population is not within 0e0 to 1e15");
-        check(Fields { co2_per_capita: Number::Is(2e15), ..valid() }, "co2_per_capita is not within 0e0 to 1e15");
+        check(with(POPULATION, Number::Is(-1.0)), "population is not within 0e0 to 1e15");
+        check(with(CO2_PER_CAPITA, Number::Is(2e15)), "co2_per_capita is not within 0e0 to 1e15");
     }
 }

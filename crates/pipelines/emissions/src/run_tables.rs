@@ -4,25 +4,23 @@ use std::collections::HashMap;
 
 use sqlx::{PgConnection, Row, types::Json};
 use stats::scaling::Scaler;
-use stream::Coverage;
+use stream::{Coverage, Run, state};
 
 use crate::{
-    aggregates::CountryAggregate,
+    aggregates::{COLUMNS, CountryAggregate},
     clusters::{Clustered, Model},
     model_settings::ModelSettings,
     moves::{FeatureSpace, Placement, Step, cause},
 };
 
 /// A run about to be recorded.
-pub(crate) struct Run<'a> {
-    /// Its number.
-    pub batch_id: i32,
+pub(crate) struct Recorded<'a> {
+    /// Its number, and how far the facts go.
+    pub run: &'a Run,
     /// Its settings.
     pub settings: &'a ModelSettings,
     /// What it was made of.
     pub fingerprint: String,
-    /// How far the facts go.
-    pub coverage: &'a Coverage,
 }
 
 /// The run recorded last.
@@ -54,42 +52,33 @@ pub(crate) async fn complete(tx: &mut PgConnection, batch_id: i32, coverage: &Co
     Ok(())
 }
 
-/// Takes the next run number; it is never used twice, not even after a reset.
-pub(crate) async fn next_batch_id(tx: &mut PgConnection) -> Result<i32, sqlx::Error> {
-    sqlx::query_scalar(
-        "INSERT INTO counters (name, value) VALUES ('batch_id', 1)
-         ON CONFLICT (name) DO UPDATE SET value = counters.value + 1 RETURNING value::integer",
-    )
-    .fetch_one(tx)
-    .await
-}
-
 /// Records a run that found clusters.
 pub(crate) async fn record_clusters(
     tx: &mut PgConnection,
-    run: &Run<'_>,
+    recorded: &Recorded<'_>,
     model: &Model,
     countries: &[CountryAggregate],
 ) -> anyhow::Result<()> {
-    let moves = moves(tx, run.settings, model).await?;
-    insert_run(tx, run, Some(model), None, countries.len()).await?;
-    insert_clusters(tx, run.batch_id, model).await?;
-    insert_stats(tx, run.batch_id, model).await?;
-    insert_history(tx, run.batch_id).await?;
-    insert_moves(tx, run.batch_id, &moves).await?;
+    let batch_id = recorded.run.batch_id;
+    let moves = moves(tx, recorded.settings, model).await?;
+    insert_run(tx, recorded, Some(model), None, countries.len()).await?;
+    insert_clusters(tx, batch_id, model).await?;
+    insert_stats(tx, batch_id, model).await?;
+    insert_history(tx, batch_id).await?;
+    insert_moves(tx, batch_id, &moves).await?;
     Ok(())
 }
 
 /// Records a run that found none, and why.
 pub(crate) async fn record_none(
     tx: &mut PgConnection,
-    run: &Run<'_>,
+    recorded: &Recorded<'_>,
     note: &str,
     countries: usize,
 ) -> Result<(), sqlx::Error> {
-    insert_run(tx, run, None, Some(note), countries).await?;
+    insert_run(tx, recorded, None, Some(note), countries).await?;
     sqlx::query("DELETE FROM co2_clusters").execute(&mut *tx).await?;
-    insert_history(tx, run.batch_id).await
+    insert_history(tx, recorded.run.batch_id).await
 }
 
 /// Deletes runs beyond the number to keep; of the history what no kept run needs.
@@ -116,12 +105,12 @@ fn offsets(coverage: &Coverage) -> Json<HashMap<String, i64>> {
 
 async fn insert_run(
     tx: &mut PgConnection,
-    run: &Run<'_>,
+    recorded: &Recorded<'_>,
     model: Option<&Model>,
     note: Option<&str>,
     countries: usize,
 ) -> Result<(), sqlx::Error> {
-    let settings = run.settings;
+    let Recorded { run, settings, fingerprint } = recorded;
     let clustered = model.map_or(0, |model| model.countries.len());
     let integer = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     sqlx::query(
@@ -134,7 +123,7 @@ async fn insert_run(
     .bind(run.batch_id)
     .bind(run.coverage.complete)
     .bind(note)
-    .bind(&run.fingerprint)
+    .bind(fingerprint)
     .bind(settings.to_string())
     .bind(settings.features.iter().map(|feature| feature.name()).collect::<Vec<_>>())
     .bind(settings.transform.name())
@@ -153,7 +142,7 @@ async fn insert_run(
     .bind(model.map(|model| model.silhouette))
     .bind(integer(clustered))
     .bind(integer(countries - clustered))
-    .bind(offsets(run.coverage))
+    .bind(offsets(&run.coverage))
     .bind(&run.coverage.missing)
     .execute(tx)
     .await?;
@@ -279,15 +268,11 @@ async fn coordinates_before(
     batch_id: i32,
     space: &FeatureSpace,
 ) -> anyhow::Result<HashMap<String, Vec<f64>>> {
-    let before: Vec<CountryAggregate> = sqlx::query_as(
-        "SELECT country, iso_code, avg_co2, avg_co2_per_capita, avg_gdp, avg_population, data_points, first_year,
-                last_year, avg_co2_recent::float8 AS avg_co2_recent, 0 AS co2_years,
-                NULL::integer AS co2_first_year, NULL::integer AS co2_last_year
-         FROM co2_clusters WHERE batch_id = $1",
-    )
-    .bind(batch_id)
-    .fetch_all(tx)
-    .await?;
+    let before = format!(
+        "(SELECT *, 0 AS co2_years, NULL::integer AS co2_first_year, NULL::integer AS co2_last_year FROM co2_clusters) AS before
+         WHERE batch_id = {batch_id}"
+    );
+    let before = state::read(tx, COLUMNS, &before, CountryAggregate::decode).await?;
     let coordinates =
         before.iter().filter_map(|country| Some((country.iso_code.to_string(), space.coordinates(country)?)));
     Ok(coordinates.collect())

@@ -34,10 +34,7 @@ fn countries() -> impl Strategy<Value = Vec<CountryAggregate>> {
     let country = |(n, ([co2, gdp, population], data_points)): (usize, ([Option<f64>; 3], i32))| CountryAggregate {
         iso_code: IsoCode::try_from(&*format!("C{n}")).unwrap(),
         country: format!("Country {n}"),
-        avg_co2: co2,
-        avg_co2_per_capita: Some(1.0),
-        avg_gdp: gdp,
-        avg_population: population,
+        means: [population, gdp, co2, Some(1.0)],
         avg_co2_recent: co2,
         data_points,
         first_year: 1990,

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use demo::TestDatabase;
 use emissions::{
-    aggregates::CountryAggregate, iso_code::IsoCode, model_settings::ModelSettings, pipeline::Emissions, refresh,
+    aggregates::CountryAggregate, iso_code::IsoCode, model_settings::ModelSettings, pipeline::Emissions,
     settings::EmissionsSettings,
 };
 use sqlx::{Connection, FromRow, PgConnection, postgres::PgRow};
 use stream::{
-    Coverage, Pipeline, RefreshReport,
+    Coverage, Pipeline,
     maintenance::{compact::compact, hash::hash, reset},
+    state::{self, RefreshReport},
 };
 
 /// A database with the tables of the pipeline.
@@ -30,6 +31,8 @@ impl Tables {
         ] {
             sqlx::raw_sql(migration).execute(&mut connection).await.unwrap();
         }
+        let feed = "INSERT INTO feeds (feed, identity, database_oid) VALUES ('emissions', gen_random_uuid(), 0)";
+        sqlx::raw_sql(feed).execute(&mut connection).await.unwrap();
         Self { connection }
     }
 
@@ -38,10 +41,9 @@ impl Tables {
         let settings = EmissionsSettings { model: ModelSettings::default(), keep_runs };
         let coverage = Coverage { refreshed: vec![(0, 9)], complete: true, missing: None };
         let mut tx = self.connection.begin().await.unwrap();
-        let rows_written = refresh::upsert(&mut tx, rows).await.unwrap();
-        let refreshed = refresh::refresh_global(&mut tx, &settings, &coverage).await.unwrap();
+        let refreshed = state::refresh(&Emissions(settings), &mut tx, rows, &coverage).await.unwrap();
         tx.commit().await.unwrap();
-        RefreshReport { rows_written, ..refreshed }
+        refreshed
     }
 
     async fn query<R>(&mut self, sql: &'static str) -> Vec<R>
@@ -56,7 +58,7 @@ impl Tables {
     }
 
     async fn hash(&mut self) -> Vec<String> {
-        let hashes = hash(&mut self.connection, Emissions::TABLES.hashed).await.unwrap();
+        let hashes = hash(&mut self.connection, &Emissions::TABLES).await.unwrap();
         hashes.into_iter().map(|table| format!("{} {} {}", table.table, table.rows, table.sha256)).collect()
     }
 
@@ -70,10 +72,7 @@ fn country(code: &str, [co2, co2_per_capita, gdp, population]: [f64; 4]) -> Coun
     CountryAggregate {
         iso_code: IsoCode::try_from(code).unwrap(),
         country: format!("Land of {code}"),
-        avg_co2: Some(co2),
-        avg_co2_per_capita: Some(co2_per_capita),
-        avg_gdp: Some(gdp),
-        avg_population: Some(population),
+        means: [population, gdp, co2, co2_per_capita].map(Some),
         avg_co2_recent: Some(co2),
         data_points: 50,
         first_year: 1950,
@@ -130,7 +129,7 @@ async fn a_refresh_that_would_repeat_the_last_writes_nothing() {
         UNION SELECT 's', xmin::text, ctid::text FROM cluster_stats
         UNION SELECT 'h', xmin::text, ctid::text FROM co2_cluster_history
         UNION SELECT 'r', xmin::text, ctid::text FROM cluster_runs
-        UNION SELECT 'n', xmin::text, ctid::text FROM counters ORDER BY 1, 2, 3";
+        UNION SELECT 'n', xmin::text, ctid::text FROM feeds ORDER BY 1, 2, 3";
     let before: Vec<(String, String, String)> = tables.query(versions).await;
     let again = tables.refresh(&world(), 1000).await;
     assert_eq!((again.rows_written, again.batch_id), (0, None), "{}", again.summary);
@@ -263,7 +262,7 @@ async fn the_greatest_id_is_not_always_the_latest_fact() {
 }
 
 #[tokio::test]
-async fn a_reset_leaves_nothing_but_the_counters() {
+async fn a_reset_leaves_nothing_but_the_number_of_the_last_run() {
     let mut tables = Tables::create().await;
     tables.execute(STORED).await;
     tables.refresh(&world(), 1000).await;

@@ -1,5 +1,7 @@
 //! A day's row from its minutes; whole numbers only, so that no sum depends on its order.
 
+use stream::columns::{Column, Kind, RowWriter};
+
 use crate::{
     day::{Day, MINUTES},
     fact::MinuteFact,
@@ -42,6 +44,21 @@ pub struct HourSum {
     pub minutes: i32,
 }
 
+/// The columns of `daily_energy`, in which a day is stored.
+pub const COLUMNS: &[Column] = &[
+    Column::group("day", Kind::Date),
+    Column::value("minutes", Kind::Int4),
+    Column::value("watt_minutes", Kind::Int8),
+    Column::value("peak_w", Kind::Int4),
+    Column::value("sub_metering_1_mwh", Kind::Int8),
+    Column::value("sub_metering_2_mwh", Kind::Int8),
+    Column::value("sub_metering_3_mwh", Kind::Int8),
+    Column::value("voltage_mv", Kind::Int8),
+    Column::value("voltage_minutes", Kind::Int4),
+    Column::value("hour_watt_minutes", Kind::Int8List),
+    Column::value("hour_minutes", Kind::Int4List),
+];
+
 /// Computes a day's row from its minutes.
 pub fn aggregate<'a>(day: Day, facts: impl Iterator<Item = &'a MinuteFact>) -> DayRow {
     let mut row = DayRow {
@@ -59,6 +76,21 @@ pub fn aggregate<'a>(day: Day, facts: impl Iterator<Item = &'a MinuteFact>) -> D
 }
 
 impl DayRow {
+    /// Writes it, in the order of [`COLUMNS`].
+    pub fn encode(&self, to: &mut RowWriter<'_>) {
+        to.i32(self.day.days());
+        to.i32(self.minutes);
+        to.i64(self.watt_minutes);
+        to.i32(self.peak_w);
+        for energy in self.sub_metering_mwh {
+            to.i64(energy);
+        }
+        to.i64(self.voltage_mv);
+        to.i32(self.voltage_minutes);
+        to.list(self.hours.iter().map(|hour| hour.watt_minutes));
+        to.list(self.hours.iter().map(|hour| hour.minutes));
+    }
+
     fn add(&mut self, fact: &MinuteFact) {
         debug_assert!(fact.minute < MINUTES, "a day has {MINUTES} minutes");
         let [power, _reactive, voltage, _intensity, subs @ ..] = fact.values;

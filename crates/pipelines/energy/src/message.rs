@@ -1,6 +1,6 @@
 //! The Kafka message: the day as key, and the minute's figures as JSON, encoded and decoded.
 
-use formats::json::{Malformed, Object, Value};
+use formats::json::{self, Value};
 use stream::{Decoded, Outgoing};
 
 use crate::{
@@ -8,8 +8,6 @@ use crate::{
     thousandths::Thousandths,
 };
 
-/// The bit of `seen` that stands for the time; those below it stand for the measures.
-const TIME: usize = MEASURES.len();
 /// The index of the power among the measures.
 pub(crate) const POWER: usize = 0;
 
@@ -58,49 +56,32 @@ fn as_written(value: &[u8]) -> Option<Record> {
     (rest == b"}").then_some(Record { day, minute, values })
 }
 
+/// The time, then [`MEASURES`].
+const FIELDS: [&str; 1 + MEASURES.len()] = {
+    let [a, b, c, d, e, f, g] = MEASURES;
+    ["Datetime", a, b, c, d, e, f, g]
+};
+
 fn any_json(value: &[u8]) -> Result<Record, Reason> {
-    let text = std::str::from_utf8(value).map_err(|error| format!("not UTF-8 from byte {} on", error.valid_up_to()))?;
-    let malformed = |error: Malformed| Reason::from(error.to_string());
-    let mut object = Object::open(text).map_err(malformed)?;
-    let mut time = None;
+    let [time, measures @ ..] = json::fields(value, &FIELDS).map_err(|error| error.to_string())?;
+    let (day, minute) = match time {
+        Value::Text(text) => record::datetime(text.as_bytes())?,
+        Value::Absent | Value::Missing => return Err("Datetime is missing".into()),
+        Value::Number(_) | Value::Other(_) => return Err("Datetime is not a text".into()),
+    };
     let mut values = [Thousandths::MISSING; MEASURES.len()];
-    let mut seen = 0_u32;
-    while let Some((key, value)) = object.next_field().map_err(malformed)? {
-        let field = match &*key {
-            "Datetime" => TIME,
-            name => match MEASURES.iter().position(|known| *known == name) {
-                Some(index) => index,
-                None => continue,
-            },
-        };
-        if seen & (1 << field) != 0 {
-            return Err(format!("{key} appears twice").into());
-        }
-        seen |= 1 << field;
-        if field == TIME {
-            time = Some(time_of(&value)?);
-        } else {
-            values[field] = measure(MEASURES[field], &value)?;
-        }
+    for ((value, name), stored) in measures.iter().zip(MEASURES).zip(&mut values) {
+        *stored = measure(name, value)?;
     }
-    let (day, minute) = time.ok_or("Datetime is missing")?;
-    if seen & (1 << POWER) == 0 {
+    if measures[POWER] == Value::Absent {
         return Err(format!("{} is missing; a minute without power has `null` there", MEASURES[POWER]).into());
     }
     Ok(Record { day, minute, values })
 }
 
-fn time_of(value: &Value<'_>) -> Result<(crate::day::Day, u16), Reason> {
-    match value {
-        Value::Text(text) => record::datetime(text.as_bytes()),
-        Value::Missing => Err("Datetime is missing".into()),
-        Value::Number(_) | Value::Other(_) => Err("Datetime is not a text".into()),
-    }
-}
-
 fn measure(name: &str, value: &Value<'_>) -> Result<Thousandths, Reason> {
     match value {
-        Value::Missing => Ok(Thousandths::MISSING),
+        Value::Absent | Value::Missing => Ok(Thousandths::MISSING),
         Value::Number(number) => Thousandths::new(*number).map_err(|error| format!("{name} {error}").into()),
         Value::Text(_) | Value::Other(_) => Err(format!("{name} is not a number of at most three decimals").into()),
     }

@@ -3,12 +3,12 @@
 use clap::Args;
 use sqlx::PgConnection;
 use stream::{
-    Changelog, Coverage, Decoded, Hashed, Pipeline, RefreshReport, Tables,
-    columns::{Column, ColumnError, FactReader, FactWriter, Kind},
+    Changelog, Decoded, Hashed, Pipeline, Run, RunReport, StateTable, Tables,
+    columns::{Column, ColumnError, Kind, RowReader, RowWriter},
 };
 
 use crate::{
-    aggregates::{DayRow, aggregate},
+    aggregates::{self, DayRow, aggregate},
     day::Day,
     fact::MinuteFact,
     message,
@@ -53,7 +53,7 @@ impl Pipeline for Energy {
         MinuteFact { values: record.values, minute: record.minute }
     }
 
-    fn encode(day: &Day, fact: &MinuteFact, (): &(), row: &mut FactWriter<'_>) {
+    fn encode(day: &Day, fact: &MinuteFact, (): &(), row: &mut RowWriter<'_>) {
         // A `date` is the days since 2000-01-01.
         row.i32(day.days());
         row.i16(i16::try_from(fact.minute).expect("a day has 1,440 minutes"));
@@ -62,12 +62,12 @@ impl Pipeline for Energy {
         }
     }
 
-    fn decode_group(row: &mut FactReader<'_>) -> Result<Day, ColumnError> {
+    fn decode_group(row: &mut RowReader<'_>) -> Result<Day, ColumnError> {
         let days = row.i32()?;
         Day::from_days(days).ok_or_else(|| row.impossible("not a day of the years 1 to 9999"))
     }
 
-    fn decode_fact(row: &mut FactReader<'_>, (): &mut ()) -> Result<MinuteFact, ColumnError> {
+    fn decode_fact(row: &mut RowReader<'_>, (): &mut ()) -> Result<MinuteFact, ColumnError> {
         let minute = row.i16()?.try_into().map_err(|error| row.impossible(error))?;
         let mut values = [Thousandths::MISSING; 7];
         for value in &mut values {
@@ -82,12 +82,16 @@ impl Pipeline for Energy {
         aggregate(*day, facts)
     }
 
-    async fn upsert(&self, tx: &mut PgConnection, rows: &[DayRow]) -> Result<u64, sqlx::Error> {
-        refresh::upsert(tx, rows).await
+    fn encode_row(day: &DayRow, to: &mut RowWriter<'_>) {
+        day.encode(to);
     }
 
-    async fn refresh_global(&self, tx: &mut PgConnection, coverage: &Coverage) -> anyhow::Result<RefreshReport> {
-        refresh::refresh_global(tx, coverage).await
+    fn is_empty(day: &DayRow) -> bool {
+        day.minutes == 0
+    }
+
+    async fn refresh_global(&self, tx: &mut PgConnection, run: &Run) -> anyhow::Result<RunReport> {
+        refresh::refresh_global(tx, run).await
     }
 }
 
@@ -96,7 +100,7 @@ const TABLES: Tables = Tables {
     changelog: Changelog {
         table: "energy_segments",
         columns: &[
-            Column::key("day", Kind::Date),
+            Column::group("day", Kind::Date),
             Column::key("minute", Kind::Int2),
             Column::nullable("power_w", Kind::Int4),
             Column::nullable("reactive_var", Kind::Int4),
@@ -107,21 +111,8 @@ const TABLES: Tables = Tables {
             Column::nullable("sub_metering_3_mwh", Kind::Int4),
         ],
     },
-    derived: &["daily_energy", "quarterly_energy_data"],
-    hashed: &[
-        Hashed {
-            table: "daily_energy",
-            query: "SELECT (day, minutes, watt_minutes, peak_w, sub_metering_1_mwh, sub_metering_2_mwh,
-                            sub_metering_3_mwh, voltage_mv, voltage_minutes, hour_watt_minutes, hour_minutes)::text
-                    FROM daily_energy ORDER BY day",
-        },
-        Hashed {
-            table: "quarterly_energy_data",
-            query: "SELECT (quarter, total_energy_wh, record_count, watt_minutes, expected_minutes, missing_minutes,
-                            coverage, average_kw, peak_kw, sub_metering_1_wh, sub_metering_2_wh, sub_metering_3_wh,
-                            unmetered_wh, mean_voltage)::text
-                    FROM quarterly_energy_data ORDER BY quarter",
-        },
-    ],
+    state: StateTable { name: "daily_energy", columns: aggregates::COLUMNS },
+    derived: &["quarterly_energy_data"],
+    hashed: &[Hashed::all("quarterly_energy_data")],
     legacy: &["quarterly_energy_data"],
 };

@@ -1,88 +1,24 @@
 //! What the energy pipeline writes when it refreshes; runs inside the refresh's transaction.
 
-use sqlx::{PgConnection, Row};
-use stream::{Coverage, RefreshReport};
-
-use crate::aggregates::DayRow;
-
-/// Writes days where they differ from what is stored, removes those without minutes, and returns how many.
-///
-/// # Errors
-/// When Postgres does not answer or refuses.
-pub async fn upsert(tx: &mut PgConnection, rows: &[DayRow]) -> Result<u64, sqlx::Error> {
-    let batch_id = next_batch_id(tx).await?;
-    let (gone, kept): (Vec<&DayRow>, Vec<&DayRow>) = rows.iter().partition(|row| row.minutes == 0);
-    let long = |value: fn(&DayRow) -> i64| kept.iter().map(|row| value(row)).collect::<Vec<_>>();
-    let short = |value: fn(&DayRow) -> i32| kept.iter().map(|row| value(row)).collect::<Vec<_>>();
-    let written = sqlx::query(UPSERT)
-        .bind(short(|row| row.day.days()))
-        .bind(short(|row| row.minutes))
-        .bind(long(|row| row.watt_minutes))
-        .bind(short(|row| row.peak_w))
-        .bind(long(|row| row.sub_metering_mwh[0]))
-        .bind(long(|row| row.sub_metering_mwh[1]))
-        .bind(long(|row| row.sub_metering_mwh[2]))
-        .bind(long(|row| row.voltage_mv))
-        .bind(short(|row| row.voltage_minutes))
-        // `unnest` would take arrays of arrays apart whole: these are flat, and cut by the day's index.
-        .bind(kept.iter().flat_map(|row| row.hours).map(|hour| hour.watt_minutes).collect::<Vec<i64>>())
-        .bind(kept.iter().flat_map(|row| row.hours).map(|hour| hour.minutes).collect::<Vec<i32>>())
-        .bind(batch_id)
-        .execute(&mut *tx)
-        .await?;
-    let removed =
-        sqlx::query(REMOVE_DAYS).bind(gone.iter().map(|row| row.day.days()).collect::<Vec<_>>()).execute(tx).await?;
-    Ok(written.rows_affected() + removed.rows_affected())
-}
-
-const UPSERT: &str = "
-    INSERT INTO daily_energy AS stored
-        (day, minutes, watt_minutes, peak_w, sub_metering_1_mwh, sub_metering_2_mwh, sub_metering_3_mwh, voltage_mv,
-         voltage_minutes, hour_watt_minutes, hour_minutes, batch_id)
-    SELECT date '2000-01-01' + d.day, d.minutes, d.watt_minutes, d.peak_w, d.sub_1, d.sub_2, d.sub_3, d.voltage_mv,
-           d.voltage_minutes, ($10::bigint[])[(d.day_index - 1) * 24 + 1 : d.day_index * 24],
-           ($11::integer[])[(d.day_index - 1) * 24 + 1 : d.day_index * 24], $12
-    FROM unnest($1::integer[], $2::integer[], $3::bigint[], $4::integer[], $5::bigint[], $6::bigint[], $7::bigint[],
-                $8::bigint[], $9::integer[]) WITH ORDINALITY
-        AS d (day, minutes, watt_minutes, peak_w, sub_1, sub_2, sub_3, voltage_mv, voltage_minutes, day_index)
-    ON CONFLICT (day) DO UPDATE SET
-        minutes = excluded.minutes, watt_minutes = excluded.watt_minutes, peak_w = excluded.peak_w,
-        sub_metering_1_mwh = excluded.sub_metering_1_mwh, sub_metering_2_mwh = excluded.sub_metering_2_mwh,
-        sub_metering_3_mwh = excluded.sub_metering_3_mwh, voltage_mv = excluded.voltage_mv,
-        voltage_minutes = excluded.voltage_minutes, hour_watt_minutes = excluded.hour_watt_minutes,
-        hour_minutes = excluded.hour_minutes, batch_id = excluded.batch_id, processing_time = now()
-    WHERE (stored.minutes, stored.watt_minutes, stored.peak_w, stored.sub_metering_1_mwh, stored.sub_metering_2_mwh,
-           stored.sub_metering_3_mwh, stored.voltage_mv, stored.voltage_minutes, stored.hour_watt_minutes,
-           stored.hour_minutes)
-        IS DISTINCT FROM
-          (excluded.minutes, excluded.watt_minutes, excluded.peak_w, excluded.sub_metering_1_mwh,
-           excluded.sub_metering_2_mwh, excluded.sub_metering_3_mwh, excluded.voltage_mv, excluded.voltage_minutes,
-           excluded.hour_watt_minutes, excluded.hour_minutes)";
-
-const REMOVE_DAYS: &str = "
-    DELETE FROM daily_energy WHERE day = ANY (SELECT date '2000-01-01' + gone.day FROM unnest($1::integer[]) gone (day))";
+use sqlx::PgConnection;
+use stream::{Run, RunReport};
 
 /// Computes the quarters from all days stored, over all replicas, and writes those that differ.
 ///
 /// # Errors
 /// When Postgres does not answer or refuses.
-pub async fn refresh_global(tx: &mut PgConnection, coverage: &Coverage) -> anyhow::Result<RefreshReport> {
-    let batch_id = next_batch_id(tx).await?;
-    let written = sqlx::query(QUARTERS).bind(batch_id).execute(&mut *tx).await?.rows_affected();
+pub async fn refresh_global(tx: &mut PgConnection, run: &Run) -> anyhow::Result<RunReport> {
+    let written = sqlx::query(QUARTERS).bind(run.batch_id).execute(&mut *tx).await?.rows_affected();
     let removed = sqlx::query(REMOVE_QUARTERS).execute(&mut *tx).await?.rows_affected();
-    let row = sqlx::query(SUMMARY).bind(batch_id).fetch_one(&mut *tx).await?;
-    let (quarters, minutes, watt_minutes): (i64, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-    let days_changed: bool = row.try_get(3)?;
-    let so_far = if coverage.complete { "" } else { " so far" };
-    let [quarters, minutes, watt_minutes] = [(quarters, "quarter"), (minutes, "minute"), (watt_minutes, "watt-minute")]
+    let counts: (i64, i64, i64) = sqlx::query_as(SUMMARY).fetch_one(tx).await?;
+    let [quarters, minutes, watt_minutes] = [(counts.0, "quarter"), (counts.1, "minute"), (counts.2, "watt-minute")]
         .map(|(count, noun)| format!("{count} {noun}{}", if count == 1 { "" } else { "s" }));
-    let summary = format!("{quarters}, {minutes}, {watt_minutes}{so_far}");
     let rows_written = written + removed;
-    let changed = days_changed || rows_written > 0;
-    if changed {
-        use_batch_id(tx, batch_id).await?;
-    }
-    Ok(RefreshReport { batch_id: changed.then_some(batch_id), summary, rows_written })
+    Ok(RunReport {
+        rows_written,
+        is_recorded: run.rows_written + rows_written > 0,
+        summary: format!("{quarters}, {minutes}, {watt_minutes}"),
+    })
 }
 
 /// The sums are of whole numbers; only what is divided at the end is a double, so that no order matters.
@@ -123,26 +59,5 @@ const REMOVE_QUARTERS: &str = "
     WHERE NOT EXISTS (SELECT FROM daily_energy d WHERE d.day >= q.quarter AND d.day < q.quarter + interval '3 months')";
 
 const SUMMARY: &str = "
-    SELECT count(*), coalesce(sum(record_count), 0)::bigint, coalesce(sum(watt_minutes), 0)::bigint,
-           EXISTS (SELECT FROM daily_energy WHERE batch_id = $1)
+    SELECT count(*), coalesce(sum(record_count), 0)::bigint, coalesce(sum(watt_minutes), 0)::bigint
     FROM quarterly_energy_data";
-
-/// The number of this refresh, if it turns out to change anything: never used before, even after `consumer reset`.
-///
-/// Refreshes take turns, so that it stays the same until the transaction ends.
-async fn next_batch_id(tx: &mut PgConnection) -> Result<i32, sqlx::Error> {
-    sqlx::query_scalar("SELECT coalesce(max(value), 0)::integer + 1 FROM counters WHERE name = 'batch_id'")
-        .fetch_one(tx)
-        .await
-}
-
-async fn use_batch_id(tx: &mut PgConnection, batch_id: i32) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO counters (name, value) VALUES ('batch_id', $1)
-         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-    )
-    .bind(i64::from(batch_id))
-    .execute(tx)
-    .await?;
-    Ok(())
-}

@@ -7,14 +7,14 @@ use energy::{
     aggregates::{DayRow, aggregate},
     day::Day,
     fact::MinuteFact,
-    pipeline::Energy,
-    refresh,
+    pipeline::{Energy, EnergySettings},
     thousandths::Thousandths,
 };
 use sqlx::{Connection, FromRow, PgConnection, postgres::PgRow};
 use stream::{
-    Coverage, Pipeline, RefreshReport,
+    Coverage, Pipeline,
     maintenance::{hash::hash, reset},
+    state::{self, RefreshReport},
 };
 
 /// A database with the tables of the pipeline.
@@ -32,6 +32,8 @@ impl Tables {
         ] {
             sqlx::raw_sql(migration).execute(&mut connection).await.unwrap();
         }
+        let feed = "INSERT INTO feeds (feed, identity, database_oid) VALUES ('energy', gen_random_uuid(), 0)";
+        sqlx::raw_sql(feed).execute(&mut connection).await.unwrap();
         Self { connection }
     }
 
@@ -39,10 +41,9 @@ impl Tables {
     async fn refresh(&mut self, rows: &[DayRow]) -> RefreshReport {
         let coverage = Coverage { refreshed: vec![(0, 9)], complete: true, missing: None };
         let mut tx = self.connection.begin().await.unwrap();
-        let rows_written = refresh::upsert(&mut tx, rows).await.unwrap();
-        let refreshed = refresh::refresh_global(&mut tx, &coverage).await.unwrap();
+        let refreshed = state::refresh(&Energy(EnergySettings {}), &mut tx, rows, &coverage).await.unwrap();
         tx.commit().await.unwrap();
-        RefreshReport { rows_written: rows_written + refreshed.rows_written, ..refreshed }
+        refreshed
     }
 
     async fn query<R>(&mut self, sql: &'static str) -> Vec<R>
@@ -53,7 +54,7 @@ impl Tables {
     }
 
     async fn hash(&mut self) -> Vec<String> {
-        let hashes = hash(&mut self.connection, Energy::TABLES.hashed).await.unwrap();
+        let hashes = hash(&mut self.connection, &Energy::TABLES).await.unwrap();
         hashes.into_iter().map(|table| format!("{} {} {}", table.table, table.rows, table.sha256)).collect()
     }
 
@@ -162,7 +163,7 @@ async fn a_refresh_that_would_repeat_the_last_writes_nothing() {
     let versions = "
         SELECT 'd', xmin::text, ctid::text FROM daily_energy
         UNION SELECT 'q', xmin::text, ctid::text FROM quarterly_energy_data
-        UNION SELECT 'n', xmin::text, ctid::text FROM counters ORDER BY 1, 2, 3";
+        UNION SELECT 'n', xmin::text, ctid::text FROM feeds ORDER BY 1, 2, 3";
     let before: Vec<(String, String, String)> = tables.query(versions).await;
     for rows in [winter(), vec![]] {
         let again = tables.refresh(&rows).await;
@@ -240,7 +241,7 @@ async fn a_retracted_minute_is_no_fact_until_it_is_sent_again() {
 }
 
 #[tokio::test]
-async fn a_reset_leaves_nothing_but_the_counters() {
+async fn a_reset_leaves_nothing_but_the_number_of_the_last_run() {
     let mut tables = Tables::create().await;
     tables.refresh(&winter()).await;
     reset::reset(&mut tables.connection, "energy", &Energy::TABLES).await.unwrap();
@@ -249,8 +250,7 @@ async fn a_reset_leaves_nothing_but_the_counters() {
     let all: Vec<(String,)> = tables
         .query("SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'")
         .await;
-    let emptied: Vec<&str> =
-        counts.iter().map(|count| count.table).chain(["stream_offsets", "counters", "feeds"]).collect();
+    let emptied: Vec<&str> = counts.iter().map(|count| count.table).chain(["stream_offsets", "feeds"]).collect();
     assert!(all.iter().all(|(table,)| emptied.contains(&table.as_str())), "{all:?} {emptied:?}");
     assert_eq!(tables.refresh(&winter()).await.batch_id, Some(2), "a batch_id is never used twice");
 }

@@ -1,7 +1,7 @@
 //! A batch: what some records say, and the offsets `[start, end)` they cover.
 
 use crate::{
-    columns::FactWriter,
+    columns::RowWriter,
     copy::CopyBuffer,
     core::{
         offsets::{LastRecord, Position},
@@ -113,7 +113,7 @@ impl Changes {
     }
 
     /// Begins a fact; its values follow.
-    pub(crate) fn fact(&mut self, owner: u16, at: Position) -> FactWriter<'_> {
+    pub(crate) fn fact(&mut self, owner: u16, at: Position) -> RowWriter<'_> {
         self.segments.fact(owner, at)
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    columns::{Array, ArrayReader, Column, ColumnError, FactReader, FactWriter, Kind},
+    columns::{Array, ArrayReader, Column, ColumnError, Kind, RowReader, RowWriter},
     copy::{CopyBuffer, CopyFields, CopyRow},
     core::offsets::{Position, Version},
 };
@@ -44,7 +44,7 @@ impl Segments {
     }
 
     /// Begins a fact; its values follow.
-    pub(crate) fn fact(&mut self, owner: u16, at: Position) -> FactWriter<'_> {
+    pub(crate) fn fact(&mut self, owner: u16, at: Position) -> RowWriter<'_> {
         let key = (owner, at.version.partition());
         let known = self.growing.get(&key).copied().filter(|index| self.segments[*index].facts < MAX_FACTS);
         let index = known.unwrap_or_else(|| {
@@ -55,7 +55,7 @@ impl Segments {
         self.facts += 1;
         let segment = &mut self.segments[index];
         self.size += segment.add(at);
-        FactWriter::new(&mut segment.columns, &mut self.size)
+        RowWriter::new(&mut segment.columns, &mut self.size)
     }
 
     /// The number of facts.
@@ -197,7 +197,7 @@ pub(crate) struct SegmentReader<'a> {
     first_timestamp_ms: i64,
     timestamps: ArrayReader<'a>,
     /// The values of the fact read last.
-    pub(crate) values: FactReader<'a>,
+    pub(crate) values: RowReader<'a>,
 }
 
 /// What is known of a stored fact besides its values.
@@ -228,10 +228,10 @@ impl<'a> SegmentReader<'a> {
             facts: count.into(),
             read: 0,
             first_offset: row.i64(first_offset)?,
-            offsets: ArrayReader::new(row, offsets, Kind::Int8, len)?,
+            offsets: ArrayReader::new(row.raw(offsets)?, offsets, Kind::Int8, len)?,
             first_timestamp_ms: row.i64(first_timestamp_ms)?,
-            timestamps: ArrayReader::new(row, timestamps, Kind::Int8, len)?,
-            values: FactReader::new(row, columns, len)?,
+            timestamps: ArrayReader::new(row.raw(timestamps)?, timestamps, Kind::Int8, len)?,
+            values: RowReader::new(columns, len, |name| row.raw(name))?,
         })
     }
 
@@ -248,7 +248,7 @@ impl<'a> SegmentReader<'a> {
         if self.read == self.facts {
             return Ok(None);
         }
-        self.values.next_fact()?;
+        self.values.next_row()?;
         let n = self.read;
         self.read += 1;
         let offset = match self.first_offset {
@@ -278,7 +278,7 @@ impl<'a> SegmentReader<'a> {
             }
             let segment = kept.get_or_insert_with(|| Segment::new(self.owner, stored.at, columns.len()));
             segment.add(stored.at);
-            let mut fact = FactWriter::new(&mut segment.columns, &mut size);
+            let mut fact = RowWriter::new(&mut segment.columns, &mut size);
             for _ in columns {
                 fact.raw(self.values.raw()?);
             }
@@ -298,7 +298,7 @@ mod tests {
     use crate::copy::CopyReader;
 
     const COLUMNS: &[Column] = &[
-        Column::key("a", Kind::Int2),
+        Column::group("a", Kind::Int2),
         Column::value("b", Kind::Text),
         Column::nullable("c", Kind::Int4),
         Column::nullable("d", Kind::Float8),

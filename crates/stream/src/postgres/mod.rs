@@ -20,5 +20,6 @@ pub(crate) mod refresh;
 pub(crate) mod repartition;
 pub(crate) mod retry;
 pub(crate) mod session;
+pub mod state;
 pub(crate) mod statements;
 pub(crate) mod writer;

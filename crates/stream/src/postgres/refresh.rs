@@ -9,8 +9,8 @@ use crate::{
         mutation::{self, Mutation},
         refresh::{PartitionProgress, Refresh, coverage, missing},
     },
-    pipeline::{Coverage, Pipeline, RefreshReport},
-    postgres::statements::Statements,
+    pipeline::{Coverage, Pipeline},
+    postgres::{state::RefreshReport, statements::Statements},
 };
 
 /// What became of a refresh.
@@ -87,8 +87,7 @@ pub(crate) async fn refresh<P: Pipeline>(
     let missing = missing(&session.gaps().await?, refresh.target.compacted);
     let coverage = coverage(&stored, at_end, missing);
     session.note_coverage(&coverage).await?;
-    let report = session.refresh_global(&coverage).await?;
+    let report = session.refresh_global(rows_written, &coverage).await?;
     session.commit().await?;
-    let report = RefreshReport { rows_written: rows_written + report.rows_written, ..report };
     Ok(Refreshed { shards, done: Some(Done { report, at_end, coverage, groups_took }) })
 }

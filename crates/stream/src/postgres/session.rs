@@ -12,10 +12,11 @@ use crate::{
         offsets::{Feed, Forget, Gap, LastRecord, PartitionRow},
         refresh::PartitionProgress,
     },
-    pipeline::{Coverage, Pipeline, RefreshReport},
+    pipeline::{Coverage, Pipeline},
     postgres::{
         changelog::{self, Read},
         database::{Database, PIECE, answered, sql},
+        state::{self, RefreshReport},
         statements::{Server, SqlResult, Statements},
     },
 };
@@ -443,10 +444,10 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
     }
 
     async fn upsert(&mut self, rows: &[P::Row]) -> SqlResult<u64> {
-        self.pipeline.upsert(&mut self.connection, rows).await
+        state::upsert::<P>(&mut self.connection, rows).await
     }
 
-    async fn refresh_global(&mut self, coverage: &Coverage) -> anyhow::Result<RefreshReport> {
-        self.pipeline.refresh_global(&mut self.connection, coverage).await
+    async fn refresh_global(&mut self, rows_written: u64, coverage: &Coverage) -> anyhow::Result<RefreshReport> {
+        state::refresh_global(self.pipeline.as_ref(), &mut self.connection, rows_written, coverage).await
     }
 }

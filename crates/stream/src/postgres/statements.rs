@@ -10,7 +10,8 @@ use crate::{
         offsets::{Forget, Gap, PartitionRow},
         refresh::PartitionProgress,
     },
-    pipeline::{Coverage, Pipeline, RefreshReport},
+    pipeline::{Coverage, Pipeline},
+    postgres::state::RefreshReport,
 };
 
 /// What a statement gives, unless PostgreSQL does not answer or refuses.
@@ -99,8 +100,8 @@ pub(crate) trait Statements<P: Pipeline> {
 
     /// Keeps other replicas from refreshing until the transaction ends; returns whether no other refreshes now.
     async fn try_lock_refreshes(&mut self) -> SqlResult<bool>;
-    /// Writes changed groups: see [`Pipeline::upsert`].
+    /// Writes changed groups; returns how many rows were not so already.
     async fn upsert(&mut self, rows: &[P::Row]) -> SqlResult<u64>;
-    /// Writes what needs all groups: see [`Pipeline::refresh_global`].
-    async fn refresh_global(&mut self, coverage: &Coverage) -> anyhow::Result<RefreshReport>;
+    /// Writes what needs all groups, after so many of their rows: see [`Pipeline::refresh_global`].
+    async fn refresh_global(&mut self, rows_written: u64, coverage: &Coverage) -> anyhow::Result<RefreshReport>;
 }

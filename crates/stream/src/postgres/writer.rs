@@ -21,7 +21,8 @@ use crate::{
     metrics,
     postgres::{
         commit::{self, Committed},
-        refresh, repartition,
+        refresh::{self, Done},
+        repartition,
         retry::{Postgres, Work},
         statements::{Server, Statements},
     },
@@ -155,7 +156,7 @@ impl<D, F: Fn(Answer) -> bool> Writer<D, F> {
         shards.extend(refreshed.shards);
         let complete = refreshed.done.as_ref().is_some_and(|done| done.at_end);
         if let Some(done) = refreshed.done {
-            report_refresh(&done.report, done.groups_took, began);
+            report_refresh(&done, began);
             if let Some(missing) = done.coverage.missing {
                 self.gaps_named.call_once(|| tracing::warn!("no run is complete: {missing}"));
             }
@@ -251,11 +252,11 @@ fn name_rejects(number: i64, rejected: i64) {
     );
 }
 
-fn report_refresh(report: &crate::RefreshReport, groups_took: Duration, began: Instant) {
+fn report_refresh(Done { report, coverage, groups_took, .. }: &Done, began: Instant) {
     let ms = millis(began.elapsed());
     histogram!(metrics::REFRESH).record(began.elapsed().as_secs_f64());
     gauge!(metrics::LAST_REFRESH).set(metrics::unix_time());
-    let (rows_written, groups_ms) = (report.rows_written, millis(groups_took));
+    let (rows_written, groups_ms) = (report.rows_written, millis(*groups_took));
     match report.batch_id {
         Some(batch_id) => {
             gauge!(metrics::LAST_BATCH_ID).set(f64::from(batch_id));
@@ -264,8 +265,9 @@ fn report_refresh(report: &crate::RefreshReport, groups_took: Duration, began: I
                 rows_written,
                 groups_ms,
                 refresh_ms = ms,
-                "refreshed batch_id {batch_id} in {ms} ms: {}",
-                report.summary
+                "refreshed batch_id {batch_id} in {ms} ms: {}{}",
+                report.summary,
+                if coverage.complete { "" } else { ", so far" }
             );
         }
         None => {

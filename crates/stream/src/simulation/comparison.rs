@@ -152,7 +152,7 @@ async fn execute<S: Statements<Tiny>>(session: &mut S, statement: &Statement) ->
         Statement::TryLockRefreshes => said(session.try_lock_refreshes().await),
         Statement::Upsert(rows) => said(session.upsert(rows).await.map(drop)),
         Statement::RefreshGlobal(complete) => session
-            .refresh_global(&coverage(*complete))
+            .refresh_global(0, &coverage(*complete))
             .await
             .map_or_else(|error| format!("error {error}"), |refreshed| format!("{refreshed:?}")),
     }

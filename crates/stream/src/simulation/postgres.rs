@@ -17,8 +17,11 @@ use crate::{
         refresh::PartitionProgress,
         segments::{ID_SHIFT, SegmentReader, Segments},
     },
-    pipeline::{Coverage, Pipeline, RefreshReport},
-    postgres::statements::{Server, SqlResult, Statements},
+    pipeline::{Coverage, Pipeline},
+    postgres::{
+        state::RefreshReport,
+        statements::{Server, SqlResult, Statements},
+    },
     simulation::turns::{Clock, Rng, yield_once},
     tests::tiny::{Row, Tiny},
 };
@@ -866,7 +869,7 @@ impl Statements<Tiny> for SimSession {
         Ok(rows.len() as u64)
     }
 
-    async fn refresh_global(&mut self, coverage: &Coverage) -> anyhow::Result<RefreshReport> {
+    async fn refresh_global(&mut self, _rows_written: u64, coverage: &Coverage) -> anyhow::Result<RefreshReport> {
         self.write(|_| ((), vec![Change::Run])).await?;
         let id = self.transaction.expect("a refresh is a transaction");
         let database = &mut *self.server.database.borrow_mut();

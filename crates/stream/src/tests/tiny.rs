@@ -4,8 +4,8 @@
 use std::fmt;
 
 use crate::{
-    Changelog, Coverage, Decoded, Fact, Pipeline, RefreshReport, Tables,
-    columns::{Column, ColumnError, FactReader, FactWriter, Kind},
+    Changelog, Decoded, Fact, Pipeline, Run, RunReport, StateTable, Tables,
+    columns::{Column, ColumnError, Kind, RowReader, RowWriter},
 };
 use sqlx::PgConnection;
 
@@ -55,7 +55,7 @@ pub(crate) type Row = (String, String);
 pub(crate) const SCHEMA: &str = r#"
     CREATE TYPE tiny_fact AS (grp smallint, key smallint, value bigint);
     SELECT create_changelog('tiny');
-    CREATE TABLE tiny_groups (grp text PRIMARY KEY, facts text NOT NULL);
+    CREATE TABLE tiny_groups (grp text PRIMARY KEY, facts text NOT NULL, processing_time timestamptz DEFAULT now());
     CREATE TABLE tiny_runs (id bigint GENERATED ALWAYS AS IDENTITY, complete boolean NOT NULL, facts text NOT NULL);
 "#;
 
@@ -67,12 +67,16 @@ impl Pipeline for Tiny {
         changelog: Changelog {
             table: "tiny_segments",
             columns: &[
-                Column::key("grp", Kind::Int2),
+                Column::group("grp", Kind::Int2),
                 Column::key("key", Kind::Int2),
                 Column::value("value", Kind::Int8),
             ],
         },
-        derived: &["tiny_groups", "tiny_runs"],
+        state: StateTable {
+            name: "tiny_groups",
+            columns: &[Column::group("grp", Kind::Text), Column::value("facts", Kind::Text)],
+        },
+        derived: &["tiny_runs"],
         hashed: &[],
         legacy: &[],
     };
@@ -108,17 +112,17 @@ impl Pipeline for Tiny {
         record.1.clone()
     }
 
-    fn encode(group: &Group, fact: &Number, _interner: &(), row: &mut FactWriter<'_>) {
+    fn encode(group: &Group, fact: &Number, _interner: &(), row: &mut RowWriter<'_>) {
         row.i16(group.0);
         row.i16(fact.key);
         row.i64(fact.value);
     }
 
-    fn decode_group(row: &mut FactReader<'_>) -> Result<Group, ColumnError> {
+    fn decode_group(row: &mut RowReader<'_>) -> Result<Group, ColumnError> {
         Ok(Group(row.i16()?))
     }
 
-    fn decode_fact(row: &mut FactReader<'_>, _interner: &mut ()) -> Result<Number, ColumnError> {
+    fn decode_fact(row: &mut RowReader<'_>, _interner: &mut ()) -> Result<Number, ColumnError> {
         Ok(Number { key: row.i16()?, value: row.i64()? })
     }
 
@@ -127,30 +131,23 @@ impl Pipeline for Tiny {
         (group.to_string(), facts.join(" "))
     }
 
-    async fn upsert(&self, tx: &mut PgConnection, rows: &[Row]) -> Result<u64, sqlx::Error> {
-        let (removed, kept): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|(_, facts)| facts.is_empty());
-        let removed: Vec<&str> = removed.into_iter().map(|(group, _)| group.as_str()).collect();
-        sqlx::query("DELETE FROM tiny_groups WHERE grp = ANY ($1)").bind(removed).execute(&mut *tx).await?;
-        let (groups, facts): (Vec<&str>, Vec<&str>) = kept.iter().map(|(g, f)| (g.as_str(), f.as_str())).unzip();
-        let done = sqlx::query(
-            "INSERT INTO tiny_groups AS stored SELECT * FROM unnest($1::text[], $2::text[])
-             ON CONFLICT (grp) DO UPDATE SET facts = excluded.facts WHERE stored.facts <> excluded.facts",
-        )
-        .bind(groups)
-        .bind(facts)
-        .execute(tx)
-        .await?;
-        Ok(done.rows_affected())
+    fn encode_row((group, facts): &Row, to: &mut RowWriter<'_>) {
+        to.text(group);
+        to.text(facts);
     }
 
-    async fn refresh_global(&self, tx: &mut PgConnection, coverage: &Coverage) -> anyhow::Result<RefreshReport> {
+    fn is_empty((_, facts): &Row) -> bool {
+        facts.is_empty()
+    }
+
+    async fn refresh_global(&self, tx: &mut PgConnection, run: &Run) -> anyhow::Result<RunReport> {
         sqlx::query(
             "INSERT INTO tiny_runs (complete, facts)
              SELECT $1, coalesce(string_agg(grp || ': ' || facts, ', ' ORDER BY grp), '') FROM tiny_groups",
         )
-        .bind(coverage.complete)
+        .bind(run.coverage.complete)
         .execute(tx)
         .await?;
-        Ok(RefreshReport::default())
+        Ok(RunReport::default())
     }
 }

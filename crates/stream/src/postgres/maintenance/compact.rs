@@ -131,14 +131,17 @@ fn each_segment<P: Pipeline>(
     Ok(())
 }
 
+/// The fact that is known of each key, which is the bytes of its columns: its version and id.
+type Known = HashMap<Vec<u8>, (Version, i64)>;
+
 /// Finds the facts of an owner partition that may be dropped.
 struct Superseded<P: Pipeline> {
     /// The partition keys of the owner partition.
     keys: HashSet<String>,
     /// The first id that is too young to be dropped.
     before: i64,
-    /// The fact that is known of each key, which is the bytes of its columns: its version and id.
-    known: HashMap<Vec<u8>, (Version, i64)>,
+    /// The facts of each group, which is the bytes of its columns; `None` of one that was given another owner, who has all of it.
+    known: HashMap<Vec<u8>, Option<Known>>,
     /// Those that may be dropped.
     dropped: Vec<i64>,
     /// The id and the number of facts of each segment, in order.
@@ -160,18 +163,35 @@ impl<P: Pipeline> Superseded<P> {
 
     fn take(&mut self, mut segment: SegmentReader<'_>) -> Result<(), ColumnError> {
         self.segments.push((segment.id, segment.last_id() - segment.id + 1));
+        let columns = P::CHANGELOG.columns.iter();
+        let of_group = columns.take_while(|column| column.role == Role::Group).count();
+        let (mut group, mut key) = (Vec::new(), Vec::new());
         while let Some(stored) = segment.next_fact()? {
-            let group = P::decode_group(&mut segment.values.clone())?;
-            if !self.keys.contains(&P::partition_key(&group)) {
-                // Its key was given another owner, who has all of it.
+            group.clear();
+            for value in segment.values.peek(of_group) {
+                append(value?, &mut group);
+            }
+            if !self.known.contains_key(&group) {
+                let decoded = P::decode_group(&mut segment.values.clone())?;
+                let is_ours = self.keys.contains(&P::partition_key(&decoded));
+                self.known.insert(group.clone(), is_ours.then(Known::new));
+            }
+            let Some(Some(facts)) = self.known.get_mut(&group) else {
                 self.drop(stored.id);
                 continue;
+            };
+            key.clear();
+            for column in P::CHANGELOG.columns {
+                let value = segment.values.raw()?;
+                if column.role == Role::Key {
+                    append(value, &mut key);
+                }
             }
             let (version, id) = (stored.at.version, stored.id);
-            let known = self.known.entry(key::<P>(&mut segment)?).or_insert((version, id));
-            if known.1 == id {
+            let Some(known) = facts.get_mut(&key) else {
+                facts.insert(key.clone(), (version, id));
                 continue;
-            }
+            };
             let superseded = if version < known.0 { id } else { std::mem::replace(known, (version, id)).1 };
             self.drop(superseded);
         }
@@ -185,14 +205,9 @@ impl<P: Pipeline> Superseded<P> {
     }
 }
 
-/// The bytes of the columns that name a fact.
-fn key<P: Pipeline>(segment: &mut SegmentReader<'_>) -> Result<Vec<u8>, ColumnError> {
-    let mut key = Vec::with_capacity(16);
-    for column in P::CHANGELOG.columns {
-        if let (Some(value), Role::Key) = (segment.values.raw()?, column.role) {
-            key.extend_from_slice(&u32::try_from(value.len()).unwrap_or(u32::MAX).to_be_bytes());
-            key.extend_from_slice(value);
-        }
-    }
-    Ok(key)
+/// Appends a value so that two lists of values are the same only where their bytes are.
+fn append(value: Option<&[u8]>, to: &mut Vec<u8>) {
+    let value = value.unwrap_or_default();
+    to.extend_from_slice(&u32::try_from(value.len()).unwrap_or(u32::MAX).to_be_bytes());
+    to.extend_from_slice(value);
 }

@@ -2,7 +2,10 @@
 
 use sqlx::{Connection, PgConnection};
 
-use crate::{pipeline::Hashed, postgres::database::sql};
+use crate::{
+    pipeline::{Hashed, Tables},
+    postgres::database::sql,
+};
 
 /// What stands for all tables together.
 pub const ALL: &str = "all of them";
@@ -18,16 +21,18 @@ pub struct TableHash {
     pub sha256: String,
 }
 
-/// Hashes tables as they are at one moment; the last one stands for all of them together.
+/// Hashes a pipeline's tables as they are at one moment: all columns but `batch_id` and `processing_time`, by primary key. The
+/// last hash stands for all of them together.
 ///
 /// # Errors
 /// When Postgres does not answer or refuses.
-pub async fn hash(connection: &mut PgConnection, tables: &[Hashed]) -> Result<Vec<TableHash>, sqlx::Error> {
+pub async fn hash(connection: &mut PgConnection, tables: &Tables) -> Result<Vec<TableHash>, sqlx::Error> {
     let mut tx = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-    let mut hashes = Vec::with_capacity(tables.len());
-    for Hashed { table, query } in tables {
+    let mut hashes = Vec::with_capacity(tables.hashed.len() + 2);
+    for Hashed { table, rows: condition } in [Hashed::all(tables.state.name)].iter().chain(tables.hashed) {
+        let (columns, key): (String, String) = sqlx::query_as(COLUMNS).bind(table).fetch_one(&mut *tx).await?;
         let (rows, sha256) = sqlx::query_as(sql(format!(
-            "WITH lines AS (SELECT line, row_number() OVER () AS n FROM ({query}) AS ordered (line))
+            "WITH lines AS (SELECT ({columns})::text AS line, row_number() OVER (ORDER BY {key}) AS n FROM {table} WHERE {condition})
              SELECT count(*), encode(sha256(convert_to(coalesce(string_agg(line || chr(10), '' ORDER BY n), ''), 'UTF8')), 'hex')
              FROM lines"
         )))
@@ -43,3 +48,10 @@ pub async fn hash(connection: &mut PgConnection, tables: &[Hashed]) -> Result<Ve
     hashes.push(TableHash { table: ALL, rows: hashes.iter().map(|hash| hash.rows).sum(), sha256 });
     Ok(hashes)
 }
+
+/// A table's columns that are hashed, and those of its primary key.
+const COLUMNS: &str = "
+    SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FILTER (WHERE attname NOT IN ('batch_id', 'processing_time')),
+           string_agg(quote_ident(attname), ', ' ORDER BY array_position(indkey::int2[], attnum)) FILTER (WHERE attnum = ANY (indkey))
+    FROM pg_attribute JOIN pg_index ON indrelid = attrelid AND indisprimary
+    WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped";

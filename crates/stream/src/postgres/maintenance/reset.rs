@@ -65,5 +65,5 @@ pub async fn reset(connection: &mut PgConnection, pipeline: &str, tables: &Table
 }
 
 fn names(tables: &Tables) -> impl Iterator<Item = &'static str> {
-    [tables.changelog.table].into_iter().chain(tables.derived.iter().copied()).chain(OURS)
+    [tables.changelog.table, tables.state.name].into_iter().chain(tables.derived.iter().copied()).chain(OURS)
 }
