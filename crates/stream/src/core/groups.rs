@@ -183,6 +183,7 @@ impl<P: Pipeline> Groups<P> {
         group.owner = owner;
         self.owners.insert(P::partition_key(key), owner);
         for Versioned { fact, version } in group.facts.iter() {
+            group.mixed |= version.partition() != owner;
             let at = Position { version: *version, offset: NO_OFFSET };
             P::encode(key, fact, &group.interner, &mut changes.fact(owner, at));
         }

@@ -8,7 +8,7 @@
 //! | the state tables are refreshed | `refresh.rs` | READ COMMITTED, under a lock that all replicas share |
 //! | partition keys get another owner partition | `repartition.rs` | READ COMMITTED, rows locked in order |
 
-mod changelog;
+pub(crate) mod changelog;
 pub(crate) mod claims;
 pub(crate) mod commit;
 pub mod database;

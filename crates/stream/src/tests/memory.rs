@@ -14,7 +14,7 @@ use crate::{
         offsets::{Position, Version},
     },
     simulation::postgres::{FactRow, read_segments, write_segment},
-    tests::tiny::{Row, Tiny},
+    tests::tiny::{Group, Row, Tiny},
 };
 
 /// A record as sent: group, key, value, to which partition, and how many milliseconds after the one before.
@@ -342,4 +342,21 @@ fn the_greatest_id_is_not_always_the_latest_fact() {
     assert_eq!((facts[0].value, memory.stored[0].iter().all(|(other, _)| other <= id)), (6, true));
     memory.restart(0);
     assert_eq!(memory.facts(), [("g0".to_owned(), "0=7".to_owned())]);
+}
+
+/// As after a restart: a group whose facts came from another partition than its new owner is spread.
+#[test]
+fn a_group_that_was_moved_keeps_its_times() {
+    let mut memory = Memory::new();
+    let record = |timestamp_ms, partition, value| {
+        let at = Position { version: Version::new(timestamp_ms, partition), offset: timestamp_ms };
+        Lying { group: 0, key: 0, value, at }
+    };
+    memory.take(&record(10, 2, 1));
+    memory.groups.change_owner(&Group(0), 0, &mut memory.batch);
+    memory.owners.insert(Tiny::partition_key(&Group(0)), 0);
+    assert_eq!(memory.take(&record(20, 0, 1)), Outcome::Unchanged);
+    memory.commit();
+    memory.restart(0);
+    assert_eq!(memory.take(&record(15, 2, 5)), Outcome::Unchanged, "older than the repetition");
 }

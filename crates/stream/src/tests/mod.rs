@@ -4,5 +4,6 @@ mod commits;
 pub(crate) mod consumer;
 mod memory;
 mod outcomes;
+mod rows;
 mod times;
 pub(crate) mod tiny;
