@@ -26,15 +26,9 @@ SELECT DISTINCT ON (iso_code, year)
 FROM emissions_changelog
 ORDER BY iso_code, year, timestamp_ms DESC, partition DESC, id DESC;
 COMMENT ON VIEW emissions_facts IS 'What is known now: one row per country and year; units as in emissions_changelog';
-COMMENT ON COLUMN emissions_facts.iso_code IS 'the country''s code';
-COMMENT ON COLUMN emissions_facts.country IS 'the country''s name in that record';
-COMMENT ON COLUMN emissions_facts.year IS 'calendar year, 1 to 9999';
 COMMENT ON COLUMN emissions_facts.year_start IS 'the first day of that year, for time axes';
-COMMENT ON COLUMN emissions_facts.population IS 'persons; null: missing';
-COMMENT ON COLUMN emissions_facts.gdp IS 'gross domestic product, international-$ of 2011; null: missing';
-COMMENT ON COLUMN emissions_facts.co2 IS 'emissions, million tonnes of CO₂; null: missing';
-COMMENT ON COLUMN emissions_facts.co2_per_capita IS 'emissions, tonnes of CO₂ per person; null: missing';
 COMMENT ON COLUMN emissions_facts.batch IS 'the batch that brought it';
+SELECT comment_like('emissions_facts', 'emissions_changelog');
 
 CREATE TABLE country_aggregates (
     iso_code              text        NOT NULL COLLATE "C" PRIMARY KEY,
@@ -140,19 +134,10 @@ CREATE TABLE co2_clusters (
     processing_time    timestamptz      NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE co2_clusters IS 'One row per clustered country, as of the latest run';
-COMMENT ON COLUMN co2_clusters.country IS 'the country''s name in its latest year';
-COMMENT ON COLUMN co2_clusters.iso_code IS 'the country''s code';
-COMMENT ON COLUMN co2_clusters.avg_co2 IS 'million tonnes of CO₂ a year';
-COMMENT ON COLUMN co2_clusters.avg_co2_per_capita IS 'tonnes of CO₂ per person a year';
-COMMENT ON COLUMN co2_clusters.avg_gdp IS 'international-$ of 2011 a year';
-COMMENT ON COLUMN co2_clusters.avg_population IS 'persons';
-COMMENT ON COLUMN co2_clusters.data_points IS 'number of facts';
-COMMENT ON COLUMN co2_clusters.first_year IS 'the first year of them';
-COMMENT ON COLUMN co2_clusters.last_year IS 'the last year of them';
-COMMENT ON COLUMN co2_clusters.avg_co2_recent IS 'mean co2 from 2010 on, million tonnes of CO₂ a year';
 COMMENT ON COLUMN co2_clusters.cluster IS '0 low and developing, 1 moderate, 2 high and industrialised: ascending by the centroid''s mean standardised value';
 COMMENT ON COLUMN co2_clusters.batch_id IS 'the run';
 COMMENT ON COLUMN co2_clusters.processing_time IS 'when it ran';
+SELECT comment_like('co2_clusters', 'country_aggregates');
 
 CREATE TABLE cluster_stats (
     cluster                    integer          NOT NULL,
@@ -254,9 +239,8 @@ SELECT batch_id, cluster,
             ELSE 'cluster ' || cluster END AS cluster_name
 FROM cluster_stats JOIN cluster_runs USING (batch_id);
 COMMENT ON VIEW cluster_names IS 'What each run''s clusters are called; only a run of three has words for them';
-COMMENT ON COLUMN cluster_names.batch_id IS 'the run';
-COMMENT ON COLUMN cluster_names.cluster IS 'the cluster''s label';
 COMMENT ON COLUMN cluster_names.cluster_name IS 'the label, with its meaning where there are three clusters';
+SELECT comment_like('cluster_names', 'cluster_stats');
 
 CREATE VIEW country_overview AS
 SELECT a.iso_code, a.country, c.cluster, coalesce(n.cluster_name, 'not clustered') AS cluster_name,
@@ -267,22 +251,11 @@ FROM country_aggregates a
 LEFT JOIN co2_clusters c USING (iso_code)
 LEFT JOIN cluster_names n ON n.batch_id = c.batch_id AND n.cluster = c.cluster;
 COMMENT ON VIEW country_overview IS 'Every country: its means, its cluster in the latest run, or why it has none';
-COMMENT ON COLUMN country_overview.iso_code IS 'the country''s code';
-COMMENT ON COLUMN country_overview.country IS 'the country''s name in its latest year';
 COMMENT ON COLUMN country_overview.cluster IS 'the cluster''s label; null: not clustered';
 COMMENT ON COLUMN country_overview.cluster_name IS 'the cluster''s name, or: not clustered';
-COMMENT ON COLUMN country_overview.avg_co2 IS 'mean of the years that have a value, million tonnes of CO₂ a year';
-COMMENT ON COLUMN country_overview.avg_co2_recent IS 'mean co2 of the years from 2010 on, million tonnes of CO₂ a year';
-COMMENT ON COLUMN country_overview.avg_co2_per_capita IS 'mean of the years that have a value, tonnes of CO₂ per person a year';
-COMMENT ON COLUMN country_overview.avg_gdp IS 'mean of the years that have a value, international-$ of 2011 a year';
-COMMENT ON COLUMN country_overview.avg_population IS 'mean of the years that have a value, persons';
-COMMENT ON COLUMN country_overview.data_points IS 'number of facts: years in the file, whatever is missing in them';
-COMMENT ON COLUMN country_overview.first_year IS 'the least of those years';
-COMMENT ON COLUMN country_overview.last_year IS 'the greatest of those years';
-COMMENT ON COLUMN country_overview.co2_years IS 'number of years that have co2';
-COMMENT ON COLUMN country_overview.not_clustered_because IS 'why the latest run could not cluster it; null: it did, or none has run';
 COMMENT ON COLUMN country_overview.batch_id IS 'the run that clustered it; null: not clustered';
 COMMENT ON COLUMN country_overview.processing_time IS 'when the country''s means last changed';
+SELECT comment_like('country_overview', 'country_aggregates');
 
 CREATE VIEW cluster_run_overview AS
 SELECT r.batch_id, r.processing_time, r.complete, r.transform, r.k, r.silhouette,
@@ -293,17 +266,7 @@ FROM cluster_runs r
 JOIN cluster_stats s USING (batch_id)
 JOIN cluster_names n USING (batch_id, cluster);
 COMMENT ON VIEW cluster_run_overview IS 'Every run''s clusters with their names, for comparing runs over time';
-COMMENT ON COLUMN cluster_run_overview.batch_id IS 'the run';
-COMMENT ON COLUMN cluster_run_overview.processing_time IS 'when it ran';
-COMMENT ON COLUMN cluster_run_overview.complete IS 'whether every partition of the topic was refreshed to the end seen at start, and nothing is known to be missing';
-COMMENT ON COLUMN cluster_run_overview.transform IS 'what was done to the features before scaling: none, or the natural log';
-COMMENT ON COLUMN cluster_run_overview.k IS 'the number of clusters';
 COMMENT ON COLUMN cluster_run_overview.silhouette IS 'the run''s mean silhouette, squared Euclidean, −1 to 1';
-COMMENT ON COLUMN cluster_run_overview.cluster IS 'the cluster''s label';
-COMMENT ON COLUMN cluster_run_overview.cluster_name IS 'the cluster''s name';
-COMMENT ON COLUMN cluster_run_overview.num_countries IS 'countries in it';
-COMMENT ON COLUMN cluster_run_overview.avg_co2_cluster IS 'mean of its countries'' avg_co2, million tonnes of CO₂ a year';
-COMMENT ON COLUMN cluster_run_overview.avg_co2_per_capita_cluster IS 'mean of their avg_co2_per_capita, tonnes of CO₂ per person a year';
-COMMENT ON COLUMN cluster_run_overview.avg_gdp_cluster IS 'mean of their avg_gdp, international-$ of 2011 a year';
-COMMENT ON COLUMN cluster_run_overview.silhouette_score IS 'mean silhouette of its countries, squared Euclidean, −1 to 1';
 COMMENT ON COLUMN cluster_run_overview.is_latest IS 'whether it is the latest run';
+SELECT comment_like('cluster_run_overview', 'cluster_stats'), comment_like('cluster_run_overview', 'cluster_runs'),
+       comment_like('cluster_run_overview', 'cluster_names');

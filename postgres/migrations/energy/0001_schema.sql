@@ -37,8 +37,6 @@ FROM (
 ) latest
 WHERE power_w IS NOT NULL;
 COMMENT ON VIEW energy_facts IS 'What is known now: one row per minute with power. It reads the whole changelog: for looking things up, not for dashboards';
-COMMENT ON COLUMN energy_facts.day IS 'the day';
-COMMENT ON COLUMN energy_facts.minute IS 'the minute of the day, 0 to 1439';
 COMMENT ON COLUMN energy_facts.measured_at IS 'when the minute began, by the clock on the wall, without a zone';
 COMMENT ON COLUMN energy_facts.power_kw IS 'mean active power of the minute, kilowatts';
 COMMENT ON COLUMN energy_facts.reactive_kvar IS 'mean reactive power, kilovolt-amperes reactive; null: missing';
@@ -48,6 +46,7 @@ COMMENT ON COLUMN energy_facts.sub_metering_1_wh IS 'energy of the kitchen, watt
 COMMENT ON COLUMN energy_facts.sub_metering_2_wh IS 'energy of the laundry room, watt-hours; null: missing';
 COMMENT ON COLUMN energy_facts.sub_metering_3_wh IS 'energy of water heater and air conditioning, watt-hours; null: missing';
 COMMENT ON COLUMN energy_facts.batch IS 'the batch that brought it';
+SELECT comment_like('energy_facts', 'energy_changelog');
 
 CREATE TABLE daily_energy (
     day                date        NOT NULL PRIMARY KEY,
@@ -102,7 +101,7 @@ COMMENT ON COLUMN quarterly_energy_data.total_energy_wh IS 'energy, watt-hours: 
 COMMENT ON COLUMN quarterly_energy_data.record_count IS 'minutes with power';
 COMMENT ON COLUMN quarterly_energy_data.watt_minutes IS 'energy, watt-minutes, exact';
 COMMENT ON COLUMN quarterly_energy_data.expected_minutes IS 'minutes of the whole calendar quarter, 1,440 a day';
-COMMENT ON COLUMN quarterly_energy_data.missing_minutes IS 'minutes of it without power: those the input marks as missing, and those it does not have';
+COMMENT ON COLUMN quarterly_energy_data.missing_minutes IS 'minutes of them without power: those the input marks as missing, and those it does not have';
 COMMENT ON COLUMN quarterly_energy_data.coverage IS 'record_count / expected_minutes, 0 to 1';
 COMMENT ON COLUMN quarterly_energy_data.average_kw IS 'mean power of the minutes with power, kilowatts';
 COMMENT ON COLUMN quarterly_energy_data.peak_kw IS 'the greatest power of a minute, kilowatts';
@@ -134,20 +133,9 @@ CROSS JOIN LATERAL (SELECT ((month + interval '1 month')::date - month) * 1440::
 ORDER BY month;
 COMMENT ON VIEW monthly_energy IS 'The same by calendar month, from the days';
 COMMENT ON COLUMN monthly_energy.month IS 'the first day of the month';
-COMMENT ON COLUMN monthly_energy.total_energy_wh IS 'energy, watt-hours';
-COMMENT ON COLUMN monthly_energy.record_count IS 'minutes with power';
-COMMENT ON COLUMN monthly_energy.watt_minutes IS 'energy, watt-minutes, exact';
 COMMENT ON COLUMN monthly_energy.expected_minutes IS 'minutes of the whole month, 1,440 a day';
-COMMENT ON COLUMN monthly_energy.missing_minutes IS 'minutes of it without power';
-COMMENT ON COLUMN monthly_energy.coverage IS 'record_count / expected_minutes, 0 to 1';
-COMMENT ON COLUMN monthly_energy.average_kw IS 'mean power of the minutes with power, kilowatts';
-COMMENT ON COLUMN monthly_energy.peak_kw IS 'the greatest power of a minute, kilowatts';
-COMMENT ON COLUMN monthly_energy.sub_metering_1_wh IS 'energy of the kitchen, watt-hours';
-COMMENT ON COLUMN monthly_energy.sub_metering_2_wh IS 'energy of the laundry room, watt-hours';
-COMMENT ON COLUMN monthly_energy.sub_metering_3_wh IS 'energy of water heater and air conditioning, watt-hours';
-COMMENT ON COLUMN monthly_energy.unmetered_wh IS 'the rest, which no sub-meter counts, watt-hours';
-COMMENT ON COLUMN monthly_energy.mean_voltage IS 'mean voltage of the minutes that have one, volts; null: none has';
 COMMENT ON COLUMN monthly_energy.processing_time IS 'when one of its days last changed';
+SELECT comment_like('monthly_energy', 'quarterly_energy_data');
 
 CREATE VIEW daily_load_profile AS
 SELECT weekday, weekday_name, weekday || ' ' || weekday_name AS weekday_label, hour,
@@ -181,8 +169,8 @@ CROSS JOIN LATERAL (VALUES
 ) AS meters (meter, energy_wh)
 ORDER BY quarter, meter;
 COMMENT ON VIEW energy_by_meter IS 'What each sub-meter counted in a quarter, and the rest';
-COMMENT ON COLUMN energy_by_meter.quarter IS 'the first day of the quarter';
 COMMENT ON COLUMN energy_by_meter.quarter_label IS 'its name: 2006-Q4';
 COMMENT ON COLUMN energy_by_meter.meter IS 'the sub-meter''s number and what it measures, or: rest';
 COMMENT ON COLUMN energy_by_meter.energy_wh IS 'energy, watt-hours';
 COMMENT ON COLUMN energy_by_meter.share IS 'of the quarter''s energy, 0 to 1; null: there is none';
+SELECT comment_like('energy_by_meter', 'quarterly_energy_data');

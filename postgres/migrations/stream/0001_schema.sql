@@ -1,5 +1,21 @@
 -- What `stream` stores in every pipeline's database: offsets, accounting, rejects, gaps, identity.
 
+-- Gives the columns of a table or view, where they have none, the comments of columns of the same name of another.
+CREATE FUNCTION comment_like(target regclass, source regclass) RETURNS void LANGUAGE plpgsql AS $function$
+DECLARE
+    named record;
+BEGIN
+    FOR named IN
+        SELECT t.attname AS name, col_description(s.attrelid, s.attnum) AS comment
+        FROM pg_attribute t JOIN pg_attribute s ON s.attrelid = source AND s.attname = t.attname AND NOT s.attisdropped
+        WHERE t.attrelid = target AND t.attnum > 0 AND NOT t.attisdropped AND col_description(t.attrelid, t.attnum) IS NULL
+    LOOP
+        EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', target, named.name, named.comment);
+    END LOOP;
+END
+$function$;
+COMMENT ON FUNCTION comment_like IS 'Copies comments of columns from one table or view to another; called by migrations';
+
 CREATE TABLE stream_offsets (
     pipeline          text        NOT NULL,
     topic             text        NOT NULL,
@@ -121,17 +137,8 @@ SELECT batch, pipeline, topic, min(committed_at) AS committed_at, count(*) AS pa
 FROM ingest_accounting
 GROUP BY batch, pipeline, topic;
 COMMENT ON VIEW ingest_batches IS 'ingest_accounting, one row a batch; all counts in records';
-COMMENT ON COLUMN ingest_batches.batch IS 'the batch''s number, as in the log';
-COMMENT ON COLUMN ingest_batches.pipeline IS 'the pipeline''s name';
-COMMENT ON COLUMN ingest_batches.topic IS 'the Kafka topic';
-COMMENT ON COLUMN ingest_batches.committed_at IS 'when the batch''s transaction began';
 COMMENT ON COLUMN ingest_batches.partitions IS 'partitions the batch has records of';
-COMMENT ON COLUMN ingest_batches.read IS 'records read; the sum of the five that follow';
-COMMENT ON COLUMN ingest_batches.new IS 'records that brought a new fact';
-COMMENT ON COLUMN ingest_batches.unchanged IS 'records that repeated a known fact, or one that a later record had overtaken';
-COMMENT ON COLUMN ingest_batches.corrected IS 'records that changed a known fact';
-COMMENT ON COLUMN ingest_batches.filtered IS 'valid records the pipeline does not store';
-COMMENT ON COLUMN ingest_batches.rejected IS 'records that cannot be used';
+SELECT comment_like('ingest_batches', 'ingest_accounting');
 
 CREATE TABLE rejects (
     id           bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -31,17 +31,17 @@ pub(crate) struct Input {
 
 impl Input {
     /// Opens the file and counts its rows.
-    pub(crate) fn open<P: Pipeline>(settings: &Settings) -> anyhow::Result<Self> {
-        let sample = repository().join(P::SAMPLE);
+    pub(crate) fn open(pipeline: &Pipeline, settings: &Settings) -> anyhow::Result<Self> {
+        let sample = repository().join(pipeline.sample);
         let path = settings.data.clone().unwrap_or_else(|| sample.clone());
         let name = path.display();
         // Canonical paths: the file, not its name, decides whether facts are made.
         let same = |a: &Path, b: &Path| a.canonicalize().ok().zip(b.canonicalize().ok()).is_some_and(|(a, b)| a == b);
-        let made = same(&path, &sample).then_some(P::MADE);
-        let rows = count_rows(&path, P::DELIMITER)
+        let made = same(&path, &sample).then_some(pipeline.made);
+        let rows = count_rows(&path, pipeline.delimiter)
             .map_err(|error| error.context(Failure::input(format!("cannot read {name}"))))?;
-        let target = if made.is_some() { P::MADE_TARGET } else { P::REAL_TARGET };
-        Ok(Self { path, made, rows, target, fits_embedded_broker: fits::<P>(rows) })
+        let target = if made.is_some() { pipeline.made_target } else { pipeline.real_target };
+        Ok(Self { path, made, rows, target, fits_embedded_broker: fits(pipeline, rows) })
     }
 
     /// What the file is, in a few words.
@@ -51,9 +51,9 @@ impl Input {
     }
 }
 
-fn fits<P: Pipeline>(rows: u64) -> bool {
-    let fullest_partition = rows * P::UNEVENNESS / u64::from(PARTITIONS);
-    fullest_partition <= broker::KEPT_MESSAGES && fullest_partition * P::MOST_BYTES_A_RECORD <= broker::KEPT_BYTES
+fn fits(pipeline: &Pipeline, rows: u64) -> bool {
+    let fullest_partition = rows * pipeline.unevenness / u64::from(PARTITIONS);
+    fullest_partition <= broker::KEPT_MESSAGES && fullest_partition * pipeline.most_bytes_a_record <= broker::KEPT_BYTES
 }
 
 /// Counts the rows with the producer's own reader, so that the two never differ on what a row is.
@@ -73,14 +73,14 @@ fn count_rows(path: &Path, delimiter: u8) -> anyhow::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{emissions::Emissions, energy::Energy};
+    use crate::pipeline::{EMISSIONS, ENERGY};
 
     #[test]
     fn the_published_file_fits_the_embedded_broker_and_a_large_one_does_not() {
-        assert!(fits::<Emissions>(50_407));
-        assert!(!fits::<Emissions>(200_000));
-        assert!(fits::<Energy>(20_000));
-        assert!(!fits::<Energy>(2_075_259));
+        assert!(fits(&EMISSIONS, 50_407));
+        assert!(!fits(&EMISSIONS, 200_000));
+        assert!(fits(&ENERGY, 20_000));
+        assert!(!fits(&ENERGY, 2_075_259));
     }
 
     #[test]

@@ -1,31 +1,21 @@
 //! `make demo`: takes a file through the three real binaries, and shows the result.
 
 mod accounting;
-mod emissions;
-mod energy;
 mod failure;
 mod input;
 mod outcome;
 mod pipeline;
 mod printout;
-mod report;
 mod servers;
 mod settings;
 mod transfer;
-mod words;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{
-    emissions::Emissions,
-    energy::Energy,
-    failure::Failure,
-    pipeline::Pipeline,
-    settings::{PipelineArg, Settings},
-};
+use crate::{failure::Failure, settings::Settings};
 
 /// What a shell expects of a program that Ctrl-C has ended.
 const INTERRUPTED: u8 = 130;
@@ -39,7 +29,7 @@ async fn main() -> ExitCode {
             eprintln!("\nstopped; nothing that it started is left running");
             ExitCode::from(INTERRUPTED)
         }
-        done = show_chosen(&settings) => match done {
+        done = show(&settings) => match done {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("{error:#}");
@@ -49,23 +39,16 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn show_chosen(settings: &Settings) -> anyhow::Result<()> {
-    match settings.pipeline {
-        PipelineArg::Emissions => show::<Emissions>(settings).await,
-        PipelineArg::Energy => show::<Energy>(settings).await,
-    }
-}
-
-async fn show<P: Pipeline>(settings: &Settings) -> anyhow::Result<()> {
-    let input = input::Input::open::<P>(settings)?;
+async fn show(settings: &Settings) -> anyhow::Result<()> {
+    let pipeline = settings.pipeline.pipeline();
+    let input = input::Input::open(pipeline, settings)?;
     let servers = servers::start(settings, &input).await?;
     printout::opening(&input, &servers);
-    let transfer = transfer::send_and_store::<P>(&input, &servers).await?;
-    let outcome = outcome::read::<P>(&servers, &transfer).await?;
+    let transfer = transfer::send_and_store(pipeline, &input, &servers).await?;
+    let outcome = outcome::read(pipeline, &servers, &transfer).await?;
     transfer::check_accounting(&transfer, &outcome.accounting)?;
-    printout::result::<P>(&input, &transfer, &outcome);
-    let report = report::write::<P>(&input, &transfer, &outcome)?;
-    printout::closing(&report, settings, &servers);
+    printout::result(pipeline, &input, &transfer, &outcome);
+    printout::closing(pipeline, settings, &servers);
     servers.end(settings.keep)
 }
 

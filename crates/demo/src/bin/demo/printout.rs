@@ -1,16 +1,15 @@
 //! What the terminal shows.
 
-use std::path::Path;
+use std::time::Duration;
 
 use crate::{
     accounting::Accounting,
     input::{Input, PARTITIONS},
-    outcome::Outcome,
+    outcome::{Outcome, Table},
     pipeline::Pipeline,
     servers::{Servers, folder},
     settings::Settings,
     transfer::Transfer,
-    words::{grouped, seconds},
 };
 
 /// Shows the input and the servers.
@@ -21,52 +20,102 @@ pub(crate) fn opening(input: &Input, servers: &Servers) {
 }
 
 /// Shows the result.
-pub(crate) fn result<P: Pipeline>(input: &Input, transfer: &Transfer, outcome: &Outcome<P::Tables>) {
+pub(crate) fn result(pipeline: &Pipeline, input: &Input, transfer: &Transfer, outcome: &Outcome) {
     println!("\nThe transfer of {}", input.in_words());
-    let counts = counts::<P>(input, transfer, outcome);
-    let width = counts.iter().map(|(_, count)| count.len()).max().unwrap_or(0);
-    for (name, count) in counts {
+    let counts = counts(pipeline, input, transfer, &outcome.accounting);
+    let width = counts.iter().map(|(count, _)| count.len()).max().unwrap_or(0);
+    for (count, name) in counts {
         println!("  {count:>width$}  {name}");
     }
     println!("\nTime");
     for step in &transfer.steps {
         println!("  {:>width$}  {}", seconds(step.took), step.name);
     }
-    P::print(&outcome.tables);
+    for (heading, table) in &outcome.tables {
+        println!("\n{heading}\n{}", aligned(table));
+    }
 }
 
-/// Each step of the transfer with its count, in order; the printout and the report show the same.
-pub(crate) fn counts<P: Pipeline>(
-    input: &Input,
-    transfer: &Transfer,
-    outcome: &Outcome<P::Tables>,
-) -> Vec<(String, String)> {
-    let not_sent = i128::from(input.rows) - i128::from(transfer.sent);
-    let not_sent = match not_sent {
+/// Each step of the transfer, with its count.
+fn counts(pipeline: &Pipeline, input: &Input, transfer: &Transfer, accounting: &Accounting) -> [(String, String); 3] {
+    let not_sent = match i128::from(input.rows) - i128::from(transfer.sent) {
         0 => String::new(),
-        not_sent => format!("; {} not sent ({}: see producer.log)", grouped(not_sent), P::KEPT_BACK),
+        not_sent => format!("; {} not sent ({}: see producer.log)", grouped(not_sent), pipeline.kept_back),
     };
-    let line = |name: String, count: String| (name, count);
-    let mut lines = vec![
-        line("rows in the file".to_owned(), grouped(input.rows)),
-        line(format!("sent to {}, {PARTITIONS} partitions{not_sent}", input.target.topic), grouped(transfer.sent)),
-        line(format!("read = {}", sum_in_words(&outcome.accounting)), grouped(outcome.accounting.read)),
-    ];
-    lines.extend(P::counts(&outcome.tables));
-    lines
+    let sum = accounting.parts().map(|(name, count)| format!("{} {name}", grouped(count))).join(" + ");
+    [
+        (grouped(input.rows), "rows in the file".to_owned()),
+        (grouped(transfer.sent), format!("sent to {}, {PARTITIONS} partitions{not_sent}", input.target.topic)),
+        (grouped(accounting.read), format!("read = {sum}")),
+    ]
 }
 
-/// What the records that were read add up from: `26,814 new + 0 unchanged + …`.
-fn sum_in_words(accounting: &Accounting) -> String {
-    accounting.parts().map(|(name, count)| format!("{} {name}", grouped(count))).join(" + ")
+/// A table with its columns aligned: numbers to the right, all else to the left.
+fn aligned(table: &Table) -> String {
+    let header = table.columns.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    let lines: Vec<&Vec<String>> = [&header].into_iter().chain(&table.rows).collect();
+    if table.rows.is_empty() {
+        return "  (no rows)".to_owned();
+    }
+    let width = |at: usize| lines.iter().map(|line| line[at].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let cell = |(at, text): (usize, &String)| match table.columns[at].1 {
+        true => format!("  {text:>0$}", widths[at]),
+        false => format!("  {text:<0$}", widths[at]),
+    };
+    let line = |line: &&Vec<String>| line.iter().enumerate().map(cell).collect::<String>().trim_end().to_owned();
+    lines.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Shows where the results are.
-pub(crate) fn closing(report: &Path, settings: &Settings, servers: &Servers) {
-    println!("\nreport    {}", report.display());
-    println!("logs      {}/*.log", folder().display());
+pub(crate) fn closing(pipeline: &Pipeline, settings: &Settings, servers: &Servers) {
+    println!("\nlogs        {}/*.log", folder().display());
     if servers.postgres_stays(settings.keep) {
-        println!("query     psql '{}'", servers.database_url);
-        println!("stop      scripts/postgres down {} --wipe", folder().join("postgres").display());
+        println!("query       psql '{}'", servers.database_url);
+        println!("dashboards  make superset");
+        println!("stop        scripts/postgres down {} --wipe", folder().join("postgres").display());
+    } else {
+        let name = if pipeline.name == "emissions" { "" } else { " PIPELINE=energy" };
+        println!("dashboards  DEMO_KEEP=1 make demo{name} && make superset");
+    }
+}
+
+/// A whole number with its thousands apart: `31,076`.
+pub(crate) fn grouped(number: impl TryInto<i128>) -> String {
+    let Ok(number) = number.try_into() else { return "?".to_owned() };
+    let digits = number.unsigned_abs().to_string();
+    let mut text = if number < 0 { "−".to_owned() } else { String::new() };
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Seconds with two decimals.
+fn seconds(took: Duration) -> String {
+    format!("{:.2} s", took.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        let check = |number: i64, text| assert_eq!(grouped(number), text);
+        check(0, "0");
+        check(999, "999");
+        check(31_076, "31,076");
+        check(-1_234_567, "−1,234,567");
+    }
+
+    #[test]
+    fn numbers_are_aligned_to_the_right() {
+        let columns = vec![("cluster".to_owned(), false), ("n".to_owned(), true)];
+        let rows = vec![vec!["0 low".to_owned(), "156".to_owned()], vec!["1".to_owned(), "5".to_owned()]];
+        assert_eq!(aligned(&Table { columns, rows }), "  cluster    n\n  0 low    156\n  1          5");
     }
 }

@@ -14,8 +14,8 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use crate::{
     failure::Failure,
     input::{Input, PARTITIONS},
+    printout::grouped,
     settings::Settings,
-    words::grouped,
 };
 
 /// The owner of a server, and the value that keeps it running.

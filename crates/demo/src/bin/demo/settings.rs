@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum, builder::FalseyValueParser};
 
+use crate::pipeline::{EMISSIONS, ENERGY, Pipeline};
+
 /// The pipelines that can be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PipelineArg {
@@ -11,6 +13,16 @@ pub(crate) enum PipelineArg {
     Emissions,
     /// A household's energy, by quarter.
     Energy,
+}
+
+impl PipelineArg {
+    /// What is known of it.
+    pub(crate) fn pipeline(self) -> &'static Pipeline {
+        match self {
+            Self::Emissions => &EMISSIONS,
+            Self::Energy => &ENERGY,
+        }
+    }
 }
 
 /// Takes a file through the whole pipeline on this machine: migrate, producer, consumer; then shows the tables.

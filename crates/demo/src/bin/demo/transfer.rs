@@ -43,14 +43,14 @@ pub(crate) struct Transfer {
 }
 
 /// Runs the whole transfer of the input.
-pub(crate) async fn send_and_store<P: Pipeline>(input: &Input, servers: &Servers) -> anyhow::Result<Transfer> {
+pub(crate) async fn send_and_store(pipeline: &Pipeline, input: &Input, servers: &Servers) -> anyhow::Result<Transfer> {
     let mut steps = Vec::new();
-    steps.push(run("migrate up", migrate::<P>(servers)?).await?);
+    steps.push(run("migrate up", migrate(pipeline, servers)?).await?);
     let batches_before = last_batch(servers).await?;
     let before = written(input, servers).await?;
-    steps.push(run("producer", producer::<P>(input, servers)?).await?);
+    steps.push(run("producer", producer(pipeline, input, servers)?).await?);
     let sent = written(input, servers).await? - before;
-    steps.push(run("consumer --until-end", consumer::<P>(input, servers)?).await?);
+    steps.push(run("consumer --until-end", consumer(pipeline, input, servers)?).await?);
     Ok(Transfer { steps, sent, fresh: servers.are_fresh(), batches_before })
 }
 
@@ -66,8 +66,8 @@ pub(crate) fn check_accounting(transfer: &Transfer, accounting: &Accounting) -> 
     Ok(())
 }
 
-fn migrate<P: Pipeline>(servers: &Servers) -> anyhow::Result<Program> {
-    let program = with_postgres_variables(Program::new("migrate")?).args(["--pipeline", P::NAME, "up"]);
+fn migrate(pipeline: &Pipeline, servers: &Servers) -> anyhow::Result<Program> {
+    let program = with_postgres_variables(Program::new("migrate")?).args(["--pipeline", pipeline.name, "up"]);
     let program = program.env("DATABASE_URL", &servers.database_url);
     Ok(match servers.writer() {
         Some((_, password)) => program.env("WRITER_PASSWORD", password),
@@ -75,18 +75,18 @@ fn migrate<P: Pipeline>(servers: &Servers) -> anyhow::Result<Program> {
     })
 }
 
-fn producer<P: Pipeline>(input: &Input, servers: &Servers) -> anyhow::Result<Program> {
+fn producer(pipeline: &Pipeline, input: &Input, servers: &Servers) -> anyhow::Result<Program> {
     let partitions = PARTITIONS.to_string();
     let program = Program::new("producer")?
-        .args(["--pipeline", P::NAME, "--topic", input.target.topic, "--partitions", &partitions, "--input"])
+        .args(["--pipeline", pipeline.name, "--topic", input.target.topic, "--partitions", &partitions, "--input"])
         .args([&input.path]);
     Ok(program.env("KAFKA_BROKERS", &servers.brokers))
 }
 
-fn consumer<P: Pipeline>(input: &Input, servers: &Servers) -> anyhow::Result<Program> {
+fn consumer(pipeline: &Pipeline, input: &Input, servers: &Servers) -> anyhow::Result<Program> {
     let url = servers.writer().map_or_else(|| servers.database_url.clone(), |(url, _)| url);
     let program = with_postgres_variables(Program::new("consumer")?)
-        .args(["--pipeline", P::NAME, "--until-end", "--topic", input.target.topic])
+        .args(["--pipeline", pipeline.name, "--until-end", "--topic", input.target.topic])
         .args(servers.topic_is_newer_than_database().then_some("--reset-offsets"));
     Ok(program.env("DATABASE_URL", url).env("KAFKA_BROKERS", &servers.brokers))
 }
