@@ -11,6 +11,9 @@ def columns(pipeline: str) -> dict[str, set[str]]:
     list."""
     found: dict[str, set[str]] = {}
     for path in sorted(path for folder in ("stream", pipeline) for path in (MIGRATIONS / folder).glob("*.sql")):
-        for relation, column in re.findall(r'COMMENT ON COLUMN (\w+)\."?(\w+)"?', path.read_text(encoding="utf-8")):
+        text = path.read_text(encoding="utf-8")
+        for relation, column in re.findall(r'COMMENT ON COLUMN (\w+)\."?(\w+)"?', text):
             found.setdefault(relation, set()).add(column)
+        for relation, names in re.findall(r"comment_like\('(\w+)', '\w+',\s+'([\w ]+)'\)", text):
+            found.setdefault(relation, set()).update(names.split())
     return found

@@ -28,7 +28,7 @@ ORDER BY iso_code, year, timestamp_ms DESC, partition DESC, id DESC;
 COMMENT ON VIEW emissions_facts IS 'What is known now: one row per country and year; units as in emissions_changelog';
 COMMENT ON COLUMN emissions_facts.year_start IS 'the first day of that year, for time axes';
 COMMENT ON COLUMN emissions_facts.batch IS 'the batch that brought it';
-SELECT comment_like('emissions_facts', 'emissions_changelog');
+SELECT comment_like('emissions_facts', 'emissions_changelog', 'iso_code country year population gdp co2 co2_per_capita');
 
 CREATE TABLE country_aggregates (
     iso_code              text        NOT NULL COLLATE "C" PRIMARY KEY,
@@ -137,7 +137,8 @@ COMMENT ON TABLE co2_clusters IS 'One row per clustered country, as of the lates
 COMMENT ON COLUMN co2_clusters.cluster IS '0 low and developing, 1 moderate, 2 high and industrialised: ascending by the centroid''s mean standardised value';
 COMMENT ON COLUMN co2_clusters.batch_id IS 'the run';
 COMMENT ON COLUMN co2_clusters.processing_time IS 'when it ran';
-SELECT comment_like('co2_clusters', 'country_aggregates');
+SELECT comment_like('co2_clusters', 'country_aggregates',
+    'country iso_code avg_co2 avg_co2_per_capita avg_gdp avg_population data_points first_year last_year avg_co2_recent');
 
 CREATE TABLE cluster_stats (
     cluster                    integer          NOT NULL,
@@ -240,7 +241,7 @@ SELECT batch_id, cluster,
 FROM cluster_stats JOIN cluster_runs USING (batch_id);
 COMMENT ON VIEW cluster_names IS 'What each run''s clusters are called; only a run of three has words for them';
 COMMENT ON COLUMN cluster_names.cluster_name IS 'the label, with its meaning where there are three clusters';
-SELECT comment_like('cluster_names', 'cluster_stats');
+SELECT comment_like('cluster_names', 'cluster_stats', 'batch_id cluster');
 
 CREATE VIEW country_overview AS
 SELECT a.iso_code, a.country, c.cluster, coalesce(n.cluster_name, 'not clustered') AS cluster_name,
@@ -255,7 +256,8 @@ COMMENT ON COLUMN country_overview.cluster IS 'the cluster''s label; null: not c
 COMMENT ON COLUMN country_overview.cluster_name IS 'the cluster''s name, or: not clustered';
 COMMENT ON COLUMN country_overview.batch_id IS 'the run that clustered it; null: not clustered';
 COMMENT ON COLUMN country_overview.processing_time IS 'when the country''s means last changed';
-SELECT comment_like('country_overview', 'country_aggregates');
+SELECT comment_like('country_overview', 'country_aggregates',
+    'iso_code country avg_co2 avg_co2_recent avg_co2_per_capita avg_gdp avg_population data_points first_year last_year co2_years not_clustered_because');
 
 CREATE VIEW cluster_run_overview AS
 SELECT r.batch_id, r.processing_time, r.complete, r.transform, r.k, r.silhouette,
@@ -266,7 +268,8 @@ FROM cluster_runs r
 JOIN cluster_stats s USING (batch_id)
 JOIN cluster_names n USING (batch_id, cluster);
 COMMENT ON VIEW cluster_run_overview IS 'Every run''s clusters with their names, for comparing runs over time';
-COMMENT ON COLUMN cluster_run_overview.silhouette IS 'the run''s mean silhouette, squared Euclidean, −1 to 1';
 COMMENT ON COLUMN cluster_run_overview.is_latest IS 'whether it is the latest run';
-SELECT comment_like('cluster_run_overview', 'cluster_stats'), comment_like('cluster_run_overview', 'cluster_runs'),
-       comment_like('cluster_run_overview', 'cluster_names');
+SELECT comment_like('cluster_run_overview', 'cluster_runs', 'batch_id processing_time complete transform k silhouette');
+SELECT comment_like('cluster_run_overview', 'cluster_names', 'cluster cluster_name');
+SELECT comment_like('cluster_run_overview', 'cluster_stats',
+    'num_countries avg_co2_cluster avg_co2_per_capita_cluster avg_gdp_cluster silhouette_score');

@@ -46,7 +46,7 @@ COMMENT ON COLUMN energy_facts.sub_metering_1_wh IS 'energy of the kitchen, watt
 COMMENT ON COLUMN energy_facts.sub_metering_2_wh IS 'energy of the laundry room, watt-hours; null: missing';
 COMMENT ON COLUMN energy_facts.sub_metering_3_wh IS 'energy of water heater and air conditioning, watt-hours; null: missing';
 COMMENT ON COLUMN energy_facts.batch IS 'the batch that brought it';
-SELECT comment_like('energy_facts', 'energy_changelog');
+SELECT comment_like('energy_facts', 'energy_changelog', 'day minute');
 
 CREATE TABLE daily_energy (
     day                date        NOT NULL PRIMARY KEY,
@@ -135,7 +135,8 @@ COMMENT ON VIEW monthly_energy IS 'The same by calendar month, from the days';
 COMMENT ON COLUMN monthly_energy.month IS 'the first day of the month';
 COMMENT ON COLUMN monthly_energy.expected_minutes IS 'minutes of the whole month, 1,440 a day';
 COMMENT ON COLUMN monthly_energy.processing_time IS 'when one of its days last changed';
-SELECT comment_like('monthly_energy', 'quarterly_energy_data');
+SELECT comment_like('monthly_energy', 'quarterly_energy_data',
+    'total_energy_wh record_count watt_minutes missing_minutes coverage average_kw peak_kw sub_metering_1_wh sub_metering_2_wh sub_metering_3_wh unmetered_wh mean_voltage');
 
 CREATE VIEW daily_load_profile AS
 SELECT weekday, weekday_name, weekday || ' ' || weekday_name AS weekday_label, hour,
@@ -173,4 +174,4 @@ COMMENT ON COLUMN energy_by_meter.quarter_label IS 'its name: 2006-Q4';
 COMMENT ON COLUMN energy_by_meter.meter IS 'the sub-meter''s number and what it measures, or: rest';
 COMMENT ON COLUMN energy_by_meter.energy_wh IS 'energy, watt-hours';
 COMMENT ON COLUMN energy_by_meter.share IS 'of the quarter''s energy, 0 to 1; null: there is none';
-SELECT comment_like('energy_by_meter', 'quarterly_energy_data');
+SELECT comment_like('energy_by_meter', 'quarterly_energy_data', 'quarter');

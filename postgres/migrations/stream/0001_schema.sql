@@ -1,16 +1,15 @@
 -- What `stream` stores in every pipeline's database: offsets, accounting, rejects, gaps, identity.
 
--- Gives the columns of a table or view, where they have none, the comments of columns of the same name of another.
-CREATE FUNCTION comment_like(target regclass, source regclass) RETURNS void LANGUAGE plpgsql AS $function$
+-- Gives columns of a table or view the comments that columns of the same names have in another.
+CREATE FUNCTION comment_like(target regclass, source regclass, names text) RETURNS void LANGUAGE plpgsql AS $function$
 DECLARE
-    named record;
+    named   text;
+    comment text;
 BEGIN
-    FOR named IN
-        SELECT t.attname AS name, col_description(s.attrelid, s.attnum) AS comment
-        FROM pg_attribute t JOIN pg_attribute s ON s.attrelid = source AND s.attname = t.attname AND NOT s.attisdropped
-        WHERE t.attrelid = target AND t.attnum > 0 AND NOT t.attisdropped AND col_description(t.attrelid, t.attnum) IS NULL
-    LOOP
-        EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', target, named.name, named.comment);
+    FOREACH named IN ARRAY string_to_array(names, ' ') LOOP
+        SELECT col_description(attrelid, attnum) INTO STRICT comment
+        FROM pg_attribute WHERE attrelid = source AND attname = named AND NOT attisdropped;
+        EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', target, named, comment);
     END LOOP;
 END
 $function$;
@@ -138,7 +137,8 @@ FROM ingest_accounting
 GROUP BY batch, pipeline, topic;
 COMMENT ON VIEW ingest_batches IS 'ingest_accounting, one row a batch; all counts in records';
 COMMENT ON COLUMN ingest_batches.partitions IS 'partitions the batch has records of';
-SELECT comment_like('ingest_batches', 'ingest_accounting');
+SELECT comment_like('ingest_batches', 'ingest_accounting',
+    'batch pipeline topic committed_at read new unchanged corrected filtered rejected');
 
 CREATE TABLE rejects (
     id           bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
