@@ -130,24 +130,24 @@ pub fn begin(day: crate::day::Day, minute: u16, message: &mut Outgoing) {
     message.key.clear();
     decimal(year, 4, &mut message.key);
     message.key.push(b'-');
-    decimal(u16::from(month), 2, &mut message.key);
+    decimal(month, 2, &mut message.key);
     message.key.push(b'-');
-    decimal(u16::from(of_month), 2, &mut message.key);
+    decimal(of_month, 2, &mut message.key);
     let Outgoing { key, value } = message;
     value.clear();
     value.extend_from_slice(b"{\"Datetime\":\"");
     value.extend_from_slice(key);
     value.push(b' ');
-    decimal(hour, 2, value);
+    decimal(hour.into(), 2, value);
     value.push(b':');
-    decimal(minute, 2, value);
+    decimal(minute.into(), 2, value);
     value.extend_from_slice(b":00\"");
 }
 
 /// Writes a number with so many digits at least.
-fn decimal(number: u16, width: u32, out: &mut Vec<u8>) {
+fn decimal(number: u32, width: u32, out: &mut Vec<u8>) {
     for exponent in (0..width).rev() {
-        let digit = number / 10_u16.pow(exponent) % 10;
+        let digit = number / 10_u32.pow(exponent) % 10;
         out.push(b'0' + u8::try_from(digit).expect("a digit"));
     }
 }
