@@ -1,6 +1,6 @@
 //! The Kafka message: the day as key, and the minute's figures as JSON, encoded and decoded.
 
-use formats::json::{Malformed, Object, Value};
+use formats::json::{self, Value};
 use stream::{Decoded, Outgoing};
 
 use crate::{
@@ -8,8 +8,11 @@ use crate::{
     thousandths::Thousandths,
 };
 
-/// The bit of `seen` that stands for the time; those below it stand for the measures.
-const TIME: usize = MEASURES.len();
+/// The fields of a message: the time, then the measures.
+const NAMES: [&str; 1 + MEASURES.len()] = {
+    let [a, b, c, d, e, f, g] = MEASURES;
+    ["Datetime", a, b, c, d, e, f, g]
+};
 /// The index of the power among the measures.
 pub(crate) const POWER: usize = 0;
 
@@ -59,43 +62,20 @@ fn as_written(value: &[u8]) -> Option<Record> {
 }
 
 fn any_json(value: &[u8]) -> Result<Record, Reason> {
-    let text = std::str::from_utf8(value).map_err(|error| format!("not UTF-8 from byte {} on", error.valid_up_to()))?;
-    let malformed = |error: Malformed| Reason::from(error.to_string());
-    let mut object = Object::open(text).map_err(malformed)?;
-    let mut time = None;
+    let [time, found @ ..] = json::fields(value, &NAMES)?;
+    let (day, minute) = match time {
+        Some(Value::Text(text)) => record::datetime(text.as_bytes())?,
+        None | Some(Value::Missing) => return Err("Datetime is missing".into()),
+        Some(Value::Number(_) | Value::Other(_)) => return Err("Datetime is not a text".into()),
+    };
     let mut values = [Thousandths::MISSING; MEASURES.len()];
-    let mut seen = 0_u32;
-    while let Some((key, value)) = object.next_field().map_err(malformed)? {
-        let field = match &*key {
-            "Datetime" => TIME,
-            name => match MEASURES.iter().position(|known| *known == name) {
-                Some(index) => index,
-                None => continue,
-            },
-        };
-        if seen & (1 << field) != 0 {
-            return Err(format!("{key} appears twice").into());
-        }
-        seen |= 1 << field;
-        if field == TIME {
-            time = Some(time_of(&value)?);
-        } else {
-            values[field] = measure(MEASURES[field], &value)?;
-        }
+    for ((name, value), found) in MEASURES.iter().zip(&mut values).zip(&found) {
+        *value = found.as_ref().map_or(Ok(Thousandths::MISSING), |found| measure(name, found))?;
     }
-    let (day, minute) = time.ok_or("Datetime is missing")?;
-    if seen & (1 << POWER) == 0 {
+    if found[POWER].is_none() {
         return Err(format!("{} is missing; a minute without power has `null` there", MEASURES[POWER]).into());
     }
     Ok(Record { day, minute, values })
-}
-
-fn time_of(value: &Value<'_>) -> Result<(crate::day::Day, u16), Reason> {
-    match value {
-        Value::Text(text) => record::datetime(text.as_bytes()),
-        Value::Missing => Err("Datetime is missing".into()),
-        Value::Number(_) | Value::Other(_) => Err("Datetime is not a text".into()),
-    }
 }
 
 fn measure(name: &str, value: &Value<'_>) -> Result<Thousandths, Reason> {
@@ -188,7 +168,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_used_is_rejected_with_a_reason() {
-        check("", "! not JSON: expected an object at byte 0");
+        check("", "! not JSON: expected an object");
         check("{}", "! Datetime is missing");
         check(r#"{"Datetime":7}"#, "! Datetime is not a text");
         check(r#"{"Datetime":"31/12/2007 00:00:00"}"#, "! Datetime is not `yyyy-MM-dd HH:mm:ss`");
