@@ -1,21 +1,24 @@
-//! A JSON object, field by field, without allocating.
+//! The fields of a JSON object, by name.
 //!
-//! It differs from a general parser in three things that this data needs: a number is read to the
-//! nearest double, bit for bit; the bare tokens `NaN`, `Infinity` and `-Infinity`, which Python's
-//! json writes, are distinguished from rubbish; and the values of unknown fields are passed over.
+//! serde_json reads, with borrowed fields, and numbers to the nearest double (`float_roundtrip`).
+//! The bare tokens `NaN`, `Infinity` and `-Infinity`, which Python's json writes, are values too.
 
-use std::borrow::Cow;
+use std::{array, borrow::Cow, fmt};
 
-use serde::de::IgnoredAny;
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+
+/// Why a message cannot be used: a sentence's worth, lowercase.
+pub type Reason = Cow<'static, str>;
 
 /// A value of a field.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value<'a> {
-    /// No such field.
-    Absent,
     /// `null`, or the bare token `NaN`.
     Missing,
-    /// A number; infinite for `Infinity` and for a number beyond a double's range.
+    /// A number; the greatest double for `Infinity`, the least for `-Infinity`.
     Number(f64),
     /// A string, without its quotes and escapes.
     Text(Cow<'a, str>),
@@ -23,216 +26,144 @@ pub enum Value<'a> {
     Other(&'static str),
 }
 
-/// A text that is not one JSON object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not JSON: expected {expected} at byte {at}")]
-pub struct Malformed {
-    expected: &'static str,
-    at: usize,
-}
-
-/// What keeps a message from being read as an object with known fields.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
-    /// It holds other bytes than text.
-    #[error("not UTF-8 from byte {0} on")]
-    Bytes(usize),
-    /// It is not one object.
-    #[error(transparent)]
-    Malformed(#[from] Malformed),
-    /// Which of two values is meant, nobody can say.
-    #[error("{0} appears twice")]
-    Twice(&'static str),
-}
-
-/// Reads a message as an object: the values of the named fields, in the order of the names; those of others are passed over.
+/// Reads the fields of these names; `None` where the object lacks one. Other fields are passed over, however deep.
 ///
-/// A field that is not there is [`Value::Absent`].
+/// Allocates only where a text holds an escape, or the object a bare token.
 ///
 /// # Errors
-/// When it is no object, or when a named field appears twice.
-pub fn fields<'a, const N: usize>(message: &'a [u8], names: &[&'static str; N]) -> Result<[Value<'a>; N], Unreadable> {
-    let text = std::str::from_utf8(message).map_err(|error| Unreadable::Bytes(error.valid_up_to()))?;
-    let mut object = Object::open(text)?;
-    let mut values = [const { Value::Absent }; N];
-    // Most messages have the fields in the order of the names: the next one is looked at first.
-    let mut next = 0;
-    while let Some((key, value)) = object.next_field()? {
-        let is_next = names.get(next).is_some_and(|name| *name == key);
-        let found = if is_next { Some(next) } else { names.iter().position(|name| *name == key) };
-        let Some(at) = found else { continue };
-        if values[at] != Value::Absent {
-            return Err(Unreadable::Twice(names[at]));
-        }
-        values[at] = value;
-        next = at + 1;
+/// The reason, when the bytes are no JSON object, the bare tokens aside, or a field of these comes twice.
+pub fn fields<'a, const N: usize>(json: &'a [u8], names: &[&str; N]) -> Result<[Option<Value<'a>>; N], Reason> {
+    let text = std::str::from_utf8(json).map_err(|error| format!("not UTF-8 from byte {} on", error.valid_up_to()))?;
+    // The error of serde_json would quote what it is instead, at any length.
+    if !text.trim_ascii_start().starts_with('{') {
+        return Err("not JSON: expected an object".into());
     }
-    Ok(values)
+    let found = match read(text, names) {
+        Ok(found) => found,
+        Err(error) => read_tokens(text, names).ok_or_else(|| format!("not JSON: {error}"))?,
+    };
+    match found.twice {
+        None => Ok(found.values),
+        Some(at) => Err(format!("{} appears twice", names[at]).into()),
+    }
 }
 
-/// An object that is being read.
-#[derive(Clone, Debug)]
-pub struct Object<'a> {
-    text: &'a str,
-    at: usize,
-    first: bool,
+fn read<'a, const N: usize>(text: &'a str, names: &[&str; N]) -> Result<Found<'a, N>, serde_json::Error> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    let found = json.deserialize_map(Names(names))?;
+    json.end()?;
+    Ok(found)
 }
 
-impl<'a> Object<'a> {
-    /// Begins to read an object.
-    ///
-    /// # Errors
-    /// When the text does not begin with one.
-    pub fn open(text: &'a str) -> Result<Self, Malformed> {
-        let mut object = Self { text, at: 0, first: true };
-        object.expect(b'{', "an object")?;
-        Ok(object)
-    }
+/// Reads a text with bare tokens; `None` where they are not all that is wrong.
+#[cold]
+fn read_tokens<'a, const N: usize>(text: &str, names: &[&str; N]) -> Option<Found<'a, N>> {
+    let text = without_bare_tokens(text);
+    let Found { values, twice } = read(&text, names).ok()?;
+    Some(Found { values: values.map(|value| value.map(Value::into_owned)), twice })
+}
 
-    /// Reads the next field; `None` after the last, when nothing follows the object.
-    ///
-    /// # Errors
-    /// When the text is not JSON, the bare tokens aside.
-    pub fn next_field(&mut self) -> Result<Option<(Cow<'a, str>, Value<'a>)>, Malformed> {
-        if self.peek() == Some(b'}') {
-            self.at += 1;
-            return if self.peek().is_none() { Ok(None) } else { self.malformed("the end") };
-        }
-        if !self.first {
-            self.expect(b',', "`,` or `}`")?;
-        }
-        self.first = false;
-        self.skip_blanks();
-        let key = self.string()?;
-        self.expect(b':', "`:`")?;
-        Ok(Some((key, self.value()?)))
-    }
-
-    fn value(&mut self) -> Result<Value<'a>, Malformed> {
-        match self.peek() {
-            Some(b'"') => Ok(Value::Text(self.string()?)),
-            Some(b'-') if self.rest().starts_with("-I") => self.token("-Infinity", Value::Number(f64::NEG_INFINITY)),
-            Some(b'-' | b'0'..=b'9') => self.number(),
-            Some(b'n') => self.token("null", Value::Missing),
-            Some(b'N') => self.token("NaN", Value::Missing),
-            Some(b'I') => self.token("Infinity", Value::Number(f64::INFINITY)),
-            Some(b't') => self.token("true", Value::Other("a boolean")),
-            Some(b'f') => self.token("false", Value::Other("a boolean")),
-            Some(b'[') => self.nested("an array"),
-            Some(b'{') => self.nested("an object"),
-            _ => self.malformed("a value"),
+impl Value<'_> {
+    fn into_owned<'a>(self) -> Value<'a> {
+        match self {
+            Self::Missing => Value::Missing,
+            Self::Number(number) => Value::Number(number),
+            Self::Text(text) => Value::Text(text.into_owned().into()),
+            Self::Other(what) => Value::Other(what),
         }
     }
+}
 
-    fn string(&mut self) -> Result<Cow<'a, str>, Malformed> {
-        if self.text.as_bytes().get(self.at) != Some(&b'"') {
-            return self.malformed("a string");
-        }
-        let inside = &self.text.as_bytes()[self.at + 1..];
-        match inside.iter().position(|&byte| matches!(byte, b'"' | b'\\' | 0..=0x1F)) {
-            Some(len) if inside[len] == b'"' => {
-                let from = self.at + 1;
-                self.at = from + len + 1;
-                Ok(Cow::Borrowed(&self.text[from..from + len]))
+impl<'de: 'a, 'a> Deserialize<'de> for Value<'a> {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        json.deserialize_any(AnyValue)
+    }
+}
+
+struct AnyValue;
+
+#[expect(clippy::cast_precision_loss, reason = "the nearest double is what a whole number means")]
+impl<'de> Visitor<'de> for AnyValue {
+    type Value = Value<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value<'de>, E> {
+        Ok(Value::Missing)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Value<'de>, E> {
+        Ok(Value::Other("a boolean"))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Value<'de>, E> {
+        Ok(Value::Number(number))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Value<'de>, E> {
+        Ok(Value::Number(number as f64))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Value<'de>, E> {
+        Ok(Value::Number(number as f64))
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Value<'de>, E> {
+        Ok(Value::Text(text.into()))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value<'de>, E> {
+        Ok(Value::Text(text.to_owned().into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value<'de>, A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Value::Other("an array"))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value<'de>, A::Error> {
+        while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Value::Other("an object"))
+    }
+}
+
+#[derive(Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+struct Names<'a, const N: usize>(&'a [&'a str; N]);
+
+struct Found<'a, const N: usize> {
+    values: [Option<Value<'a>>; N],
+    /// The index of a name that comes twice.
+    twice: Option<usize>,
+}
+
+impl<'de, const N: usize> Visitor<'de> for Names<'_, N> {
+    type Value = Found<'de, N>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = Found { values: array::from_fn(|_| None), twice: None };
+        // Most objects have the fields in the order of the names: the next one is looked at first.
+        let mut next = 0;
+        while let Some(Key(key)) = map.next_key::<Key<'de>>()? {
+            let is_next = self.0.get(next).is_some_and(|name| *name == key);
+            let known = if is_next { Some(next) } else { self.0.iter().position(|name| *name == key) };
+            next = known.map_or(next, |at| at + 1);
+            match known {
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+                Some(at) if found.values[at].replace(map.next_value()?).is_some() => found.twice = Some(at),
+                Some(_) => {}
             }
-            Some(_) => self.escaped(),
-            None => self.malformed("`\"`"),
         }
-    }
-
-    #[cold]
-    fn escaped(&mut self) -> Result<Cow<'a, str>, Malformed> {
-        let Some(len) = string_len(self.rest()) else { return self.malformed("`\"`") };
-        match serde_json::from_str::<String>(&self.rest()[..len]) {
-            Ok(text) => {
-                self.at += len;
-                Ok(Cow::Owned(text))
-            }
-            Err(_) => self.malformed("a string"),
-        }
-    }
-
-    fn number(&mut self) -> Result<Value<'a>, Malformed> {
-        let digits = |from: &[u8]| from.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let bytes = self.rest().as_bytes();
-        let mut len = usize::from(bytes[0] == b'-');
-        let whole = digits(&bytes[len..]);
-        if whole == 0 || (whole > 1 && bytes[len] == b'0') {
-            return self.malformed("a number");
-        }
-        len += whole;
-        if bytes.get(len) == Some(&b'.') {
-            let fraction = digits(&bytes[len + 1..]);
-            if fraction == 0 {
-                return self.malformed("a number");
-            }
-            len += 1 + fraction;
-        }
-        if let Some(b'e' | b'E') = bytes.get(len) {
-            let sign = usize::from(matches!(bytes.get(len + 1), Some(b'+' | b'-')));
-            let exponent = digits(&bytes[len + 1 + sign..]);
-            if exponent == 0 {
-                return self.malformed("a number");
-            }
-            len += 1 + sign + exponent;
-        }
-        match self.rest()[..len].parse() {
-            Ok(number) => {
-                self.at += len;
-                Ok(Value::Number(number))
-            }
-            Err(_) => self.malformed("a number"),
-        }
-    }
-
-    fn token(&mut self, token: &'static str, value: Value<'a>) -> Result<Value<'a>, Malformed> {
-        if !self.rest().starts_with(token) {
-            return self.malformed("a value");
-        }
-        self.at += token.len();
-        Ok(value)
-    }
-
-    /// Passes over an array or an object, however deep, after seeing that it is one.
-    fn nested(&mut self, what: &'static str) -> Result<Value<'a>, Malformed> {
-        let Some(len) = nested_len(self.rest()) else { return self.malformed("a value") };
-        let value = &self.rest()[..len];
-        let valid = serde_json::from_str::<IgnoredAny>(value).is_ok()
-            || serde_json::from_str::<IgnoredAny>(&without_bare_tokens(value)).is_ok();
-        if !valid {
-            return self.malformed("a value");
-        }
-        self.at += len;
-        Ok(Value::Other(what))
-    }
-
-    fn rest(&self) -> &'a str {
-        &self.text[self.at..]
-    }
-
-    fn skip_blanks(&mut self) {
-        let bytes = self.text.as_bytes();
-        while matches!(bytes.get(self.at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-            self.at += 1;
-        }
-    }
-
-    fn peek(&mut self) -> Option<u8> {
-        self.skip_blanks();
-        self.text.as_bytes().get(self.at).copied()
-    }
-
-    fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), Malformed> {
-        if self.peek() != Some(byte) {
-            return self.malformed(expected);
-        }
-        self.at += 1;
-        Ok(())
-    }
-
-    #[cold]
-    fn malformed<T>(&self, expected: &'static str) -> Result<T, Malformed> {
-        Err(Malformed { expected, at: self.at })
+        Ok(found)
     }
 }
 
@@ -249,39 +180,22 @@ fn string_len(text: &str) -> Option<usize> {
     None
 }
 
-/// The length of the array or object a text begins with, going by its brackets alone.
-fn nested_len(text: &str) -> Option<usize> {
-    let (mut at, mut depth) = (0, 0_usize);
-    while let Some(byte) = text.as_bytes().get(at) {
-        match byte {
-            b'"' => at += string_len(&text[at..])? - 1,
-            b'[' | b'{' => depth += 1,
-            b']' | b'}' => depth -= 1,
-            _ => {}
-        }
-        at += 1;
-        if depth == 0 {
-            return Some(at);
-        }
-    }
-    None
-}
-
-/// The same text with `null` for every bare `NaN`, `Infinity` and `-Infinity`.
-#[cold]
+/// The same text with `null` for every bare `NaN`, and a double's ends for `Infinity`.
 fn without_bare_tokens(text: &str) -> String {
+    // The blanks keep a token from becoming part of another one.
+    const TOKENS: [(&str, &str); 3] =
+        [("NaN", " null "), ("Infinity", " 1.7976931348623157e308 "), ("-Infinity", " -1.7976931348623157e308 ")];
     let (mut out, mut at) = (String::with_capacity(text.len() + 16), 0);
     while at < text.len() {
         let rest = &text[at..];
-        let bare = ["NaN", "Infinity", "-Infinity"].into_iter().find(|&token| rest.starts_with(token));
-        let len = match bare {
-            Some(token) => {
-                out.push_str("null");
-                at += token.len();
-                continue;
-            }
-            None if rest.starts_with('"') => string_len(rest).unwrap_or(rest.len()),
-            None => rest.chars().next().map_or(1, char::len_utf8),
+        if let Some((token, json)) = TOKENS.into_iter().find(|(token, _)| rest.starts_with(token)) {
+            out.push_str(json);
+            at += token.len();
+            continue;
+        }
+        let len = match rest.starts_with('"') {
+            true => string_len(rest).unwrap_or(rest.len()),
+            false => rest.chars().next().map_or(1, char::len_utf8),
         };
         out.push_str(&rest[..len]);
         at += len;
@@ -293,69 +207,77 @@ fn without_bare_tokens(text: &str) -> String {
 mod tests {
     use super::*;
 
+    /// Reads the fields `a` and `b`.
     fn check(text: &str, expected: &str) {
-        let read = || -> Result<Vec<String>, Malformed> {
-            let mut object = Object::open(text)?;
-            let mut fields = vec![];
-            while let Some((key, value)) = object.next_field()? {
-                fields.push(format!("{key}={value:?}"));
-            }
-            Ok(fields)
-        };
-        let found = read().map_or_else(|error| error.to_string(), |fields| fields.join(" "));
-        assert_eq!(found, expected, "{text}");
+        let found = fields(text.as_bytes(), &["a", "b"]).map(|[a, b]| format!("{a:?} {b:?}").replace("None", "-"));
+        assert_eq!(found.unwrap_or_else(Cow::into_owned).replace("Some", ""), expected, "{text}");
     }
 
     #[test]
-    fn fields_come_in_their_order() {
-        check("{}", "");
-        check(" { } ", "");
-        check(r#"{"a":1,"b":-0.5e-3}"#, "a=Number(1.0) b=Number(-0.0005)");
-        check("{\n\t\"a\" : null ,\r\"a\" : \"x\" }", "a=Missing a=Text(\"x\")");
-        check(r#"{"\u0061":"C\u00f4te \"d'Ivoire\"\u0000"}"#, r#"a=Text("Côte \"d'Ivoire\"\0")"#);
-        check(
-            r#"{"a":true,"b":[1,{"c":"]"}],"c":{}}"#,
-            "a=Other(\"a boolean\") b=Other(\"an array\") c=Other(\"an object\")",
-        );
+    fn fields_are_known_by_name_in_any_order() {
+        check("{}", "- -");
+        check(" { } ", "- -");
+        check(r#"{"b":-0.5e-3,"c":2,"a":1}"#, "(Number(1.0)) (Number(-0.0005))");
+        check("{\n\t\"a\" : null ,\r\"b\" : \"x\" }", "(Missing) (Text(\"x\"))");
+        check(r#"{"\u0061":"C\u00f4te \"d'Ivoire\"\u0000"}"#, r#"(Text("Côte \"d'Ivoire\"\0")) -"#);
+        check(r#"{"a":true,"b":[1,{"c":"]"}],"c":{}}"#, "(Other(\"a boolean\")) (Other(\"an array\"))");
+        check(r#"{"a":{},"A":1}"#, "(Other(\"an object\")) -");
+        check(r#"{"a":1,"c":1,"c":1,"a":1}"#, "a appears twice");
     }
 
     #[test]
-    fn the_bare_tokens_of_python_are_distinguished() {
-        check(r#"{"a":NaN,"b":Infinity,"c":-Infinity}"#, "a=Missing b=Number(inf) c=Number(-inf)");
-        check(r#"{"a":[NaN,"NaN",-Infinity]}"#, "a=Other(\"an array\")");
-        check(r#"{"a":-NaN}"#, "not JSON: expected a number at byte 5");
-        check(r#"{"a":nan}"#, "not JSON: expected a value at byte 5");
+    fn the_bare_tokens_of_python_are_values() {
+        check(r#"{"a":NaN,"b":Infinity}"#, "(Missing) (Number(1.7976931348623157e308))");
+        check(r#"{"a":-Infinity,"b":"NaN"}"#, "(Number(-1.7976931348623157e308)) (Text(\"NaN\"))");
+        check(r#"{"a":[NaN,"NaN",-Infinity],"b":"\u0061"}"#, "(Other(\"an array\")) (Text(\"a\"))");
+        check(r#"{"a":NaN,"a":1}"#, "a appears twice");
+        for wrong in ["-NaN", "nan", "1NaN", "NaN1", "1Infinity", "Infinity1", "--Infinity", "NaNNaN", "[NaN"] {
+            check(&format!(r#"{{"a":{wrong}}}"#), &refused(&format!(r#"{{"a":{wrong}}}"#)));
+        }
+        check(r#"{NaN:1}"#, "not JSON: key must be a string at line 1 column 2");
+    }
+
+    /// In the words of serde_json.
+    fn refused(text: &str) -> String {
+        format!("not JSON: {}", serde_json::from_str::<IgnoredAny>(text).unwrap_err())
     }
 
     #[test]
     fn rubbish_is_refused_with_its_position() {
-        check("", "not JSON: expected an object at byte 0");
-        check("[1]", "not JSON: expected an object at byte 0");
-        check("{", "not JSON: expected a string at byte 1");
-        check(r#"{"a":1,}"#, "not JSON: expected a string at byte 7");
-        check(r#"{"a":1 "b":2}"#, "not JSON: expected `,` or `}` at byte 7");
-        check(r#"{"a":1}}"#, "not JSON: expected the end at byte 7");
-        check(r#"{"a":01}"#, "not JSON: expected a number at byte 5");
-        check(r#"{"a":1.}"#, "not JSON: expected a number at byte 5");
-        check(r#"{"a":+1}"#, "not JSON: expected a value at byte 5");
-        check(r#"{"a":"\ud800"}"#, "not JSON: expected a string at byte 5");
-        check("{\"a\":\"\n\"}", "not JSON: expected a string at byte 5");
-        check(r#"{"a":[1,,2]}"#, "not JSON: expected a value at byte 5");
-        check(r#"{"a":[}}"#, "not JSON: expected a value at byte 5");
-        check(r#"{a:1}"#, "not JSON: expected a string at byte 1");
+        for text in ["", "[1]", "null", "\"x\"", "7"] {
+            check(text, "not JSON: expected an object");
+        }
+        check("{", "not JSON: EOF while parsing an object at line 1 column 1");
+        check(r#"{"a":1,}"#, "not JSON: trailing comma at line 1 column 8");
+        check(r#"{"a":1}}"#, "not JSON: trailing characters at line 1 column 8");
+        check("{\"a\":\n01}", "not JSON: invalid number at line 2 column 2");
+        for text in [r#"{"a":1 "b":2}"#, r#"{"a":1.}"#, r#"{"a":+1}"#, r#"{"a":[1,,2]}"#, r#"{"a":[}}"#] {
+            check(text, &refused(text));
+        }
+        for text in [r#"{"a":"\ud800"}"#, "{\"a\":\"\n\"}", r#"{a:1}"#] {
+            assert!(fields(text.as_bytes(), &["a"]).is_err_and(|reason| reason.starts_with("not JSON: ")), "{text}");
+        }
+        assert_eq!(fields(b"{\"a\":\"\xFF\"}", &["a"]), Err("not UTF-8 from byte 6 on".into()));
     }
 
     #[test]
     fn numbers_are_read_to_the_nearest_double() {
-        check(r#"{"a":0.30000000000000004,"b":5e-324}"#, "a=Number(0.30000000000000004) b=Number(5e-324)");
-        check(r#"{"a":1e400}"#, "a=Number(inf)");
-        check(&format!(r#"{{"a":{}}}"#, "1".repeat(100_000)), "a=Number(inf)");
+        check(r#"{"a":0.30000000000000004,"b":5e-324}"#, "(Number(0.30000000000000004)) (Number(5e-324))");
+        check(r#"{"a":-0,"b":1e-400}"#, "(Number(-0.0)) (Number(0.0))");
+        check(r#"{"a":18446744073709551615,"b":-9}"#, "(Number(1.8446744073709552e19)) (Number(-9.0))");
+        check(r#"{"a":1e400}"#, "not JSON: number out of range at line 1 column 10");
+        check(
+            &format!(r#"{{"c":1e400,"a":{}}}"#, "1".repeat(300)),
+            &format!("(Number({:?})) -", "1".repeat(300).parse::<f64>().unwrap()),
+        );
+        assert!(fields(format!(r#"{{"a":{}}}"#, "1".repeat(100_000)).as_bytes(), &["a"]).is_err());
     }
 
     #[test]
     fn depth_costs_no_stack() {
         let deep = |n: usize| format!(r#"{{"a":{}{}}}"#, "[".repeat(n), "]".repeat(n));
-        check(&deep(1_000_000), "a=Other(\"an array\")");
-        check(&format!(r#"{{"a":{}"#, "[".repeat(10_000)), "not JSON: expected a value at byte 5");
+        check(&deep(1_000_000), "(Other(\"an array\")) -");
+        let open = format!(r#"{{"a":{}"#, "[".repeat(10_000));
+        check(&open, "not JSON: EOF while parsing a list at line 1 column 10005");
     }
 }

@@ -6,7 +6,6 @@ mod lock;
 mod migrations;
 mod privileges;
 mod roles;
-mod scram;
 mod server;
 mod settings;
 mod sql_errors;

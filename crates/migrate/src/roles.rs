@@ -1,10 +1,10 @@
 //! The roles of a server, created when missing, with the passwords given: owner, writer and reader.
 
+use postgres_protocol::password::scram_sha_256;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::{
-    scram,
     settings::RoleSettings,
     sql_errors::OrFailure,
     statements::{ident, racing},
@@ -78,7 +78,8 @@ pub(crate) async fn exists(connection: &mut PgConnection, role: &str) -> anyhow:
         .or_failure(|| "cannot read the server's roles".to_owned())
 }
 
-/// Sets the role's password, as a verifier.
+/// Sets the role's password, as a SCRAM verifier: the server may log the statement, and a verifier does not reveal the
+/// password.
 ///
 /// # Errors
 /// Exit 64 when the login may not do this.
@@ -88,7 +89,7 @@ pub(crate) async fn set_password(
     password: &SecretString,
 ) -> anyhow::Result<()> {
     // A verifier holds no quote: base64, digits, `$`, `:` and `-` only.
-    let verifier = scram::verifier(password.expose_secret());
+    let verifier = scram_sha_256(password.expose_secret().as_bytes());
     racing(connection, &format!("ALTER ROLE {} LOGIN PASSWORD '{verifier}'", ident(role)))
         .await
         .or_failure(|| format!("cannot set the password of role {role}"))?;

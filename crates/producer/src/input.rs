@@ -8,7 +8,7 @@ use service::{Exit, Failure, ResultExt, Stop};
 use crate::{
     checksum::{self, Sha256},
     decompress,
-    http::{Fetch, HttpBody},
+    http::HttpBody,
     location::Location,
     progress::Progress,
     raw::Raw,
@@ -34,7 +34,7 @@ pub(crate) fn open(wanted: &Wanted<'_>, progress: &Progress, stop: &Stop) -> any
         Location::Stdin => Raw::Stream(Box::new(io::stdin())),
         Location::File(path) => file(path, location)?,
         Location::Address(uri) => {
-            let body = HttpBody::open(Fetch::new(uri.clone(), wanted.wait, stop.clone())?)?;
+            let body = HttpBody::open(uri, wanted.wait, stop)?;
             if let Some(bytes) = body.length() {
                 progress.expect_bytes(bytes);
             }

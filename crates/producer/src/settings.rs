@@ -28,8 +28,9 @@ pub(crate) struct Settings {
     pub(crate) pipeline: String,
     /// What to send, plain or packed with gzip, xz, zip, zstd or bzip2: a file, `-` for standard input, or an http:// or https:// address.
     ///
-    /// An address is sent as it comes, and taken up again where its connection broke. HTTPS_PROXY and NO_PROXY count;
-    /// SSL_CERT_FILE names the certificate authorities to trust instead of the system's.
+    /// An address is sent as it comes. A download that breaks off ends with 69, and the next run sends it from its
+    /// beginning. HTTPS_PROXY and NO_PROXY count; SSL_CERT_FILE names the certificate authorities to trust instead of the
+    /// system's.
     #[arg(long, short, env = "INPUT", hide_env_values = true, value_parser = OsStringValueParser::new().try_map(Location::parse), value_name = "FILE|URL")]
     pub(crate) input: Location,
     /// The SHA-256 of the input as it was published; with another one nothing is sent, and the exit code is 65.

@@ -61,7 +61,7 @@ pub enum Number {
     /// Nothing, null, the empty text or `NaN`.
     #[default]
     Missing,
-    /// A number, perhaps an infinite one.
+    /// A number; of a CSV field perhaps an infinite one.
     Is(f64),
     /// Something else.
     Wrong,

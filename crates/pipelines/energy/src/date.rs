@@ -1,9 +1,6 @@
 //! The file's dates: `16/12/2006`, as published; also with `-` or `.`, or with the year first.
 
-use crate::{
-    day::Day,
-    record::{day_of, digits},
-};
+use crate::{day::Day, record::digits};
 
 /// What a date shows of the order in which a file writes day and month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +43,7 @@ impl Date {
 
     /// The day, where the calendar has it.
     pub(crate) fn of_calendar(self) -> Option<Day> {
-        day_of(self.year, self.month, self.day)
+        Day::new(self.year, self.month, self.day)
     }
 
     /// What it shows of the file's order.
@@ -54,8 +51,8 @@ impl Date {
         let Self { year, month, day, year_first } = self;
         match (year_first, month > 12, day > 12) {
             (true, ..) => Order::YearFirst,
-            (_, true, _) if day_of(year, day, month).is_some() => Order::MonthFirst,
-            (_, false, true) if day_of(year, month, day).is_some() => Order::DayFirst,
+            (_, true, _) if Day::new(year, day, month).is_some() => Order::MonthFirst,
+            (_, false, true) if Day::new(year, month, day).is_some() => Order::DayFirst,
             _ => Order::Unknown,
         }
     }

@@ -8,6 +8,11 @@ use crate::{
     thousandths::Thousandths,
 };
 
+/// The fields of a message: the time, then the measures.
+const NAMES: [&str; 1 + MEASURES.len()] = {
+    let [a, b, c, d, e, f, g] = MEASURES;
+    ["Datetime", a, b, c, d, e, f, g]
+};
 /// The index of the power among the measures.
 pub(crate) const POWER: usize = 0;
 
@@ -56,24 +61,18 @@ fn as_written(value: &[u8]) -> Option<Record> {
     (rest == b"}").then_some(Record { day, minute, values })
 }
 
-/// The time, then [`MEASURES`].
-const FIELDS: [&str; 1 + MEASURES.len()] = {
-    let [a, b, c, d, e, f, g] = MEASURES;
-    ["Datetime", a, b, c, d, e, f, g]
-};
-
 fn any_json(value: &[u8]) -> Result<Record, Reason> {
-    let [time, measures @ ..] = json::fields(value, &FIELDS).map_err(|error| error.to_string())?;
+    let [time, found @ ..] = json::fields(value, &NAMES)?;
     let (day, minute) = match time {
-        Value::Text(text) => record::datetime(text.as_bytes())?,
-        Value::Absent | Value::Missing => return Err("Datetime is missing".into()),
-        Value::Number(_) | Value::Other(_) => return Err("Datetime is not a text".into()),
+        Some(Value::Text(text)) => record::datetime(text.as_bytes())?,
+        None | Some(Value::Missing) => return Err("Datetime is missing".into()),
+        Some(Value::Number(_) | Value::Other(_)) => return Err("Datetime is not a text".into()),
     };
     let mut values = [Thousandths::MISSING; MEASURES.len()];
-    for ((value, name), stored) in measures.iter().zip(MEASURES).zip(&mut values) {
-        *stored = measure(name, value)?;
+    for ((name, value), found) in MEASURES.iter().zip(&mut values).zip(&found) {
+        *value = found.as_ref().map_or(Ok(Thousandths::MISSING), |found| measure(name, found))?;
     }
-    if measures[POWER] == Value::Absent {
+    if found[POWER].is_none() {
         return Err(format!("{} is missing; a minute without power has `null` there", MEASURES[POWER]).into());
     }
     Ok(Record { day, minute, values })
@@ -81,7 +80,7 @@ fn any_json(value: &[u8]) -> Result<Record, Reason> {
 
 fn measure(name: &str, value: &Value<'_>) -> Result<Thousandths, Reason> {
     match value {
-        Value::Absent | Value::Missing => Ok(Thousandths::MISSING),
+        Value::Missing => Ok(Thousandths::MISSING),
         Value::Number(number) => Thousandths::new(*number).map_err(|error| format!("{name} {error}").into()),
         Value::Text(_) | Value::Other(_) => Err(format!("{name} is not a number of at most three decimals").into()),
     }
@@ -111,24 +110,24 @@ pub fn begin(day: crate::day::Day, minute: u16, message: &mut Outgoing) {
     message.key.clear();
     decimal(year, 4, &mut message.key);
     message.key.push(b'-');
-    decimal(u16::from(month), 2, &mut message.key);
+    decimal(month, 2, &mut message.key);
     message.key.push(b'-');
-    decimal(u16::from(of_month), 2, &mut message.key);
+    decimal(of_month, 2, &mut message.key);
     let Outgoing { key, value } = message;
     value.clear();
     value.extend_from_slice(b"{\"Datetime\":\"");
     value.extend_from_slice(key);
     value.push(b' ');
-    decimal(hour, 2, value);
+    decimal(hour.into(), 2, value);
     value.push(b':');
-    decimal(minute, 2, value);
+    decimal(minute.into(), 2, value);
     value.extend_from_slice(b":00\"");
 }
 
 /// Writes a number with so many digits at least.
-fn decimal(number: u16, width: u32, out: &mut Vec<u8>) {
+fn decimal(number: u32, width: u32, out: &mut Vec<u8>) {
     for exponent in (0..width).rev() {
-        let digit = number / 10_u16.pow(exponent) % 10;
+        let digit = number / 10_u32.pow(exponent) % 10;
         out.push(b'0' + u8::try_from(digit).expect("a digit"));
     }
 }
@@ -169,7 +168,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_used_is_rejected_with_a_reason() {
-        check("", "! not JSON: expected an object at byte 0");
+        check("", "! not JSON: expected an object");
         check("{}", "! Datetime is missing");
         check(r#"{"Datetime":7}"#, "! Datetime is not a text");
         check(r#"{"Datetime":"31/12/2007 00:00:00"}"#, "! Datetime is not `yyyy-MM-dd HH:mm:ss`");

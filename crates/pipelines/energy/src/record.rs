@@ -51,7 +51,7 @@ pub fn datetime(text: &[u8]) -> Result<(Day, u16), Reason> {
     let number = |from: usize, to: usize| digits(&bytes[from..to]).ok_or_else(wrong);
     let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
     let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-    let day = day_of(year, month, day).ok_or("Datetime is a day the calendar does not have")?;
+    let day = Day::new(year, month, day).ok_or("Datetime is a day the calendar does not have")?;
     if hour > 23 || minute > 59 {
         return Err("Datetime is a time the clock does not have".into());
     }
@@ -67,11 +67,6 @@ pub fn digits(text: &[u8]) -> Option<u16> {
         return None;
     }
     text.iter().try_fold(0_u16, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + u16::from(byte - b'0')))
-}
-
-/// The day, where all three numbers fit a calendar.
-pub fn day_of(year: u16, month: u16, day: u16) -> Option<Day> {
-    Day::new(year, u8::try_from(month).ok()?, u8::try_from(day).ok()?)
 }
 
 /// Hours and minutes of a minute of the day.

@@ -66,7 +66,7 @@ impl Tables {
 }
 
 /// A day with these minutes: minute, watts.
-fn day((year, month, of_month): (u16, u8, u8), minutes: &[(u16, i32)]) -> DayRow {
+fn day((year, month, of_month): (u16, u16, u16), minutes: &[(u16, i32)]) -> DayRow {
     let facts: Vec<MinuteFact> = minutes
         .iter()
         .map(|&(minute, watts)| {

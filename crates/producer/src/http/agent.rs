@@ -56,10 +56,11 @@ fn tls() -> Result<TlsConfig, Failure> {
         .build())
 }
 
-/// What to do about an error.
+/// What to do about an error, or about a response that is not the input.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Remedy {
-    /// It may be over soon.
-    Again(String),
+    /// It may be over soon, or after the time that the server names.
+    Again(String, Option<Duration>),
     /// It will stay.
     Never(Exit, String),
 }
@@ -69,7 +70,7 @@ pub(super) fn classify(error: Error) -> Remedy {
     match error {
         Error::Io(error) => match tls_error(&error) {
             Some(error) => classify_tls(error),
-            None => Remedy::Again(error.to_string()),
+            None => Remedy::Again(error.to_string(), None),
         },
         Error::Rustls(error) => classify_tls(&error),
         Error::TooManyRedirects | Error::RedirectFailed => {
@@ -82,9 +83,9 @@ pub(super) fn classify(error: Error) -> Remedy {
             Remedy::Never(Exit::Usage, "it is not a valid address, or it is redirected to an invalid one".to_owned())
         }
         Error::InvalidProxyUrl => Remedy::Never(Exit::Usage, "the proxy's address is invalid".to_owned()),
-        Error::HostNotFound => Remedy::Again("its host is not found".to_owned()),
-        Error::Timeout(what) => Remedy::Again(format!("no response in time ({what})")),
-        other => Remedy::Again(other.to_string()),
+        Error::HostNotFound => Remedy::Again("its host is not found".to_owned(), None),
+        Error::Timeout(what) => Remedy::Again(format!("no response in time ({what})"), None),
+        other => Remedy::Again(other.to_string(), None),
     }
 }
 
@@ -94,7 +95,7 @@ fn classify_tls(error: &rustls::Error) -> Remedy {
             let help = "SSL_CERT_FILE names a file of certificate authorities to trust";
             Remedy::Never(Exit::Usage, format!("its server's certificate is not trusted ({why:?}); {help}"))
         }
-        other => Remedy::Again(other.to_string()),
+        other => Remedy::Again(other.to_string(), None),
     }
 }
 

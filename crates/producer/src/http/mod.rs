@@ -1,7 +1,7 @@
-//! An input at an address: fetched as it is read, and taken up again where its connection broke.
+//! An input at an address: fetched as it is read.
 
 mod agent;
 mod fetch;
 mod response;
 
-pub(crate) use fetch::{Fetch, HttpBody};
+pub(crate) use fetch::HttpBody;

@@ -103,10 +103,11 @@ fn talk(mut stream: impl Read + Write, response: &[u8], received: &Mutex<Vec<Str
     let _ = stream.write_all(response).and_then(|()| stream.flush());
 }
 
-/// A response with these headers; it gets a `Content-Length` unless they have one.
+/// A response with these headers; it gets a `Content-Length` unless they say how it ends.
 pub(crate) fn response(status: &str, headers: &[&str], body: &[u8]) -> Response {
     let mut head = format!("HTTP/1.1 {status}\r\nConnection: close\r\n");
-    if !headers.iter().any(|header| header.starts_with("Content-Length")) {
+    let ends = ["Content-Length", "Transfer-Encoding"];
+    if !headers.iter().any(|header| ends.iter().any(|end| header.starts_with(end))) {
         head.push_str(&format!("Content-Length: {}\r\n", body.len()));
     }
     headers.iter().for_each(|header| head.push_str(&format!("{header}\r\n")));

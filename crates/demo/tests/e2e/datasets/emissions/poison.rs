@@ -21,9 +21,9 @@ fn values() -> Vec<(Vec<u8>, Expected)> {
     vec![
         (b"{\"country\":".to_vec(), Some("not JSON")),
         (b"{\"country\":\"\xff\xfe\"}".to_vec(), Some("not UTF-8")),
-        (valid(r#""gdp":Infinity"#), Some("gdp is infinite")),
-        (valid(r#""gdp":-Infinity"#), Some("gdp is infinite")),
-        (valid(r#""co2":1e999"#), Some("co2 is infinite")),
+        (valid(r#""gdp":Infinity"#), Some("gdp is not within")),
+        (valid(r#""gdp":-Infinity"#), Some("gdp is not within")),
+        (valid(r#""co2":1e999"#), Some("not JSON: number out of range")),
         (valid(r#""gdp":"many""#), Some("gdp is not a number")),
         (valid(r#""gdp":"1.5""#), Some("gdp is not a number")),
         (valid(r#""gdp":true"#), Some("gdp is not a number")),
