@@ -11,6 +11,7 @@ use emissions::{
     iso_code::IsoCode,
     measure::Measure,
     model_settings::ModelSettings,
+    record::{CO2, CO2_PER_CAPITA, GDP, MEASURES, POPULATION},
 };
 
 /// A country of 123 years whose size is spread over some orders of magnitude by its number.
@@ -22,16 +23,14 @@ fn facts(number: u32, names: &mut Names) -> (IsoCode, Vec<YearFact>) {
     let measure = |value: f64| Measure::new(value).expect("a finite value");
     let year = |year: u16| {
         let growth = 1.0 + f64::from(year - 1900) / 50.0;
-        YearFact {
-            measures: [
-                measure(size * 1e5 * growth),
-                if year < 1950 { Measure::MISSING } else { measure(size * wealth * 1e8 * growth) },
-                measure(size * wealth / 50.0 * growth),
-                measure(wealth / 5.0 * growth),
-            ],
-            name,
-            year,
+        let mut measures = [Measure::MISSING; MEASURES.len()];
+        measures[POPULATION] = measure(size * 1e5 * growth);
+        if year >= 1950 {
+            measures[GDP] = measure(size * wealth * 1e8 * growth);
         }
+        measures[CO2] = measure(size * wealth / 50.0 * growth);
+        measures[CO2_PER_CAPITA] = measure(wealth / 5.0 * growth);
+        YearFact { measures, name, year }
     };
     (code, (1900..2023).map(year).collect())
 }

@@ -248,14 +248,30 @@ fn integer(count: usize) -> i32 {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::{features::Transform, iso_code::IsoCode};
+    use crate::{
+        features::Transform,
+        iso_code::IsoCode,
+        record::{CO2_PER_CAPITA, GDP, MEASURES, POPULATION},
+    };
 
     /// A country that can be clustered: its co2, co2 per capita, gdp and population.
+    fn means<const N: usize>(known: [(usize, f64); N]) -> [Option<f64>; MEASURES.len()] {
+        let mut means = [None; MEASURES.len()];
+        known.into_iter().for_each(|(measure, mean)| means[measure] = Some(mean));
+        means
+    }
+
+    /// The same country, without the mean of a measure.
+    pub(crate) fn without(measure: usize, mut country: CountryAggregate) -> CountryAggregate {
+        country.means[measure] = None;
+        country
+    }
+
     pub(crate) fn country(code: &str, [co2, co2_per_capita, gdp, population]: [f64; 4]) -> CountryAggregate {
         CountryAggregate {
             iso_code: IsoCode::try_from(code).unwrap(),
             country: format!("Land of {code}"),
-            means: [population, gdp, co2, co2_per_capita].map(Some),
+            means: means([(CO2, co2), (CO2_PER_CAPITA, co2_per_capita), (GDP, gdp), (POPULATION, population)]),
             avg_co2_recent: Some(co2 * 2.0),
             data_points: 50,
             first_year: 1950,
@@ -276,7 +292,7 @@ pub(crate) mod tests {
             country("GRT", [8000.0, 9.0, 1e13, 1.1e9]),
             country("RI2", [80.0, 45.0, 1e11, 1e6]),
             country("SM3", [1.0, 0.2, 1e10, 5e6]),
-            CountryAggregate { means: [Some(1.0), None, Some(1.0), Some(1.0)], ..country("AAA", [1.0; 4]) },
+            without(GDP, country("AAA", [1.0; 4])),
         ]
     }
 

@@ -177,7 +177,7 @@ mod tests {
     use ndarray::array;
 
     use super::*;
-    use crate::clusters::tests::country;
+    use crate::clusters::tests::{country, without};
 
     fn features(names: &str) -> Features {
         names.parse().unwrap()
@@ -206,12 +206,7 @@ mod tests {
             assert_eq!(found.as_deref(), expected);
         };
         check(&whole, Transform::Log, None);
-        let without = |feature: usize, country: &CountryAggregate| {
-            let mut means = country.means;
-            means[feature] = None;
-            CountryAggregate { means, ..country.clone() }
-        };
-        let no_gdp = CountryAggregate { data_points: 1, ..without(GDP, &whole) };
+        let no_gdp = CountryAggregate { data_points: 1, ..without(GDP, whole.clone()) };
         check(&no_gdp, Transform::None, Some("no value of avg_gdp"));
         let mut nothing = no_gdp;
         nothing.means[CO2] = Some(f64::INFINITY);
@@ -223,7 +218,7 @@ mod tests {
         check(&sink, Transform::None, None);
         check(&sink, Transform::Log, Some("no logarithm of avg_co2: not above 0"));
         // A feature that is not asked for may be missing.
-        check(&without(POPULATION, &whole), Transform::None, None);
+        check(&without(POPULATION, whole), Transform::None, None);
     }
 
     #[test]

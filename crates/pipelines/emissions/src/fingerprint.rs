@@ -75,7 +75,7 @@ impl fmt::Display for Fingerprint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clusters::tests::country;
+    use crate::{clusters::tests::country, record::MEASURES};
 
     #[test]
     fn only_another_run_has_another_fingerprint() {
@@ -86,8 +86,11 @@ mod tests {
         let others = [
             Fingerprint::of(&[a.clone(), b.clone()], &ModelSettings { seed: 43, ..settings.clone() }),
             Fingerprint::of(std::slice::from_ref(&a), &settings),
-            Fingerprint::of(&[a.clone(), CountryAggregate { means: [None; 4], ..b.clone() }], &settings),
-            Fingerprint::of(&[a.clone(), CountryAggregate { means: [Some(0.0); 4], ..b.clone() }], &settings),
+            Fingerprint::of(&[a.clone(), CountryAggregate { means: [None; MEASURES.len()], ..b.clone() }], &settings),
+            Fingerprint::of(
+                &[a.clone(), CountryAggregate { means: [Some(0.0); MEASURES.len()], ..b.clone() }],
+                &settings,
+            ),
             Fingerprint::of(&[a.clone(), CountryAggregate { co2_years: 7, ..b.clone() }], &settings),
             Fingerprint::of(&[a, CountryAggregate { country: "B".to_owned(), ..b }], &settings),
         ];

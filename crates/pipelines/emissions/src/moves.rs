@@ -88,7 +88,10 @@ pub(crate) fn cause(before: Option<Placement<'_>>, now: Placement<'_>, step: Ste
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clusters::tests::country;
+    use crate::{
+        clusters::tests::{country, without},
+        record::GDP,
+    };
 
     fn space(centroids: &[[f64; 2]]) -> FeatureSpace {
         FeatureSpace {
@@ -134,7 +137,7 @@ mod tests {
         let coordinates = space.coordinates(&country("AAA", [14.0, 0.0, 50.0, 0.0])).unwrap();
         assert_eq!(coordinates, [2.0, -1.0]);
         assert_eq!(space.squared_distances(&coordinates), [5.0, 5.0]);
-        let no_gdp = CountryAggregate { means: [Some(1.0), None, Some(1.0), Some(1.0)], ..country("AAA", [1.0; 4]) };
+        let no_gdp = without(GDP, country("AAA", [1.0; 4]));
         assert_eq!(space.coordinates(&no_gdp), None);
     }
 }

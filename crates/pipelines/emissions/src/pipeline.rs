@@ -132,10 +132,11 @@ mod tests {
             code in "[A-Z]{1,32}",
             country in "[^\\p{Cc}]{1,200}",
             year in 1_u16..=9999,
-            measures in [measures(), measures(), measures(), measures()],
+            measures in prop::collection::vec(measures(), MEASURES.len()),
         ) {
             let mut names = Names::default();
             let iso_code = IsoCode::try_from(&*code).unwrap();
+            let measures = measures.try_into().unwrap();
             let fact = YearFact { measures, name: names.intern(&country), year };
             prop_assert_eq!(read_back::<Emissions>(&iso_code, &fact, &mut names), Ok((iso_code, fact)));
         }

@@ -2,12 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+use std::array;
+
 use emissions::{
     aggregates::CountryAggregate,
     clusters::{Modelled, model},
     features::Transform,
     iso_code::IsoCode,
     model_settings::{ClusterCount, ModelSettings},
+    record::{CO2, GDP, POPULATION},
 };
 use proptest::prelude::*;
 
@@ -34,7 +37,12 @@ fn countries() -> impl Strategy<Value = Vec<CountryAggregate>> {
     let country = |(n, ([co2, gdp, population], data_points)): (usize, ([Option<f64>; 3], i32))| CountryAggregate {
         iso_code: IsoCode::try_from(&*format!("C{n}")).unwrap(),
         country: format!("Country {n}"),
-        means: [population, gdp, co2, Some(1.0)],
+        means: array::from_fn(|measure| match measure {
+            POPULATION => population,
+            GDP => gdp,
+            CO2 => co2,
+            _ => Some(1.0),
+        }),
         avg_co2_recent: co2,
         data_points,
         first_year: 1990,

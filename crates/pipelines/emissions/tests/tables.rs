@@ -6,7 +6,11 @@ use std::time::Duration;
 
 use demo::TestDatabase;
 use emissions::{
-    aggregates::CountryAggregate, iso_code::IsoCode, model_settings::ModelSettings, pipeline::Emissions,
+    aggregates::CountryAggregate,
+    iso_code::IsoCode,
+    model_settings::ModelSettings,
+    pipeline::Emissions,
+    record::{CO2, CO2_PER_CAPITA, GDP, MEASURES, POPULATION},
     settings::EmissionsSettings,
 };
 use sqlx::{Connection, FromRow, PgConnection, postgres::PgRow};
@@ -69,10 +73,14 @@ impl Tables {
 
 /// A country: its co2, co2 per capita, gdp and population.
 fn country(code: &str, [co2, co2_per_capita, gdp, population]: [f64; 4]) -> CountryAggregate {
+    let mut means = [None; MEASURES.len()];
+    for (measure, mean) in [(CO2, co2), (CO2_PER_CAPITA, co2_per_capita), (GDP, gdp), (POPULATION, population)] {
+        means[measure] = Some(mean);
+    }
     CountryAggregate {
         iso_code: IsoCode::try_from(code).unwrap(),
         country: format!("Land of {code}"),
-        means: [population, gdp, co2, co2_per_capita].map(Some),
+        means,
         avg_co2_recent: Some(co2),
         data_points: 50,
         first_year: 1950,
