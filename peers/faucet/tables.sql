@@ -1,8 +1,8 @@
--- Rows are appended, as the last value of a year may come in any page: a corrected year has two.
+-- Rows are appended: a corrected year has two, and groups of countries are stored as well, some without a code.
 CREATE TABLE facts (
-    country        text             NOT NULL,
+    country        text,
     year           integer          NOT NULL,
-    iso_code       text             NOT NULL COLLATE "C",
+    iso_code       text COLLATE "C",
     population     double precision,
     gdp            double precision,
     co2            double precision,
