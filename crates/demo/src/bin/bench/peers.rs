@@ -137,7 +137,9 @@ impl Arena<'_> {
                 ensure!(!averages.is_empty(), "we stored no country");
                 years = self.servers.count(DATABASE, "SELECT count(*) FROM emissions_facts").await?;
             } else {
-                self.compare(who, &averages, years).await.with_context(|| format!("{} does not agree with us", who.name))?;
+                self.compare(who, &averages, years)
+                    .await
+                    .with_context(|| format!("{} does not agree with us", who.name))?;
             }
         }
         self.servers.drop_database(DATABASE).await

@@ -18,8 +18,15 @@ const PINS: [&str; 3] = ["requirements.txt", "flink/requirements.txt", "faucet/c
 pub(crate) fn section(contests: &[Contest]) -> String {
     let Some(first) = contests.first() else { return String::new() };
     let repeat = first.runs.first().map_or(0, Vec::len);
-    let costs =
-        ["run", "guarantee", "records/s", "CPU s, it + PostgreSQL", "peak MiB", "B of log a record", "B of disk a record"];
+    let costs = [
+        "run",
+        "guarantee",
+        "records/s",
+        "CPU s, it + PostgreSQL",
+        "peak MiB",
+        "B of log a record",
+        "B of disk a record",
+    ];
     let rates = ["run", "records", "wall s", "ready ms", "our rate, of its"];
     [
         "\n## Compared with the peers\n\n".to_owned(),
@@ -37,8 +44,12 @@ pub(crate) fn section(contests: &[Contest]) -> String {
     .concat()
 }
 
-fn rows<const N: usize>(contests: &[Contest], row: fn(&Contest, &Contender, &[Outcome]) -> [String; N]) -> Vec<[String; N]> {
-    let runs = contests.iter().flat_map(|contest| ALL.iter().zip(&contest.runs).map(move |(who, runs)| (contest, who, runs)));
+fn rows<const N: usize>(
+    contests: &[Contest],
+    row: fn(&Contest, &Contender, &[Outcome]) -> [String; N],
+) -> Vec<[String; N]> {
+    let runs =
+        contests.iter().flat_map(|contest| ALL.iter().zip(&contest.runs).map(move |(who, runs)| (contest, who, runs)));
     runs.map(|(contest, who, runs)| row(contest, who, runs)).collect()
 }
 
@@ -108,9 +119,11 @@ mod tests {
 
     #[test]
     fn the_best_peer_is_that_of_the_round() {
-        let run = |seconds| Outcome { cost: Cost::of(std::time::Duration::from_secs_f64(seconds)), usage: Usage::default() };
+        let run =
+            |seconds| Outcome { cost: Cost::of(std::time::Duration::from_secs_f64(seconds)), usage: Usage::default() };
         let runs = [[1.0, 2.0, 4.0], [2.0, 8.0, 8.0], [3.0, 2.0, 16.0]];
-        let contest = Contest { input: "sorted", records: 16.0, runs: runs.map(|seconds| seconds.map(run).into()).into() };
+        let contest =
+            Contest { input: "sorted", records: 16.0, runs: runs.map(|seconds| seconds.map(run).into()).into() };
         assert_eq!(best(&contest), [8.0, 8.0, 2.0]);
         // 2, 1 and 2 times within the rounds; 8 to 5.33 between the medians.
         assert_eq!(against_the_best(&contest)[1], "2.00 ×");
