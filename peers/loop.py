@@ -12,7 +12,7 @@ from typing import Dict, List
 from common import table
 from common.message import by_country
 from common.meter import Meter, now
-from common.settings import Parser, seconds
+from common.settings import Parser, env, seconds
 from common.sums import Sums, add, empty
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
@@ -99,7 +99,7 @@ def main() -> None:
     gc.disable()
     meter = Meter()
     options = Parser("Adds a topic's emissions up by country, at least once.")
-    options.add("--group", "peers-loop", "the consumer group")
+    options.add("--group", env("GROUP", "peers-loop"), "the consumer group")
     every = "least seconds between two saves (%(default)s); 0: every batch"
     options.add_argument("--save-every", type=seconds, default=0.0, metavar="S", help=every)
     Loop(options.parse_args(), meter).run()

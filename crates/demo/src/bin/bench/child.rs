@@ -8,12 +8,12 @@ use std::{
 use anyhow::{Context, ensure};
 use demo::process::{Ended, Program};
 
+use crate::proc::Stat;
+
 /// How often the running program is polled: the precision of its time and of its peak.
 const POLL_INTERVAL: Duration = Duration::from_millis(2);
 /// The longest that any one program may run; the largest input allowed takes a tenth of it.
 pub(crate) const LIMIT: Duration = Duration::from_secs(1800);
-/// Linux reports processor time in ticks of this length, on every common architecture (`USER_HZ`).
-const TICK_S: f64 = 0.01;
 /// What the consumer logs once it is a member, has loaded, and reads.
 pub(crate) const READY: &str = "ready since_start_ms=";
 
@@ -69,7 +69,7 @@ pub(crate) fn numbers_before(log: &[String], text: &str, word: &str) -> impl Ite
 /// # Errors
 /// When it cannot be started, fails, or takes longer than [`LIMIT`]; and where there is no `/proc`.
 pub(crate) async fn run(program: Program, log: &Path) -> anyhow::Result<Cost> {
-    let before = children_cpu_s()?;
+    let before = Stat::of("self")?.ended_children_s;
     let began = Instant::now();
     let mut running = program.start()?;
     let (mut ready, mut peak_kib) = (None, 0.0_f64);
@@ -87,7 +87,7 @@ pub(crate) async fn run(program: Program, log: &Path) -> anyhow::Result<Cost> {
     };
     keep_log(log, &ended)?;
     let ended = ended.expect_code(0)?;
-    let after = children_cpu_s()?;
+    let after = Stat::of("self")?.ended_children_s;
     Ok(Cost {
         took: ended.took,
         ready,
@@ -103,29 +103,9 @@ pub(crate) fn keep_log(path: &Path, ended: &Ended) -> anyhow::Result<()> {
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Processor seconds, user and system, of all children that have ended so far.
-fn children_cpu_s() -> anyhow::Result<(f64, f64)> {
-    let stat = std::fs::read_to_string("/proc/self/stat").context("the bench needs Linux's /proc")?;
-    cpu_of(&stat).context("/proc/self/stat is not as proc(5) has it")
-}
-
-/// Fields 16 and 17 of proc(5)'s stat, `cutime` and `cstime`; the second, a name, may contain blanks.
-fn cpu_of(stat: &str) -> Option<(f64, f64)> {
-    let (_, rest) = stat.rsplit_once(')')?;
-    let mut fields = rest.split_ascii_whitespace().skip(13);
-    let mut next_s = || Some(fields.next()?.parse::<f64>().ok()? * TICK_S);
-    Some((next_s()?, next_s()?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn proc_is_read() {
-        let stat = "7 (a b) c) S 1 2 3 4 5 6 7 8 9 10 11 12 350 25 20 0";
-        assert_eq!(cpu_of(stat), Some((3.5, 0.25)));
-    }
 
     #[test]
     fn a_field_of_a_line_is_found() {

@@ -6,6 +6,7 @@ use demo::process::Program;
 use crate::{
     child::{self, Cost},
     servers::{Servers, folder},
+    usage::Usage,
     workload::{File, Workload},
 };
 
@@ -18,17 +19,8 @@ pub(crate) struct Run {
     pub(crate) facts: u32,
     /// What it cost.
     pub(crate) cost: Cost,
-    /// What it made PostgreSQL write.
-    pub(crate) written: Written,
-}
-
-/// Bytes that PostgreSQL wrote during a run; none where it did not take part.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Written {
-    /// To its write-ahead log.
-    pub(crate) log: f64,
-    /// By which its database grew.
-    pub(crate) disk: f64,
+    /// What it made PostgreSQL do.
+    pub(crate) usage: Usage,
 }
 
 /// A file sent and stored.
@@ -82,7 +74,7 @@ impl Env<'_> {
     pub(crate) async fn produce(self, file: &File, when: &str) -> anyhow::Result<Run> {
         let cost = self.run(&format!("producer-{when}"), self.producer(file)?).await?;
         let summary = cost.field("records/s", "acknowledged").context("the producer gave no summary")?;
-        Ok(Run { records: whole(summary)?, facts: 0, cost, written: Written::default() })
+        Ok(Run { records: whole(summary)?, facts: 0, cost, usage: Usage::default() })
     }
 
     /// The producer of a file.
@@ -98,18 +90,10 @@ impl Env<'_> {
     pub(crate) async fn consume(self, when: &str) -> anyhow::Result<Run> {
         let read_before = self.read().await?;
         self.servers.settle().await?;
-        let before = self.written().await?;
+        let before = Usage::so_far(self.servers, self.name).await?;
         let cost = self.run(&format!("consumer-{when}"), self.consumer()?).await?;
-        let after = self.written().await?;
-        let written = Written { log: after.log - before.log, disk: after.disk - before.disk };
-        Ok(Run { records: self.read().await? - read_before, facts: self.facts().await?, cost, written })
-    }
-
-    /// What was written so far.
-    async fn written(self) -> anyhow::Result<Written> {
-        let of = |query| self.servers.bytes(self.name, query);
-        let log = of("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8").await?;
-        Ok(Written { log, disk: of("SELECT pg_database_size(current_database())::float8").await? })
+        let usage = Usage::so_far(self.servers, self.name).await?.since(before);
+        Ok(Run { records: self.read().await? - read_before, facts: self.facts().await?, cost, usage })
     }
 
     /// The consumer, until the end of the topic.

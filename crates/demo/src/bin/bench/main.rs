@@ -12,6 +12,7 @@ mod host;
 mod kafka_tools;
 mod machine;
 mod peers;
+mod proc;
 mod programs;
 mod rebalance;
 mod refreshes;
@@ -24,6 +25,7 @@ mod servers;
 mod settings;
 mod spread;
 mod table;
+mod usage;
 mod workload;
 mod writes;
 

@@ -73,7 +73,7 @@ fn written(rounds: &[Round]) -> String {
             let a_record = |run: &Run| bytes(run) / f64::from(run.records);
             spread(rounds, |round| run(&round.results).map_or(f64::NAN, a_record)).shown(|bytes| format!("{bytes:.1}"))
         };
-        format!("{name} {} B of log and {} B of disk", figure(|run| run.written.log), figure(|run| run.written.disk))
+        format!("{name} {} B of log and {} B of disk", figure(|run| run.usage.log), figure(|run| run.usage.disk))
     };
     let mut runs = vec![
         of("sorted", |results| Some(&results.sorted.consumer)),

@@ -114,12 +114,11 @@ impl Servers {
         Ok(u32::try_from(count)?)
     }
 
-    /// Reads a number of bytes from a database.
-    pub(crate) async fn bytes(&self, database: &str, query: &str) -> anyhow::Result<f64> {
+    /// Runs the statements of a text in a database.
+    pub(crate) async fn run_in(&self, database: &str, statements: String) -> anyhow::Result<()> {
         let mut connection = connect(&self.database(database)).await?;
-        let bytes = sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_one(&mut connection).await?;
-        connection.close().await?;
-        Ok(bytes)
+        sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut connection).await?;
+        Ok(connection.close().await?)
     }
 
     async fn text(&self, query: &str) -> anyhow::Result<String> {

@@ -7,7 +7,7 @@ use sqlx::{Connection, PgConnection};
 use crate::env::Env;
 
 /// A session's counts are complete when it has ended, which its client does not wait for.
-const SESSIONS_END: Duration = Duration::from_millis(500);
+pub(crate) const SESSIONS_END: Duration = Duration::from_millis(500);
 
 const QUERY: &str =
     "SELECT relname::text, n_tup_ins + n_tup_upd + n_tup_del FROM pg_stat_user_tables WHERE schemaname = 'public'";

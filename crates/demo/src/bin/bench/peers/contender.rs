@@ -1,65 +1,130 @@
-//! Which programs run: ours, and the peers with their settings.
+//! Which programs run: ours, and the peers with their settings and what they promise.
 
-use std::{ffi::OsString, path::Path};
+use std::path::Path;
 
-/// One program with its settings.
+use demo::process::Program;
+
+/// A program with its settings; every one is a line of [`ALL`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Contender {
-    /// The consumer with its defaults and `--until-end`.
-    Ours,
-    /// The plain loop: saves every batch.
-    Loop,
-    /// The same, saving at most every 5 seconds and at the end, as our refresh does.
-    LoopSeldom,
-    /// Bytewax without snapshots.
-    Dataflow,
-    /// Bytewax with them.
-    DataflowRecovery,
+pub(crate) struct Contender {
+    /// The name in the report.
+    pub(crate) name: &'static str,
+    /// The name in file names.
+    pub(crate) slug: &'static str,
+    /// What it stores, and how often each record counts when it is killed and started again.
+    pub(crate) guarantee: &'static str,
+    /// How it is started.
+    pub(crate) start: Start,
+    /// The file in `peers/` with the tables that it does not make itself.
+    pub(crate) tables: Option<&'static str>,
+    /// What is compared with ours.
+    pub(crate) stores: Stores,
 }
 
+/// How a program is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// Our consumer with its defaults and `--until-end`.
+    Ours,
+    /// A program in `peers/` for the peers' Python, and its arguments; [`STATE`] stands for the folder of its state.
+    Python(&'static str, &'static [&'static str]),
+    /// A script in `peers/`, which reads all it needs from its environment.
+    Script(&'static str),
+}
+
+/// What a program's database has after a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stores {
+    /// The averages of every country.
+    Averages,
+    /// No averages; the query counts the countries' years.
+    Rows(&'static str),
+}
+
+/// Stands for a folder in arguments.
+const STATE: &str = "{state}";
+
+/// As [`Stores::Rows`]: without the groups of countries, which are no countries, and each year once.
+const YEARS: &str = r"SELECT count(*) FROM (SELECT DISTINCT iso_code, year FROM facts
+    WHERE iso_code <> '' AND iso_code NOT LIKE 'OWID\_%') AS years";
+
+/// In the order of a round; ours is first, and what the others are compared with.
+pub(crate) const ALL: [Contender; 7] = [
+    Contender {
+        name: "our consumer",
+        slug: "consumer",
+        guarantee: "exactly once: facts with history, averages, clusters",
+        start: Start::Ours,
+        tables: None,
+        stores: Stores::Averages,
+    },
+    Contender {
+        name: "plain loop, saving every batch",
+        slug: "loop",
+        guarantee: "at least once: averages",
+        start: Start::Python("loop.py", &[]),
+        tables: None,
+        stores: Stores::Averages,
+    },
+    Contender {
+        name: "plain loop, saving every 5 s",
+        slug: "loop-seldom",
+        guarantee: "at least once: averages",
+        start: Start::Python("loop.py", &["--save-every", "5"]),
+        tables: None,
+        stores: Stores::Averages,
+    },
+    Contender {
+        name: "Bytewax",
+        slug: "dataflow",
+        guarantee: "starts over: averages",
+        start: Start::Python("dataflow.py", &[]),
+        tables: None,
+        stores: Stores::Averages,
+    },
+    Contender {
+        name: "Bytewax with snapshots",
+        slug: "dataflow-recovery",
+        guarantee: "state exactly once, upserts: averages",
+        start: Start::Python("dataflow.py", &["--recovery", STATE]),
+        tables: None,
+        stores: Stores::Averages,
+    },
+    Contender {
+        name: "Flink SQL",
+        slug: "flink",
+        guarantee: "state exactly once, upserts: averages",
+        start: Start::Script("flink/run"),
+        tables: Some("flink/tables.sql"),
+        stores: Stores::Averages,
+    },
+    Contender {
+        name: "faucet-stream",
+        slug: "faucet",
+        guarantee: "exactly once: rows",
+        start: Start::Script("faucet/run"),
+        tables: Some("faucet/tables.sql"),
+        stores: Stores::Rows(YEARS),
+    },
+];
+
 impl Contender {
-    /// In the order of a round; ours are what the others are compared with.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Ours, Self::Loop, Self::LoopSeldom, Self::Dataflow, Self::DataflowRecovery];
-
-    /// The name in the report.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Ours => "our consumer",
-            Self::Loop => "plain loop, saving every batch",
-            Self::LoopSeldom => "plain loop, saving every 5 s",
-            Self::Dataflow => "Bytewax",
-            Self::DataflowRecovery => "Bytewax with snapshots",
-        }
-    }
-
-    /// The name in file names.
-    pub(crate) fn slug(self) -> &'static str {
-        match self {
-            Self::Ours => "consumer",
-            Self::Loop => "loop",
-            Self::LoopSeldom => "loop-seldom",
-            Self::Dataflow => "dataflow",
-            Self::DataflowRecovery => "dataflow-recovery",
-        }
-    }
-
-    /// The program in `peers/`, where it is a peer.
-    pub(crate) fn script(self) -> Option<&'static str> {
-        match self {
-            Self::Ours => None,
-            Self::Loop | Self::LoopSeldom => Some("loop.py"),
-            Self::Dataflow | Self::DataflowRecovery => Some("dataflow.py"),
-        }
-    }
-
-    /// A peer's arguments: a group that has read nothing yet, and the folder of snapshots.
-    pub(crate) fn args(self, group: &str, snapshots: &Path) -> Vec<OsString> {
-        match self {
-            Self::Ours | Self::Dataflow => Vec::new(),
-            Self::Loop => vec!["--group".into(), group.into()],
-            Self::LoopSeldom => vec!["--group".into(), group.into(), "--save-every".into(), "5".into()],
-            Self::DataflowRecovery => vec!["--recovery".into(), snapshots.into()],
-        }
+    /// The program, with all but the addresses of the servers and the topic.
+    ///
+    /// # Errors
+    /// When ours is not built.
+    pub(crate) fn program(&self, python: &Path, state: &Path) -> anyhow::Result<Program> {
+        let peer = |file: &str| demo::repository().join("peers").join(file);
+        Ok(match self.start {
+            Start::Ours => Program::new("consumer")?.args(["--pipeline", "emissions", "--until-end"]),
+            Start::Python(file, args) => {
+                let args = args.iter().map(|arg| if *arg == STATE { state.into() } else { (*arg).into() });
+                Program::at(self.slug, python).args([peer(file)]).args(args.collect::<Vec<std::ffi::OsString>>())
+            }
+            Start::Script(file) => {
+                let java = std::env::var_os("JAVA_HOME").unwrap_or_default();
+                Program::at(self.slug, &peer(file)).env("STATE", state).env("JAVA_HOME", java)
+            }
+        })
     }
 }
