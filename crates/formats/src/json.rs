@@ -34,6 +34,9 @@ pub enum Value<'a> {
 /// The reason, when the bytes are no JSON object, the bare tokens aside, or a field of these comes twice.
 pub fn fields<'a, const N: usize>(json: &'a [u8], names: &[&str; N]) -> Result<[Option<Value<'a>>; N], Reason> {
     let text = std::str::from_utf8(json).map_err(|error| format!("not UTF-8 from byte {} on", error.valid_up_to()))?;
+    if let Some(values) = read_plain(text, names) {
+        return Ok(values);
+    }
     // The error of serde_json would quote what it is instead, at any length.
     if !text.trim_ascii_start().starts_with('{') {
         return Err("not JSON: expected an object".into());
@@ -46,6 +49,57 @@ pub fn fields<'a, const N: usize>(json: &'a [u8], names: &[&str; N]) -> Result<[
         None => Ok(found.values),
         Some(at) => Err(format!("{} appears twice", names[at]).into()),
     }
+}
+
+/// Reads an object with just these fields, in this order, without blanks, escapes and nested values, as producers write them;
+/// `None` of any other.
+fn read_plain<'a, const N: usize>(text: &'a str, names: &[&str; N]) -> Option<[Option<Value<'a>>; N]> {
+    let mut values = array::from_fn(|_| None);
+    let mut rest = text;
+    for (at, name) in names.iter().enumerate() {
+        rest = rest.strip_prefix(if at == 0 { "{\"" } else { ",\"" })?.strip_prefix(name)?.strip_prefix("\":")?;
+        let value;
+        (value, rest) = plain_value(rest)?;
+        values[at] = Some(value);
+    }
+    (rest == "}").then_some(values)
+}
+
+/// A value that is followed by a comma or the object's end, and what follows it.
+fn plain_value(text: &str) -> Option<(Value<'_>, &str)> {
+    match text.as_bytes() {
+        [b'"', inside @ ..] => {
+            let len = inside.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1F))?;
+            let (value, rest) = text[1..].split_at(len);
+            Some((Value::Text(value.into()), rest.strip_prefix('"')?))
+        }
+        [b'n', ..] => Some((Value::Missing, text.strip_prefix("null")?)),
+        bytes => {
+            let (number, rest) = text.split_at(bytes.iter().position(|byte| matches!(byte, b',' | b'}'))?);
+            let value = if is_number(number.as_bytes()) { number.parse().ok()? } else { return None };
+            f64::is_finite(value).then_some((Value::Number(value), rest))
+        }
+    }
+}
+
+/// Whether JSON has such a number.
+fn is_number(text: &[u8]) -> bool {
+    let after_digits =
+        |text: &[u8], from: usize| from + text[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let begin = usize::from(text.first() == Some(&b'-'));
+    let mut at = after_digits(text, begin);
+    let mut is_valid = at > begin && (at == begin + 1 || text[begin] != b'0');
+    if text.get(at) == Some(&b'.') {
+        let end = after_digits(text, at + 1);
+        is_valid &= end > at + 1;
+        at = end;
+    }
+    if let Some(b'e' | b'E') = text.get(at) {
+        let begin = at + 1 + usize::from(matches!(text.get(at + 1), Some(b'+' | b'-')));
+        at = after_digits(text, begin.min(text.len()));
+        is_valid &= at > begin;
+    }
+    is_valid && at == text.len()
 }
 
 fn read<'a, const N: usize>(text: &'a str, names: &[&str; N]) -> Result<Found<'a, N>, serde_json::Error> {
@@ -205,7 +259,28 @@ fn without_bare_tokens(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
+
+        /// What is read the short way is read the same by serde_json, and a message as producers write it is read so.
+        #[test]
+        fn the_short_way_reads_the_same(a in "[-+.eE019]{0,6}|null|\"[ -~é\n]{0,4}\"", b in "-?[0-9]{1,20}(\\.[0-9]{1,9})?") {
+            let text = format!("{{\"a\":{a},\"b\":{b}}}");
+            if let Some(values) = read_plain(&text, &["a", "b"]) {
+                prop_assert_eq!(Some(values), read(&text, &["a", "b"]).ok().map(|found| found.values), "{}", text);
+            }
+        }
+
+        #[test]
+        fn what_serde_writes_is_read_the_short_way(number in any::<f64>(), name in "[a-zé ]{0,9}") {
+            let text = serde_json::json!({ "a": name, "b": number }).to_string();
+            prop_assert_eq!(read_plain(&text, &["a", "b"]).map(|[a, _]| a), Some(Some(Value::Text(name.into()))));
+        }
+    }
 
     /// Reads the fields `a` and `b`.
     fn check(text: &str, expected: &str) {
