@@ -72,12 +72,13 @@ fn costs_row(contest: &Contest, who: &Contender, runs: &[Outcome]) -> [String; 7
 fn rates_row(contest: &Contest, who: &Contender, runs: &[Outcome]) -> [String; 5] {
     let spread = |figure: fn(&Outcome) -> f64| Spread::of(runs.iter().map(figure));
     let ready = spread(|run| run.cost.ready.map_or(f64::NAN, |ready| ready.as_secs_f64() * 1e3));
+    let times = within_rounds(contest.our_rates(), contest.rates(runs));
     [
         format!("{}: {}", contest.input, who.name),
         grouped(contest.records),
         format!("{:.2}", spread(|run| run.cost.took.as_secs_f64()).median),
         if ready.median.is_nan() { String::new() } else { ready.shown(|ms| format!("{ms:.0}")) },
-        within_rounds(contest.our_rates(), contest.rates(runs)).shown(|times| format!("{times:.2} ×")),
+        format!("{:.2} ×{}", times.median, times.around(|times| format!("{times:.2}"))),
     ]
 }
 

@@ -42,7 +42,7 @@ fn values() -> Vec<(Vec<u8>, Expected)> {
         (valid(r#""Global_active_power":Infinity"#), Some("Global_active_power is not within")),
         (valid(r#""Global_active_power":-0.001"#), Some("Global_active_power is not within")),
         (valid(r#""Global_active_power":2000000"#), Some("Global_active_power is not within")),
-        (valid(r#""Voltage":1e999"#), Some("Voltage is not within")),
+        (valid(r#""Voltage":1e999"#), Some("not JSON: number out of range")),
         (valid(r#""Global_active_power":1.0005"#), Some("Global_active_power has more than three decimals")),
         (valid(r#""Global_active_power":"1.5""#), Some("Global_active_power is not a number")),
         (valid(r#""Global_active_power":"?""#), Some("Global_active_power is not a number")),
