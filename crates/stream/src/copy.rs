@@ -24,6 +24,12 @@ impl ColumnError {
     }
 }
 
+impl From<ColumnError> for sqlx::Error {
+    fn from(error: ColumnError) -> Self {
+        Self::Decode(error.into())
+    }
+}
+
 /// Rows that are sent to PostgreSQL, already in COPY's format.
 #[derive(Clone, Debug)]
 pub(crate) struct CopyBuffer {

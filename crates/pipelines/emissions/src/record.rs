@@ -35,8 +35,7 @@ const RANGES: [RangeInclusive<f64>; MEASURES.len()] = [0.0..=1e15, 0.0..=1e15, -
 /// What the codes of aggregates begin with: `OWID_WRL`.
 const AGGREGATE: &str = "OWID_";
 
-/// Why something is rejected: a sentence's worth, lowercase.
-pub type Reason = Cow<'static, str>;
+pub use formats::json::Reason;
 
 /// A country's figures of one year.
 #[derive(Clone, Debug, PartialEq)]

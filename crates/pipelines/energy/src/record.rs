@@ -1,7 +1,5 @@
 //! A record, parsed once and valid: no later code checks it again.
 
-use std::borrow::Cow;
-
 use crate::{
     day::{Day, MINUTES},
     thousandths::Thousandths,
@@ -20,8 +18,7 @@ pub const MEASURES: [&str; 7] = [
     "Sub_metering_3",
 ];
 
-/// Why something is rejected: a sentence's worth, lowercase.
-pub type Reason = Cow<'static, str>;
+pub use formats::json::Reason;
 
 /// The meter's figures of one minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -58,7 +58,7 @@ pub(crate) async fn upsert<P: Pipeline>(tx: &mut PgConnection, rows: &[P::Row]) 
     }
     let removed = arrays(true);
     if removed[0].len() > 0 {
-        let keys = Bound::all(columns, &removed).filter(|bound| bound.column.role == Role::Group);
+        let keys = Bound::all(columns, &removed).filter(|bound| is_key(bound.column));
         let delete = keys.fold(sqlx::query(sql(delete_of(name, columns))), |query, bound| query.bind(bound));
         affected += delete.execute(tx).await?.rows_affected();
     }
@@ -114,10 +114,10 @@ pub async fn read<R>(
         let array = all.try_get_raw(at).map_err(|error| ColumnError::new(name, error.to_string()))?;
         array.as_bytes().map(Some).map_err(|error| ColumnError::new(name, error.to_string()))
     };
-    let decode = |error: ColumnError| sqlx::Error::Decode(error.into());
-    let mut reader = RowReader::new(columns, count, next).map_err(decode)?;
+    let mut reader = RowReader::new(columns, count, next)?;
     for _ in 0..count {
-        reader.next_row().and_then(|()| read(&mut reader)).map(|row| rows.push(row)).map_err(decode)?;
+        reader.next_row()?;
+        rows.push(read(&mut reader)?);
     }
     Ok(rows)
 }
@@ -162,13 +162,21 @@ fn names(columns: &[Column], is_listed: impl Fn(&Column) -> bool) -> String {
     listed(columns, is_listed, |column| column.name.to_owned())
 }
 
+/// The placeholders of so many arguments.
+fn placeholders(count: usize) -> String {
+    (1..=count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
+}
+
+fn is_key(column: &Column) -> bool {
+    column.role == Role::Group
+}
+
 fn upsert_of(table: &str, columns: &[Column]) -> String {
-    let is_key = |column: &Column| column.role == Role::Group;
-    let is_value = |column: &Column| column.role != Role::Group;
+    let is_value = |column: &Column| !is_key(column);
     let (all, keys) = (names(columns, |_| true), names(columns, is_key));
     // A list comes as text.
     let given = listed(columns, |_| true, |column| format!("{}::{}", column.name, column.kind.name()));
-    let arguments = (1..=columns.len()).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
+    let arguments = placeholders(columns.len());
     let of = |row: &'static str| listed(columns, is_value, move |column| format!("{row}.{}", column.name));
     let set = listed(columns, is_value, |column| format!("{0} = excluded.{0}", column.name));
     format!(
@@ -181,9 +189,7 @@ fn upsert_of(table: &str, columns: &[Column]) -> String {
 }
 
 fn delete_of(table: &str, columns: &[Column]) -> String {
-    let is_key = |column: &Column| column.role == Role::Group;
     let keys = names(columns, is_key);
-    let arguments = (1..=columns.iter().filter(|column| is_key(column)).count()).map(|n| format!("${n}"));
-    let arguments = arguments.collect::<Vec<_>>().join(", ");
+    let arguments = placeholders(columns.iter().filter(|column| is_key(column)).count());
     format!("DELETE FROM {table} WHERE ({keys}) IN (SELECT * FROM unnest({arguments}))")
 }

@@ -173,7 +173,7 @@ fn groups_of(rows: &[FactRow]) -> Vec<Row> {
 async fn load(connection: &mut PgConnection, owners: &BTreeMap<String, i32>) -> Groups<Tiny> {
     let mut loader = GroupLoader::new(&[vec![0, 1, 2]], &[], owners.clone().into_iter().collect()).unwrap();
     changelog::read::<sqlx::Error>(connection, &Tiny::CHANGELOG, Read::WithoutOffsets, "true", |piece| {
-        loader.push(piece).map_err(|error| sqlx::Error::Decode(error.into()))
+        Ok(loader.push(piece)?)
     })
     .await
     .unwrap();

@@ -124,9 +124,8 @@ fn each_segment<P: Pipeline>(
     mut take: impl FnMut(SegmentReader<'_>) -> Result<(), ColumnError>,
 ) -> Result<(), sqlx::Error> {
     reader.push(piece);
-    let decode = |error: ColumnError| sqlx::Error::Decode(error.into());
     while let Some(mut row) = reader.next_row() {
-        SegmentReader::new(&mut row, P::CHANGELOG.columns).and_then(&mut take).map_err(decode)?;
+        take(SegmentReader::new(&mut row, P::CHANGELOG.columns)?)?;
     }
     Ok(())
 }
