@@ -8,8 +8,8 @@ help: ## lists the targets
 
 demo: ## runs the sample (or DATA=file) from file to tables on this machine; PIPELINE=energy; DEMO_KEEP=1 leaves PostgreSQL running
 	@scripts/setup run
-	@echo "building the release binaries (some minutes the first time)" >&2
-	@cargo build --release --bins
+	@echo "building the release binaries (twelve minutes on two cores the first time)" >&2
+	@cargo build --release --bins -p demo -p migrate -p producer -p consumer
 	@target=$${CARGO_TARGET_DIR:-target}; $$target/release/demo $(if $(PIPELINE),--pipeline '$(PIPELINE)') $(if $(DATA),--data '$(DATA)')
 
 superset: ## the dashboards at http://localhost:8088 without a cluster, over the databases that DEMO_KEEP=1 make demo left running
@@ -61,7 +61,7 @@ bench: ## measures the parts with criterion, and the pipeline end to end on real
 	@scripts/setup run
 	@scripts/bench
 
-bench-e2e: ## measures only the pipeline end to end (docs/BENCHMARKS.md): ROWS=1000000, DATA=file, PIPELINE=energy, REPEAT=5, PEERS=1, REPLICAS=3, REBALANCE=1
+bench-e2e: ## measures only the pipeline end to end (docs/BENCHMARKS.md): ROWS=1000000, DATA=file, PIPELINE=energy, REPEAT=5, PEERS=1, REPLICAS=3, REBALANCE=1, BASE=folder
 	@scripts/setup run
 	@scripts/bench e2e
 
@@ -73,7 +73,7 @@ fmt: ## formats the code
 	@cargo fmt --all
 
 sample: ## rewrites the made samples in data/
-	@cargo run --quiet --package demo --bin make-sample
+	@cargo run --quiet --package testkit
 
 hash: ## prints the hash of the derived tables at DATABASE_URL
 	@cargo run --quiet --release --package consumer -- --pipeline '$(or $(PIPELINE),emissions)' hash

@@ -11,7 +11,7 @@ from . import again, answers, breaking, evidence, install, superset
 from .cluster import Cluster
 from .report import Failed, Report
 from .run import Check, Run
-from .settings import OUT, ROOT, Settings, Usage, read
+from .settings import EMISSIONS, ENERGY, OUT, ROOT, Settings, Usage, read
 
 
 class Step(NamedTuple):
@@ -42,14 +42,19 @@ STEPS = [
     Step("status", again.status),
     Step("applied-twice", again.applied_twice),
     Step("dry-run", again.dry_run),
-    Step("consumers-deleted", breaking.consumers),
-    Step("kafka-deleted", breaking.kafka),
-    Step("postgres-deleted", breaking.postgres),
+    Step("consumers-deleted", breaking.consumers(EMISSIONS)),
+    Step("kafka-deleted", breaking.server("kafka", EMISSIONS)),
+    Step("postgres-deleted", breaking.server("postgres", EMISSIONS)),
     Step("superset-deleted", superset.pod_deleted),
-    Step("migrated", again.migrated),
+    Step("migrated", again.migrated(EMISSIONS)),
     Step("down-and-up", again.down_and_up),
     Step("up-again", again.same_after_up),
     Step("energy", again.energy),
+    Step("energy-pictures", superset.pictures),
+    Step("energy-consumers-deleted", breaking.consumers(ENERGY)),
+    Step("energy-kafka-deleted", breaking.server("kafka", ENERGY)),
+    Step("energy-postgres-deleted", breaking.server("postgres", ENERGY)),
+    Step("energy-migrated", again.migrated(ENERGY)),
     Step("sample", again.sample),
     Step("purged", again.purged),
 ]
@@ -57,7 +62,7 @@ STEPS = [
 
 def chosen(settings: Settings) -> list[Step]:
     """The steps that are meant, in their order."""
-    steps = [step for step in STEPS if settings.energy or step.name != "energy"]
+    steps = [step for step in STEPS if settings.energy or not step.name.startswith("energy")]
     if not settings.only:
         return steps[:-1] if settings.keep else steps
     unknown = set(settings.only) - {step.name for step in STEPS}

@@ -7,12 +7,8 @@ from typing import Any
 
 from . import answers, breaking, superset, workloads
 from .cluster import NAMESPACE, check, until
-from .run import Run
-from .settings import ROOT
-
-# Where the second pipeline's records are, and what it makes of them.
-ENERGY_TOPIC = "raw_energy"
-ENERGY_DATABASE = "energy_db"
+from .run import Check, Run
+from .settings import EMISSIONS, ENERGY, ROOT, Pipeline
 
 # make up, with the images built: what an apply takes, and the clusters.
 UP_S = 1200
@@ -50,31 +46,38 @@ def dry_run(run: Run) -> str:
     return f"{', '.join(seen)}, no warning"
 
 
-def migrated(run: Run) -> str:
+def migrated(pipeline: Pipeline) -> Check:
     """Without a database, consumers wait, unready and saying why; after `migrate up` they fill a new one."""
-    database = run.settings.database
-    before = f"{database}_before"
-    breaking.scale(run, 0)
-    others = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"
-    run.cluster.sql(others, "postgres")
-    run.cluster.sql(f"ALTER DATABASE {database} RENAME TO {before}", "postgres")
-    breaking.scale(run, 2)
 
-    def waiting() -> bool:
-        pods = run.cluster.consumers()
-        logs = [run.cluster.logs(pod["metadata"]["name"]) for pod in pods]
-        return len(pods) == 2 and all("waiting for postgres and the schema" in log for log in logs)
+    def renamed(run: Run) -> str:
+        database = pipeline.database
+        before = f"{database}_before"
+        breaking.scale(run, 0, pipeline)
+        others = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"
+        run.cluster.sql(others, "postgres")
+        run.cluster.sql(f"ALTER DATABASE {database} RENAME TO {before}", "postgres")
+        breaking.scale(run, 2, pipeline)
 
-    until("both consumers wait for the schema", 60, waiting)
-    check(not any(ready(pod) for pod in run.cluster.consumers()), "a consumer is ready without a database")
-    workloads.delete_job(run.cluster, "emissions-migrate")
-    run.cluster.apply()
-    workloads.wait(run.cluster)
-    restarted = {pod: count for pod, count in run.cluster.restarts().items() if count and "consumer" in pod}
-    check(not restarted, f"restarted meanwhile: {restarted}")
-    breaking.wait_stored(run)
-    run.cluster.sql(f"DROP DATABASE {before}", "postgres")
-    return f"a new database was filled from the topic; {run.same_tables()}"
+        def waiting() -> bool:
+            pods = run.cluster.consumers(pipeline)
+            logs = [run.cluster.logs(pod["metadata"]["name"]) for pod in pods]
+            return len(pods) == 2 and all("waiting for postgres and the schema" in log for log in logs)
+
+        until("both consumers wait for the schema", 60, waiting)
+        check(not any(ready(pod) for pod in run.cluster.consumers(pipeline)), "a consumer is ready without a database")
+        workloads.delete_job(run.cluster, f"{pipeline.name}-migrate")
+        if pipeline is EMISSIONS:
+            run.cluster.apply()
+        else:
+            run.cluster.script("up", seconds=UP_S, DATA="")
+        workloads.wait(run.cluster)
+        restarted = {pod: count for pod, count in run.cluster.restarts().items() if count and pipeline.consumer in pod}
+        check(not restarted, f"restarted meanwhile: {restarted}")
+        breaking.wait_stored(run, pipeline)
+        run.cluster.sql(f"DROP DATABASE {before}", "postgres")
+        return f"a new database was filled from the topic; {run.same_tables(pipeline)}"
+
+    return renamed
 
 
 def ready(pod: Any) -> bool:
@@ -111,27 +114,27 @@ def energy(run: Run) -> str:
     """The second pipeline comes up along with the first, which does not change."""
     settings = run.settings
     run.cluster.script("up", seconds=UP_S, DATA=str(settings.data), ENERGY=str(settings.energy))
-    breaking.wait_stored(run, ENERGY_TOPIC, ENERGY_DATABASE)
-    found = run.cluster.sql("SELECT count(*), sum(record_count) FROM quarterly_energy_data", ENERGY_DATABASE)
+    breaking.wait_stored(run, ENERGY)
+    found = run.cluster.sql("SELECT count(*), sum(record_count) FROM quarterly_energy_data", ENERGY.database)
     quarters, minutes = found.split("|")
     if settings.known_energy:
         check((int(quarters), int(minutes)) == settings.known_energy, f"{quarters} quarters, {minutes} minutes")
-    check(run.cluster.sql(answers.UNBALANCED, ENERGY_DATABASE) == "0", "a batch's accounting does not add up")
+    check(run.cluster.sql(answers.UNBALANCED, ENERGY.database) == "0", "a batch's accounting does not add up")
     shown = superset.charts(run)
-    return f"{quarters} quarters, {minutes} minutes; {shown}; {run.same_tables()}"
+    return f"{quarters} quarters, {minutes} minutes; {shown}; {run.same_tables()}; {run.same_tables(ENERGY)}"
 
 
 def sample(run: Run) -> str:
     """The made sample goes to separate tables, and the real ones do not change."""
-    before = answers.counts_of(run, run.settings.database)
+    before = answers.counts_of(run, EMISSIONS.database)
     run.cluster.script("up", seconds=UP_S, DATA="sample")
-    made = answers.counts_of(run, f"{run.settings.database}_sample")
+    made = answers.counts_of(run, f"{EMISSIONS.database}_sample")
     check(made.facts > 0 and made.facts != before.facts, f"the sample's database has {made.facts} facts")
-    check(answers.counts_of(run, run.settings.database) == before, "the real tables have changed")
+    check(answers.counts_of(run, EMISSIONS.database) == before, "the real tables have changed")
     superset.charts(run)
     run.cluster.script("up", seconds=UP_S, DATA=str(run.settings.data))
     breaking.wait_stored(run)
-    return f"{made.facts} made facts in {run.settings.database}_sample; {run.same_tables()}"
+    return f"{made.facts} made facts in {EMISSIONS.database}_sample; {run.same_tables()}"
 
 
 def status(run: Run) -> str:

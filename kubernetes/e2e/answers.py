@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from . import breaking
 from .cluster import check, until
 from .run import Run
+from .settings import EMISSIONS
 
 SIZES = """
     SELECT string_agg(n::text, '/' ORDER BY cluster)
@@ -104,19 +105,19 @@ def counts(run: Run) -> str:
 def topic(run: Run) -> str:
     """Kafka's own tools work in its pod, and a record is what its users expect."""
     topics = breaking.topics(run)
-    check(run.settings.topic in topics, f"topics: {topics}")
+    check(EMISSIONS.topic in topics, f"topics: {topics}")
     first = ("--from-beginning", "--max-messages", "1", "--timeout-ms", "30000")
-    said = run.cluster.kafka("kafka-console-consumer.sh", "--topic", run.settings.topic, *first)
+    said = run.cluster.kafka("kafka-console-consumer.sh", "--topic", EMISSIONS.topic, *first)
     record = json.loads(said.strip().splitlines()[0])
     wanted = {"country", "year", "iso_code", "population", "gdp", "co2", "co2_per_capita"}
     check(set(record) == wanted, f"a record has {sorted(record)}")
-    return f"{run.settings.topic}: {record['country']} {record['year']}"
+    return f"{EMISSIONS.topic}: {record['country']} {record['year']}"
 
 
 def roles(run: Run) -> str:
     """Each program has its own role, and the dashboards' one cannot write."""
     read_only = run.cluster.try_run(
-        *("exec", "statefulset/postgres", "--", "psql", "-U", "postgres", "-d", run.settings.database, "-Xq"),
+        *("exec", "statefulset/postgres", "--", "psql", "-U", "postgres", "-d", EMISSIONS.database, "-Xq"),
         *("-c", "SET ROLE tributary_reader", "-c", "DELETE FROM co2_clusters"),
     )
     check("permission denied" in read_only.stderr, f"the reader may delete: {read_only.stdout}{read_only.stderr}")

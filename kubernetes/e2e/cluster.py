@@ -9,7 +9,7 @@ import time
 from typing import Any, Callable, Optional, TypeVar
 
 from .report import Failed, Report
-from .settings import ROOT, Settings
+from .settings import EMISSIONS, ROOT, Pipeline, Settings
 
 NAMESPACE = "tributary"
 OURS = "app.kubernetes.io/part-of=tributary"
@@ -57,9 +57,9 @@ class Cluster:
         """The pods of that app.kubernetes.io/name."""
         return self.items("pods", f"app.kubernetes.io/name={name}")
 
-    def consumers(self) -> list[Any]:
-        """The pods of the emissions consumer."""
-        return self.items("pods", "app.kubernetes.io/name=consumer,app.kubernetes.io/instance=emissions")
+    def consumers(self, pipeline: Pipeline = EMISSIONS) -> list[Any]:
+        """The pods of a pipeline's consumer."""
+        return self.items("pods", f"app.kubernetes.io/name=consumer,app.kubernetes.io/instance={pipeline.name}")
 
     def logs(self, *what: str) -> str:
         return self.run("logs", "--tail=-1", *what)
@@ -69,15 +69,15 @@ class Cluster:
 
     def sql(self, query: str, database: Optional[str] = None) -> str:
         """What psql in the PostgreSQL pod prints: rows as lines, columns apart by |."""
-        login = ("psql", "-U", "postgres", "-d", database or self.settings.database)
+        login = ("psql", "-U", "postgres", "-d", database or EMISSIONS.database)
         return self.exec("statefulset/postgres", *login, "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", query).strip()
 
     def kafka(self, tool: str, *args: str) -> str:
         return self.exec("kafka-0", f"/opt/kafka/bin/{tool}", "--bootstrap-server", "localhost:9092", *args)
 
-    def hash(self) -> str:
+    def hash(self, pipeline: Pipeline = EMISSIONS) -> str:
         """What `consumer hash` prints in a consumer's pod: equal facts give equal lines."""
-        return self.exec("deployment/emissions-consumer", "consumer", "hash").strip()
+        return self.exec(f"deployment/{pipeline.consumer}", "consumer", "hash").strip()
 
     def apply(self, overlay: str = "kubernetes") -> str:
         return self.run("apply", "-k", str(ROOT / overlay))

@@ -29,10 +29,37 @@ class Known:
 
 # The household's file as .xz, and its quarters and minutes with power.
 ENERGY_SHA256 = "b53b786b265386f5cf57cca2d34f7335e677c67b4ccf59437f82819ebe1d00d7"
-ENERGY = (17, 2_049_280)
+KNOWN_ENERGY = (17, 2_049_280)
 
 REAL = Known(sent=31_076, facts=26_814, filtered=4_262, clustered=164, sizes="156/5/3")
 MADE = ROOT / "data" / "sample_made.csv"
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A pipeline on the cluster, and how its file is sent while something breaks."""
+
+    name: str
+    topic: str
+    database: str
+    # Records a second: slow enough that a run takes a quarter of a minute, in which something can be deleted.
+    rate: int
+    # The facts after which one consumer is deleted, and those that follow until another one is killed.
+    facts: tuple[int, int]
+
+    @property
+    def consumer(self) -> str:
+        """Its Deployment."""
+        return f"{self.name}-consumer"
+
+    @property
+    def again(self) -> str:
+        """The Job that sends its file once more."""
+        return f"{self.name}-producer-again"
+
+
+EMISSIONS = Pipeline("emissions", "emissions-topic", "co2_emissions", rate=2_000, facts=(2_000, 8_000))
+ENERGY = Pipeline("energy", "raw_energy", "energy_db", rate=100_000, facts=(100_000, 500_000))
 
 
 @dataclass(frozen=True)
@@ -47,14 +74,6 @@ class Settings:
     only: tuple[str, ...]
     keep: bool
     purge: bool
-
-    @property
-    def topic(self) -> str:
-        return "emissions-topic"
-
-    @property
-    def database(self) -> str:
-        return "co2_emissions"
 
 
 class Usage(Exception):
@@ -84,7 +103,7 @@ def read() -> Settings:
         data=path.resolve(),
         known=REAL if digest == REAL_SHA256 else None,
         energy=energy.resolve() if energy else None,
-        known_energy=ENERGY if energy and hashlib.sha256(energy.read_bytes()).hexdigest() == ENERGY_SHA256 else None,
+        known_energy=KNOWN_ENERGY if energy and hashlib.sha256(energy.read_bytes()).hexdigest() == ENERGY_SHA256 else None,
         only=only,
         keep=bool(os.environ.get("KEEP")) or bool(only),
         purge=os.environ.get("YES") == "1",

@@ -7,6 +7,7 @@ from typing import Any, Optional
 
 from .cluster import Cluster, until
 from .report import Failed
+from .settings import Pipeline
 
 # From an apply to everything ready, with the images in the cluster: two minutes, and Superset's first start on a busy
 # two-core machine is most of it.
@@ -73,9 +74,10 @@ def delete_job(cluster: Cluster, name: str) -> None:
     cluster.run("delete", "job", name, "--ignore-not-found", "--cascade=foreground", seconds=120)
 
 
-def job_like(cluster: Cluster, name: str, environment: dict[str, str]) -> str:
-    """Starts a copy of the producer's Job under another name, with more environment; returns its name."""
-    job = cluster.json("get", "job", "emissions-producer")
+def send_again(cluster: Cluster, pipeline: Pipeline) -> None:
+    """Starts a copy of a pipeline's producer Job, which sends at its rate."""
+    name, environment = pipeline.again, {"RATE": str(pipeline.rate)}
+    job = cluster.json("get", "job", f"{pipeline.name}-producer")
     labels = job["spec"]["template"]["metadata"]["labels"]
     # What the cluster itself has added names the first Job.
     own = {key: value for key, value in labels.items() if key.startswith("app.kubernetes.io/")}
@@ -93,4 +95,3 @@ def job_like(cluster: Cluster, name: str, environment: dict[str, str]) -> str:
     }
     delete_job(cluster, name)
     cluster.run("apply", "-f", "-", stdin=json.dumps(copy))
-    return name

@@ -40,7 +40,7 @@ fn what_no_program_is_made_of_makes_nothing_dirty() {
     let folder = repository();
     let clean = said(folder.path()).unwrap();
     assert!(clean.len() == 12 && clean.bytes().all(|byte| byte.is_ascii_hexdigit()), "{clean}");
-    for path in ["README.md", "crates/consumer/tests/help.rs", "crates/demo/src/lib.rs", "kubernetes/x.yaml"] {
+    for path in ["README.md", "crates/consumer/tests/help.rs", "crates/testkit/src/lib.rs", "kubernetes/x.yaml"] {
         write(folder.path(), path, "new");
         assert_eq!(said(folder.path()).as_deref(), Some(clean.as_str()), "{path}");
     }

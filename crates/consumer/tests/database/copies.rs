@@ -1,8 +1,8 @@
 //! Databases that are copies of others, and those without an identity.
 
-use demo::{TestDatabase, process::Program};
 use registry::feeds;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use testkit::{TestDatabase, process::Program};
 
 use crate::{LIMIT, database_of};
 

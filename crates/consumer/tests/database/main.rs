@@ -8,9 +8,9 @@ mod schema;
 
 use std::time::Duration;
 
-use demo::TestDatabase;
 use registry::{databases, feeds};
 use sqlx::{Connection, PgConnection, migrate::Migrate};
+use testkit::TestDatabase;
 
 /// No program of a test runs for longer.
 const LIMIT: Duration = Duration::from_secs(60);

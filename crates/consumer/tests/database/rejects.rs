@@ -1,10 +1,10 @@
 //! Records that cannot be used.
 
-use demo::{broker::EmbeddedBroker, process::Program};
 use rdkafka::{
     ClientConfig,
     producer::{BaseProducer, BaseRecord, Producer},
 };
+use testkit::{broker::EmbeddedBroker, process::Program};
 
 use crate::{LIMIT, database_of};
 

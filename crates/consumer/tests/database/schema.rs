@@ -1,7 +1,7 @@
 //! Databases that are not the pipeline's.
 
-use demo::{TestDatabase, process::Program};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use testkit::{TestDatabase, process::Program};
 
 use crate::{LIMIT, database_of};
 

@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use demo::TestDatabase;
 use emissions::{
     aggregates::CountryAggregate,
     iso_code::IsoCode,
@@ -19,6 +18,7 @@ use stream::{
     maintenance::{compact::compact, hash::hash, reset},
     state::{self, RefreshReport},
 };
+use testkit::TestDatabase;
 
 /// A database with the tables of the pipeline.
 struct Tables {

@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-use demo::TestDatabase;
 use energy::{
     aggregates::{DayRow, aggregate},
     day::Day,
@@ -16,6 +15,7 @@ use stream::{
     maintenance::{hash::hash, reset},
     state::{self, RefreshReport},
 };
+use testkit::TestDatabase;
 
 /// A database with the tables of the pipeline.
 struct Tables {

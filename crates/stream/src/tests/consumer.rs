@@ -2,8 +2,8 @@
 
 use std::{slice, sync::Arc};
 
-use demo::TestDatabase;
 use sqlx::{Connection, FromRow, PgConnection, postgres::PgRow};
+use testkit::TestDatabase;
 
 use crate::{
     Pipeline,
