@@ -54,6 +54,14 @@ pub const COLUMNS: &[Column] = &[
     Column::nullable("co2_first_year", Kind::Int4),
     Column::nullable("co2_last_year", Kind::Int4),
 ];
+/// The number of columns at the end that `co2_clusters` does not have.
+const CO2_YEARS: usize = 3;
+
+/// The columns of a country that `co2_clusters` has too.
+pub fn clustered_columns() -> Vec<&'static str> {
+    COLUMNS[..COLUMNS.len() - CO2_YEARS].iter().map(|column| column.name).collect()
+}
+
 /// The order in which the means are among them.
 const STORED: [usize; MEASURES.len()] = [CO2, CO2_PER_CAPITA, GDP, POPULATION];
 

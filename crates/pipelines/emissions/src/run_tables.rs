@@ -7,7 +7,7 @@ use stats::scaling::Scaler;
 use stream::{Coverage, Run, state};
 
 use crate::{
-    aggregates::{COLUMNS, CountryAggregate},
+    aggregates::{COLUMNS, CountryAggregate, clustered_columns},
     clusters::{Clustered, Model},
     model_settings::ModelSettings,
     moves::{FeatureSpace, Placement, Step, cause},
@@ -152,14 +152,12 @@ async fn insert_run(
 async fn insert_clusters(tx: &mut PgConnection, batch_id: i32, model: &Model) -> Result<(), sqlx::Error> {
     sqlx::query("DELETE FROM co2_clusters").execute(&mut *tx).await?;
     let clustered = &model.countries;
-    sqlx::query(
-        "INSERT INTO co2_clusters
-            (country, iso_code, avg_co2, avg_co2_per_capita, avg_gdp, avg_population, data_points, first_year, last_year,
-             avg_co2_recent, cluster, batch_id)
-         SELECT c.country, c.iso_code, c.avg_co2, c.avg_co2_per_capita, c.avg_gdp, c.avg_population, c.data_points,
-                c.first_year, c.last_year, c.avg_co2_recent::numeric(15,4), l.cluster, $3
-         FROM unnest($1::text[], $2::integer[]) AS l (iso_code, cluster) JOIN country_aggregates c USING (iso_code)",
-    )
+    let columns = clustered_columns().join(", ");
+    sqlx::query(sqlx::AssertSqlSafe(format!(
+        "INSERT INTO co2_clusters ({columns}, cluster, batch_id)
+         SELECT {columns}, l.cluster, $3
+         FROM unnest($1::text[], $2::integer[]) AS l (iso_code, cluster) JOIN country_aggregates c USING (iso_code)"
+    )))
     .bind(clustered.iter().map(|one| one.country.iso_code.as_str()).collect::<Vec<_>>())
     .bind(clustered.iter().map(|one| one.cluster).collect::<Vec<_>>())
     .bind(batch_id)
