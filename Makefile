@@ -8,13 +8,12 @@ help: ## lists the targets
 
 demo: ## runs the sample (or DATA=file) from file to tables on this machine; PIPELINE=energy; DEMO_KEEP=1 leaves PostgreSQL running
 	@scripts/setup run
-	@echo "building the release binaries (twelve minutes on two cores the first time)" >&2
-	@cargo build --release --bins -p demo -p migrate -p producer -p consumer
+	@scripts/build demo migrate producer consumer
 	@target=$${CARGO_TARGET_DIR:-target}; $$target/release/demo $(if $(PIPELINE),--pipeline '$(PIPELINE)') $(if $(DATA),--data '$(DATA)')
 
 superset: ## the dashboards at http://localhost:8088 without a cluster, over the databases that DEMO_KEEP=1 make demo left running
 	@scripts/setup build
-	@cargo build --quiet --release --bin migrate
+	@scripts/build migrate
 	@scripts/superset
 
 up: ## brings everything up on the cluster: images, secrets, DATA (a path, https://… or sample), ENERGY (a path) with the second pipeline
@@ -67,7 +66,7 @@ bench-e2e: ## measures only the pipeline end to end (docs/BENCHMARKS.md): ROWS=1
 
 build: ## builds the release binaries
 	@scripts/setup build
-	@cargo build --release --bins
+	@scripts/build
 
 fmt: ## formats the code
 	@cargo fmt --all
