@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use service::{Stop, health};
-use stream::{Consume, metrics};
+use stream::{Consume, ConsumeSettings, feeds::side_by_side, metrics};
 
 use crate::{schema, settings::Job};
 
@@ -18,24 +18,38 @@ pub(crate) async fn run(job: Job) -> anyhow::Result<()> {
     let health = health::Health::new(DEAD_AFTER);
     if let Some(address) = job.settings.listen {
         health::serve(address, health.clone()).await?;
-        metrics::register(env!("CARGO_PKG_VERSION"), env!("TRIBUTARY_REVISION"));
+        metrics::register(env!("CARGO_PKG_VERSION"), env!("TRIBUTARY_REVISION"), &job.pipeline.feed_names());
     }
-    let identity = tokio::select! {
+    let identities = tokio::select! {
         waited = schema::wait(&job, &health) => waited?,
         () = stop.stopped() => return Ok(()),
     };
     health.started();
-    let consume = Consume {
-        topic: job.topic(),
-        kafka: job.settings.kafka.clone(),
-        database: job.database(),
-        identity,
-        settings: job.settings.consume.clone(),
-        health,
-        stop,
-    };
-    tracing::info!(group = consume.group(), client_id = consume.identity.client_id(), "consuming for this database");
-    job.pipeline.start(&job.options, consume)?.await
+    let parts = health.divide(&job.pipeline.feed_names());
+    let mut running = Vec::new();
+    for (((feed, topic), identity), health) in job.pipeline.feeds.iter().zip(job.topics()).zip(identities).zip(parts) {
+        let consume = Consume {
+            topic,
+            kafka: job.settings.kafka.clone(),
+            database: job.database(),
+            settings: settings_of(&job, feed.tables.feed),
+            identity,
+            health,
+            stop: stop.clone(),
+        };
+        let (group, client_id) = (consume.group(), consume.identity.client_id());
+        tracing::info!(group, client_id, "consuming for this database");
+        running.push(feed.start(&job.options, consume)?);
+    }
+    side_by_side(&stop, running).await
+}
+
+/// The settings of a feed. A group that is given gets the suffix of a further feed's name: each has a group of its own.
+fn settings_of(job: &Job, feed: &str) -> ConsumeSettings {
+    let mut settings = job.settings.consume.clone();
+    let suffix = feed.strip_prefix(job.pipeline.name).unwrap_or(feed);
+    settings.group_id = settings.group_id.map(|group| group + suffix);
+    settings
 }
 
 /// Reads to the end, alone, and moves every group to the partition of its records.

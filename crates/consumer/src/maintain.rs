@@ -18,7 +18,7 @@ use crate::{schema, settings::Job};
 /// Prints the hash of the state tables, and of each one.
 pub(crate) async fn hash(job: &Job) -> anyhow::Result<()> {
     let mut connection = connect(job).await?;
-    let hashes = hash::hash(&mut connection, &job.pipeline.tables)
+    let hashes = hash::hash(&mut connection, &job.pipeline.tables())
         .await
         .map_err(|error| failure(&error, "cannot hash the state tables"))?;
     for table in hashes {
@@ -45,28 +45,29 @@ impl From<bool> for Consent {
 /// Empties facts, results and offsets, after saying what that removes and what of it cannot be read again.
 pub(crate) async fn reset(job: &Job, consent: Consent) -> anyhow::Result<()> {
     let mut connection = connect(job).await?;
-    let tables = &job.pipeline.tables;
+    let tables = &job.pipeline.tables();
     let failed = |error: sqlx::Error| failure(&error, "cannot reset the pipeline; nothing was removed");
     for Count { table, count, of } in reset::count(&mut connection, tables).await.map_err(failed)? {
         println!("{count:>12} {of} of {table}");
     }
-    for warning in lost_by_a_reset(job).await? {
-        println!("warning: {warning}");
+    for topic in job.topics() {
+        for warning in lost_by_a_reset(job, topic).await? {
+            println!("warning: {warning}");
+        }
     }
     if consent == Consent::DryRun {
         println!("nothing was removed; add --yes to remove all of these and begin at the earliest offset");
         return Ok(());
     }
-    reset::reset(&mut connection, job.pipeline.name, tables).await.map_err(failed)?;
+    reset::reset(&mut connection, tables).await.map_err(failed)?;
     println!("removed; a consumer now begins at the earliest offset");
     Ok(())
 }
 
 /// What a reset loses for good, because Kafka does not have it any more.
-async fn lost_by_a_reset(job: &Job) -> anyhow::Result<Vec<String>> {
-    let (kafka, topic) = (job.settings.kafka.clone(), job.topic());
-    let losses = tokio::task::spawn_blocking(move || topic::losses(&kafka, &topic)).await?;
-    let topic = job.topic();
+async fn lost_by_a_reset(job: &Job, topic: String) -> anyhow::Result<Vec<String>> {
+    let (kafka, asked) = (job.settings.kafka.clone(), topic.clone());
+    let losses = tokio::task::spawn_blocking(move || topic::losses(&kafka, &asked)).await?;
     Ok(match losses {
         Ok(Losses { first_offsets, compacted }) => {
             let removed = first_offsets.into_iter().map(|(partition, first)| {
@@ -85,10 +86,12 @@ async fn lost_by_a_reset(job: &Job) -> anyhow::Result<Vec<String>> {
 /// Drops superseded facts.
 pub(crate) async fn compact(job: &Job, keep: Duration) -> anyhow::Result<()> {
     let mut connection = connect(job).await?;
-    let dropped = (job.pipeline.compact)(&mut connection, keep).await.map_err(|error| {
-        failure(&error, "cannot compact the changelog; what was dropped before is dropped, and no more")
-    })?;
-    println!("dropped {dropped} superseded facts of {}", job.pipeline.tables.changelog.table);
+    for feed in &job.pipeline.feeds {
+        let dropped = (feed.compact)(&mut connection, keep).await.map_err(|error| {
+            failure(&error, "cannot compact the changelog; what was dropped before is dropped, and no more")
+        })?;
+        println!("dropped {dropped} superseded facts of {}", feed.tables.tables.changelog.table);
+    }
     Ok(())
 }
 

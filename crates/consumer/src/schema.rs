@@ -15,23 +15,21 @@ use stream::{Identity, database::Database};
 
 use crate::settings::Job;
 
-/// Waits until the schema is the one this program knows, and gives the database's identity.
+/// Waits until the schema is the one this program knows, and gives the database's identity, one a feed.
 ///
 /// # Errors
 /// Exit 65 when the schema is newer, was edited or is that of a build before 0.1.0. Exit 64 when it is another
 /// pipeline's, when the database is a copy or cannot be used, or when the login is refused. Exit 69 after the wait.
-pub(crate) async fn wait(job: &Job, health: &Health) -> anyhow::Result<Identity> {
+pub(crate) async fn wait(job: &Job, health: &Health) -> anyhow::Result<Vec<Identity>> {
     let database = Database::new(job.database());
     let mut backoff = Backoff::new(job.settings.consume.wait);
     let mut said = false;
     loop {
         health.turn();
         let (exit, missing) = match check(job, &database).await {
-            Ok(Found::Identity(Identification::Own(uuid))) => return Ok(Identity::new(job.pipeline.name, &uuid)),
-            Ok(Found::Identity(Identification::Missing)) => {
-                (Exit::Unavailable, "the database has no identity".to_owned())
-            }
-            Ok(Found::Identity(Identification::Copy)) => return Err(copy(job).into()),
+            Ok(Found::Identities(identities)) => return Ok(identities),
+            Ok(Found::NoIdentity) => (Exit::Unavailable, "the database has no identity".to_owned()),
+            Ok(Found::Copy) => return Err(copy(job).into()),
             Ok(Found::Schema(SchemaState::Newer(files))) => {
                 let why = format!("the database is newer than this consumer: it has {}", files.join(", "));
                 return Err(Failure::new(Exit::Input, format!("{why}; run a newer consumer")).into());
@@ -73,17 +71,33 @@ pub(crate) async fn wait(job: &Job, health: &Health) -> anyhow::Result<Identity>
 enum Found {
     /// A schema that cannot be used, or not yet.
     Schema(SchemaState),
-    /// The schema is good; this is the identity.
-    Identity(Identification),
+    /// The schema is good; these are the identities of the feeds.
+    Identities(Vec<Identity>),
+    /// The schema is good; a feed has no identity yet.
+    NoIdentity,
+    /// The identities are those of another database.
+    Copy,
 }
 
 async fn check(job: &Job, database: &Database) -> Result<Found, sqlx::Error> {
     let mut connection = database.connect().await?;
     let Some(known) = databases::find(job.pipeline.name) else { return Ok(Found::Schema(SchemaState::Missing)) };
     match databases::check_schema(&mut connection, known).await? {
-        SchemaState::Good => feeds::identification(&mut connection, job.pipeline.name).await.map(Found::Identity),
+        SchemaState::Good => identities(job, &mut connection).await,
         other => Ok(Found::Schema(other)),
     }
+}
+
+async fn identities(job: &Job, connection: &mut PgConnection) -> Result<Found, sqlx::Error> {
+    let mut identities = Vec::new();
+    for feed in job.pipeline.feed_names() {
+        match feeds::identification(connection, feed).await? {
+            Identification::Own(uuid) => identities.push(Identity::new(feed, &uuid)),
+            Identification::Missing => return Ok(Found::NoIdentity),
+            Identification::Copy => return Ok(Found::Copy),
+        }
+    }
+    Ok(Found::Identities(identities))
 }
 
 /// Refuses a database of another pipeline.

@@ -79,9 +79,10 @@ impl Job {
         Ok(Self { settings: Settings::from_arg_matches(&options)?, pipeline, options })
     }
 
-    /// The topic to read.
-    pub(crate) fn topic(&self) -> String {
-        self.settings.topic.clone().unwrap_or_else(|| self.pipeline.topic.to_owned())
+    /// The topic of each feed; `--topic` names the first one's.
+    pub(crate) fn topics(&self) -> Vec<String> {
+        let own = self.pipeline.feeds.iter().map(|feed| feed.topic.to_owned());
+        self.settings.topic.iter().cloned().chain(own.skip(usize::from(self.settings.topic.is_some()))).collect()
     }
 
     /// How to connect to the pipeline's database.
@@ -103,8 +104,9 @@ mod tests {
     fn a_pipeline_brings_its_own_options() {
         let job = parse("consumer --pipeline emissions --clusters auto --until-end --batch-size 500").unwrap();
         assert!(job.settings.consume.until_end);
-        assert_eq!(job.topic(), "emissions-topic");
+        assert_eq!(job.topics(), ["emissions-topic"]);
         assert_eq!(job.database().get_database(), Some("co2_emissions"));
+        assert_eq!(parse("consumer --topic other").unwrap().topics(), ["other"]);
     }
 
     #[test]

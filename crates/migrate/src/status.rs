@@ -75,12 +75,15 @@ async fn obstacle(connection: &mut PgConnection, database: &Database) -> anyhow:
 }
 
 async fn unidentified(connection: &mut PgConnection, database: &Database) -> anyhow::Result<Option<String>> {
-    let identification = feeds::identification(connection, database.pipeline).await;
-    Ok(match identification.or_failure(|| "cannot read the database's identity".to_owned())? {
-        feeds::Identification::Own(_) => None,
-        feeds::Identification::Missing => Some("no identity; run `up`".to_owned()),
-        feeds::Identification::Copy => Some("a copy of another database; run `up`".to_owned()),
-    })
+    for feed in &database.feeds {
+        let identification = feeds::identification(connection, feed).await;
+        match identification.or_failure(|| "cannot read the database's identity".to_owned())? {
+            feeds::Identification::Own(_) => {}
+            feeds::Identification::Missing => return Ok(Some("no identity; run `up`".to_owned())),
+            feeds::Identification::Copy => return Ok(Some("a copy of another database; run `up`".to_owned())),
+        }
+    }
+    Ok(None)
 }
 
 async fn legacy(connection: &mut PgConnection, database: &Database) -> anyhow::Result<Option<String>> {

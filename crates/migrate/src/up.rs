@@ -64,11 +64,12 @@ async fn upgrade(settings: &Settings, database: &Database, legacy_tables: Legacy
 
 /// Gives the database its own identity, where it has none or that of the database it was copied from.
 async fn identify(connection: &mut PgConnection, database: &Database) -> anyhow::Result<()> {
-    let Ensured { identity, drawn } = feeds::ensure(connection, database.pipeline)
-        .await
-        .or_failure(|| "cannot give the database an identity".to_owned())?;
-    if drawn {
-        tracing::info!(pipeline = database.pipeline, identity, "gave the database an identity");
+    for feed in &database.feeds {
+        let ensured = feeds::ensure(connection, feed).await;
+        let Ensured { identity, drawn } = ensured.or_failure(|| "cannot give the database an identity".to_owned())?;
+        if drawn {
+            tracing::info!(feed, identity, "gave the database an identity");
+        }
     }
     Ok(())
 }

@@ -26,51 +26,88 @@ const UPKEEP: Duration = Duration::from_secs(5);
 ///
 /// Three questions that differ: *started* (settings and schema are good), *ready* (connected and
 /// a member of the group), *alive* (the loop has turned lately).
+///
+/// A program of several loops has a part for each: it is ready and alive when all of them are.
 #[derive(Clone, Debug)]
-pub struct Health(Arc<Inner>);
+pub struct Health {
+    inner: Arc<Inner>,
+    part: Arc<Part>,
+}
 
 #[derive(Debug)]
 struct Inner {
     began: Instant,
     /// Whether settings and schema are good; once true it stays so.
     started: AtomicBool,
-    /// What keeps the program from being ready; empty when it is.
-    unready: Mutex<Vec<String>>,
-    /// When the loop last turned, in milliseconds since `began`.
-    turned_ms: AtomicI64,
+    parts: Mutex<Vec<Arc<Part>>>,
     /// A loop that has not turned for this long is dead.
     dead_after: Duration,
+}
+
+/// A loop of the program.
+#[derive(Debug)]
+struct Part {
+    /// Its name, before its reasons; empty where there is one part.
+    name: &'static str,
+    /// What keeps it from being ready; empty when it is.
+    unready: Mutex<Vec<String>>,
+    /// When it last turned, in milliseconds since the program began.
+    turned_ms: AtomicI64,
+}
+
+impl Part {
+    fn new(name: &'static str, turned_ms: i64) -> Arc<Self> {
+        let unready = Mutex::new(vec!["starting".to_owned()]);
+        Arc::new(Self { name, unready, turned_ms: AtomicI64::new(turned_ms) })
+    }
+
+    fn unready(&self) -> MutexGuard<'_, Vec<String>> {
+        self.unready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reasons(&self) -> Vec<String> {
+        let named = |reason: &String| match self.name {
+            "" => reason.clone(),
+            name => format!("{name}: {reason}"),
+        };
+        self.unready().iter().map(named).collect()
+    }
 }
 
 impl Health {
     /// Not ready yet; alive as long as [`Health::turn`] is called more often than `dead_after`.
     pub fn new(dead_after: Duration) -> Self {
-        Self(Arc::new(Inner {
-            began: Instant::now(),
-            started: AtomicBool::new(false),
-            unready: Mutex::new(vec!["starting".to_owned()]),
-            turned_ms: AtomicI64::new(0),
-            dead_after,
-        }))
+        let part = Part::new("", 0);
+        let (started, parts) = (AtomicBool::new(false), Mutex::new(vec![Arc::clone(&part)]));
+        Self { inner: Arc::new(Inner { began: Instant::now(), started, parts, dead_after }), part }
+    }
+
+    /// A part for each of these loops, instead of the one that there was. One loop alone needs no name.
+    pub fn divide(&self, names: &[&'static str]) -> Vec<Self> {
+        let name = |name| if names.len() == 1 { "" } else { name };
+        let parts: Vec<Arc<Part>> = names.iter().map(|one| Part::new(name(one), self.now_ms())).collect();
+        self.parts().clone_from(&parts);
+        parts.into_iter().map(|part| Self { inner: Arc::clone(&self.inner), part }).collect()
     }
 
     /// Notes that the loop has turned.
     pub fn turn(&self) {
-        self.0.turned_ms.store(self.now_ms(), Ordering::Relaxed);
+        self.part.turned_ms.store(self.now_ms(), Ordering::Relaxed);
     }
 
     /// Reports that settings and schema are good: what is still missing comes and goes, and is no reason to restart.
     pub fn started(&self) {
-        self.0.started.store(true, Ordering::Relaxed);
+        self.inner.started.store(true, Ordering::Relaxed);
     }
 
     /// Reports all that keeps the program from being ready now; an empty list makes it ready. Replaces earlier reasons,
     /// so that none is left over from a state that has passed.
     pub fn set_unready(&self, reasons: Vec<String>) {
-        let mut unready = self.unready();
-        let is_news = reasons.is_empty() && !unready.is_empty();
-        *unready = reasons;
-        if is_news {
+        let parts = self.parts();
+        let is_ready = || parts.iter().all(|part| part.unready().is_empty());
+        let was_ready = is_ready();
+        *self.part.unready() = reasons;
+        if !was_ready && is_ready() {
             let since_start_ms = self.now_ms();
             tracing::info!(since_start_ms, "ready");
         }
@@ -78,27 +115,30 @@ impl Health {
 
     /// Whether settings and schema were found good.
     pub fn is_started(&self) -> bool {
-        self.0.started.load(Ordering::Relaxed)
+        self.inner.started.load(Ordering::Relaxed)
     }
 
     /// Why the program is not ready, or `None` when it is.
     pub fn why_unready(&self) -> Option<String> {
-        let unready = self.unready();
-        (!unready.is_empty()).then(|| unready.join("; "))
+        let reasons: Vec<String> = self.parts().iter().flat_map(|part| part.reasons()).collect();
+        (!reasons.is_empty()).then(|| reasons.join("; "))
     }
 
-    /// Whether the loop has turned lately.
+    /// Whether each loop has turned lately.
     pub fn is_alive(&self) -> bool {
-        let idle_ms = self.now_ms() - self.0.turned_ms.load(Ordering::Relaxed);
-        u128::try_from(idle_ms).is_ok_and(|idle| idle <= self.0.dead_after.as_millis()) || idle_ms < 0
+        let now_ms = self.now_ms();
+        self.parts().iter().all(|part| {
+            let idle_ms = now_ms - part.turned_ms.load(Ordering::Relaxed);
+            u128::try_from(idle_ms).is_ok_and(|idle| idle <= self.inner.dead_after.as_millis()) || idle_ms < 0
+        })
     }
 
-    fn unready(&self) -> MutexGuard<'_, Vec<String>> {
-        self.0.unready.lock().unwrap_or_else(PoisonError::into_inner)
+    fn parts(&self) -> MutexGuard<'_, Vec<Arc<Part>>> {
+        self.inner.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn now_ms(&self) -> i64 {
-        i64::try_from(self.0.began.elapsed().as_millis()).unwrap_or(i64::MAX)
+        i64::try_from(self.inner.began.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
 }
 
@@ -182,6 +222,32 @@ mod tests {
         health.set_unready(vec!["kafka is unavailable".to_owned()]);
         assert_eq!(health.why_unready().as_deref(), Some("kafka is unavailable"), "the earlier reasons are over");
         assert!(health.is_started() && health.is_alive(), "what comes and goes is no reason to restart");
+    }
+
+    #[test]
+    fn a_program_is_ready_and_alive_when_each_of_its_loops_is() {
+        let health = Health::new(Duration::from_secs(3600));
+        let parts = health.divide(&["readings", "events"]);
+        parts[0].set_unready(Vec::new());
+        assert_eq!(health.why_unready().as_deref(), Some("events: starting"));
+        parts[1].set_unready(Vec::new());
+        assert_eq!(health.why_unready(), None);
+        parts[0].set_unready(vec!["kafka is unavailable".to_owned()]);
+        assert_eq!(parts[1].why_unready().as_deref(), Some("readings: kafka is unavailable"));
+        let alone = health.divide(&["readings"]);
+        assert_eq!(alone[0].why_unready().as_deref(), Some("starting"), "one loop alone needs no name");
+    }
+
+    #[test]
+    fn one_stalled_loop_is_enough_to_be_dead() {
+        let health = Health::new(Duration::from_millis(40));
+        let parts = health.divide(&["readings", "events"]);
+        assert!(health.is_alive());
+        std::thread::sleep(Duration::from_millis(60));
+        parts[0].turn();
+        assert!(!health.is_alive());
+        parts[1].turn();
+        assert!(health.is_alive());
     }
 
     /// The status line and the body of a response.

@@ -136,7 +136,7 @@ impl<P: Pipeline> Run<P> {
     fn carry(&mut self) -> (Option<Arc<GroupConsumer>>, Result<(), Error>) {
         let membership = self.consume.membership();
         loop {
-            let consumer = match group::consumer(&self.consume.kafka, &membership, &self.consume.settings) {
+            let consumer = match group::consumer(&self.consume.kafka, &membership, &self.consume.settings, P::NAME) {
                 Ok(consumer) => Arc::new(consumer),
                 Err(error) => return (None, Err(error)),
             };
@@ -205,7 +205,7 @@ impl<P: Pipeline> Run<P> {
         self.refuse_others(consumer)?;
         let (consume, pipeline) = (&self.consume, &self.pipeline);
         let feed = Arc::new(Feed {
-            pipeline: P::NAME,
+            name: P::NAME,
             topic: consume.topic.clone(),
             cluster_id: consumer.client().fetch_cluster_id(REQUEST_TIMEOUT),
         });

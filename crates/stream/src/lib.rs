@@ -7,6 +7,7 @@ mod copy;
 mod core;
 mod deliveries;
 mod error;
+pub mod feeds;
 mod identity;
 mod kafka;
 mod kafka_errors;
@@ -42,7 +43,9 @@ pub use consume::{Consume, consume};
 pub use error::Error;
 pub use formats::ReadError;
 pub use identity::Identity;
-pub use pipeline::{Changelog, Coverage, Decoded, Fact, Hashed, Pipeline, Run, RunReport, StateTable, Tables};
+pub use pipeline::{
+    Changelog, Coverage, Decoded, Fact, FeedTables, Hashed, Pipeline, Run, RunReport, StateTable, Tables,
+};
 pub use postgres::{database, maintenance, state};
 pub use settings::ConsumeSettings;
 pub use source::{Outgoing, RowOutcome, Source};

@@ -1,6 +1,7 @@
 //! The metrics: names, units, meanings, and their first values, so that a scrape right after the start shows them.
+//! All but the build's have the label `feed`.
 //!
-//! `crates/consumer/README.md` lists them for people; a test compares.
+//! `docs/OPERATIONS.md` lists them for people; a test compares.
 
 use std::{
     collections::BTreeSet,
@@ -36,13 +37,16 @@ pub(crate) const BUILD_INFO: &str = "tributary_build_info";
 pub(crate) const OUTCOMES: [&str; 5] = ["new", "unchanged", "corrected", "filtered", "rejected"];
 
 /// Describes every metric, and sets those whose labels are known at the start; call it once scrapes are served.
-pub fn register(version: &'static str, revision: &'static str) {
+pub fn register(version: &'static str, revision: &'static str, feeds: &[&'static str]) {
     describe();
-    OUTCOMES.into_iter().for_each(|outcome| counter!(RECORDS, "outcome" => outcome).increment(0));
-    [REJECTS, RETRIES].into_iter().for_each(|name| counter!(name).increment(0));
-    [FACTS, LAST_BATCH_ID, LAST_REFRESH, UNREFRESHED_SINCE].into_iter().for_each(|name| gauge!(name).set(0));
-    // To name a histogram is to begin it.
-    [BATCH, REFRESH].into_iter().for_each(|name| drop(histogram!(name)));
+    for feed in feeds.iter().copied() {
+        OUTCOMES.into_iter().for_each(|outcome| counter!(RECORDS, "feed" => feed, "outcome" => outcome).increment(0));
+        [REJECTS, RETRIES].into_iter().for_each(|name| counter!(name, "feed" => feed).increment(0));
+        let gauges = [FACTS, LAST_BATCH_ID, LAST_REFRESH, UNREFRESHED_SINCE];
+        gauges.into_iter().for_each(|name| gauge!(name, "feed" => feed).set(0));
+        // To name a histogram is to begin it.
+        [BATCH, REFRESH].into_iter().for_each(|name| drop(histogram!(name, "feed" => feed)));
+    }
     gauge!(BUILD_INFO, "version" => version, "revision" => revision).set(1);
 }
 
@@ -74,8 +78,8 @@ pub(crate) fn unix_time() -> f64 {
 }
 
 /// Sets the lag of the partitions that are being read, and takes back what was said of others.
-pub(crate) fn set_lags(said: &mut BTreeSet<(String, i32)>, lags: Vec<(String, i32, u32)>) {
-    let lag = |topic: String, partition: i32| gauge!(LAG, "topic" => topic, "partition" => partition.to_string());
+pub(crate) fn set_lags(feed: &'static str, said: &mut BTreeSet<(String, i32)>, lags: Vec<(String, i32, u32)>) {
+    let lag = |topic: String, partition: i32| gauge!(LAG, "feed" => feed, "topic" => topic, "partition" => partition.to_string());
     let mut gone = std::mem::take(said);
     for (topic, partition, messages) in lags {
         let named = (topic, partition);

@@ -79,6 +79,22 @@ pub struct Tables {
     pub legacy: &'static [&'static str],
 }
 
+/// A feed: its name and its tables. A pipeline has one, or several in one database.
+#[derive(Clone, Copy, Debug)]
+pub struct FeedTables {
+    /// The feed's name.
+    pub feed: &'static str,
+    /// What it keeps.
+    pub tables: Tables,
+}
+
+impl FeedTables {
+    /// Those of a feed.
+    pub const fn of<P: Pipeline>() -> Self {
+        Self { feed: P::NAME, tables: P::TABLES }
+    }
+}
+
 /// Rows that are a function of the facts, apart from the columns `batch_id` and `processing_time`.
 #[derive(Clone, Copy, Debug)]
 pub struct Hashed {
@@ -128,11 +144,11 @@ pub struct RunReport {
     pub summary: String,
 }
 
-/// A dataset: how its messages are read, grouped, stored and refreshed.
+/// A feed of a dataset: how the messages of a topic are read, grouped, stored and refreshed. Most pipelines have one.
 pub trait Pipeline: Send + Sync + 'static {
-    /// The pipeline's name, as given to `--pipeline`.
+    /// The feed's name: that of the pipeline, as given to `--pipeline`; of a further feed, one that begins with it.
     const NAME: &'static str;
-    /// The topic, unless `--topic` names another.
+    /// The topic, unless `--topic` names another, or [`Pipeline::topic`].
     const TOPIC: &'static str;
     /// The database, unless the URL names another.
     const DATABASE: &'static str;
@@ -151,6 +167,11 @@ pub trait Pipeline: Send + Sync + 'static {
     type Interner: Default + Send + 'static;
     /// A group's row in the state table.
     type Row: Send + Sync + 'static;
+
+    /// The topic that the pipeline's own options name. For a further feed, since `--topic` names the first one's.
+    fn topic(&self) -> Option<&str> {
+        None
+    }
 
     /// Reads a message; pure. A message without a value never gets here: it is rejected before.
     fn read<'a>(&self, key: Option<&'a [u8]>, value: &'a [u8]) -> Decoded<Self::Record<'a>>;

@@ -16,7 +16,7 @@ $function$;
 COMMENT ON FUNCTION comment_like IS 'Copies comments of columns from one table or view to another; called by migrations';
 
 CREATE TABLE stream_offsets (
-    pipeline          text        NOT NULL,
+    feed              text        NOT NULL,
     topic             text        NOT NULL,
     partition         integer     NOT NULL,
     epoch             bigint      NOT NULL DEFAULT 0,
@@ -35,10 +35,10 @@ CREATE TABLE stream_offsets (
     resume_from       bigint      NOT NULL DEFAULT 0,
     claimed_at        timestamptz,
     committed_at      timestamptz,
-    PRIMARY KEY (pipeline, topic, partition)
+    PRIMARY KEY (feed, topic, partition)
 );
 COMMENT ON TABLE stream_offsets IS 'How far each partition has come, and who owns it; moves in the same transaction as the facts';
-COMMENT ON COLUMN stream_offsets.pipeline IS 'the pipeline''s name';
+COMMENT ON COLUMN stream_offsets.feed IS 'the feed''s name, as in feeds';
 COMMENT ON COLUMN stream_offsets.topic IS 'the Kafka topic';
 COMMENT ON COLUMN stream_offsets.partition IS 'the Kafka partition';
 COMMENT ON COLUMN stream_offsets.epoch IS 'how often the partition was claimed; a commit under an older epoch is refused';
@@ -59,18 +59,18 @@ COMMENT ON COLUMN stream_offsets.claimed_at IS 'when it was claimed last';
 COMMENT ON COLUMN stream_offsets.committed_at IS 'when a batch last moved it';
 
 CREATE TABLE stream_gaps (
-    pipeline    text        NOT NULL,
+    feed        text        NOT NULL,
     topic       text        NOT NULL,
     partition   integer     NOT NULL,
     generation  integer     NOT NULL,
     from_offset bigint      NOT NULL,
     to_offset   bigint      NOT NULL,
     noticed_at  timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (pipeline, topic, partition, generation, from_offset),
+    PRIMARY KEY (feed, topic, partition, generation, from_offset),
     CONSTRAINT a_gap_is_not_empty CHECK (from_offset < to_offset)
 );
 COMMENT ON TABLE stream_gaps IS 'Offsets that Kafka had removed before they were read: while there are any, no run is complete';
-COMMENT ON COLUMN stream_gaps.pipeline IS 'the pipeline''s name';
+COMMENT ON COLUMN stream_gaps.feed IS 'the feed''s name, as in feeds';
 COMMENT ON COLUMN stream_gaps.topic IS 'the Kafka topic';
 COMMENT ON COLUMN stream_gaps.partition IS 'the Kafka partition';
 COMMENT ON COLUMN stream_gaps.generation IS 'which topic of that name, as in stream_offsets';
@@ -79,16 +79,16 @@ COMMENT ON COLUMN stream_gaps.to_offset IS 'the offset after the last that was n
 COMMENT ON COLUMN stream_gaps.noticed_at IS 'when the batch''s transaction began that was the first to be read after it';
 
 CREATE TABLE stream_completeness (
-    pipeline   text        NOT NULL,
+    feed       text        NOT NULL,
     topic      text        NOT NULL,
     complete   boolean     NOT NULL,
     missing    text,
     changed_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (pipeline, topic),
+    PRIMARY KEY (feed, topic),
     CONSTRAINT nothing_is_missing_from_all CHECK (NOT complete OR missing IS NULL)
 );
 COMMENT ON TABLE stream_completeness IS 'Whether the state tables hold all that the topic has had, as of the last refresh';
-COMMENT ON COLUMN stream_completeness.pipeline IS 'the pipeline''s name';
+COMMENT ON COLUMN stream_completeness.feed IS 'the feed''s name, as in feeds';
 COMMENT ON COLUMN stream_completeness.topic IS 'the Kafka topic';
 COMMENT ON COLUMN stream_completeness.complete IS 'whether every partition was read and refreshed to the end that the consumer saw at its start, and nothing is known to be missing';
 COMMENT ON COLUMN stream_completeness.missing IS 'the records that Kafka had removed before they were read, in words; null: none is known';
@@ -99,7 +99,7 @@ COMMENT ON SEQUENCE ingest_batch_numbers IS 'numbers the batches; a batch that w
 
 CREATE TABLE ingest_accounting (
     batch        bigint      NOT NULL,
-    pipeline     text        NOT NULL,
+    feed         text        NOT NULL,
     topic        text        NOT NULL,
     partition    integer     NOT NULL,
     from_offset  bigint      NOT NULL,
@@ -116,7 +116,7 @@ CREATE TABLE ingest_accounting (
 );
 COMMENT ON TABLE ingest_accounting IS 'What became of every record, per batch and partition';
 COMMENT ON COLUMN ingest_accounting.batch IS 'the batch''s number, as in the log';
-COMMENT ON COLUMN ingest_accounting.pipeline IS 'the pipeline''s name';
+COMMENT ON COLUMN ingest_accounting.feed IS 'the feed''s name, as in feeds';
 COMMENT ON COLUMN ingest_accounting.topic IS 'the Kafka topic';
 COMMENT ON COLUMN ingest_accounting.partition IS 'the Kafka partition';
 COMMENT ON COLUMN ingest_accounting.from_offset IS 'the first offset the batch covers';
@@ -130,15 +130,15 @@ COMMENT ON COLUMN ingest_accounting.rejected IS 'records that cannot be used; ea
 COMMENT ON COLUMN ingest_accounting.committed_at IS 'when the batch''s transaction began';
 
 CREATE VIEW ingest_batches AS
-SELECT batch, pipeline, topic, min(committed_at) AS committed_at, count(*) AS partitions,
+SELECT batch, feed, topic, min(committed_at) AS committed_at, count(*) AS partitions,
        sum(read)::bigint AS read, sum(new)::bigint AS new, sum(unchanged)::bigint AS unchanged,
        sum(corrected)::bigint AS corrected, sum(filtered)::bigint AS filtered, sum(rejected)::bigint AS rejected
 FROM ingest_accounting
-GROUP BY batch, pipeline, topic;
+GROUP BY batch, feed, topic;
 COMMENT ON VIEW ingest_batches IS 'ingest_accounting, one row a batch; all counts in records';
 COMMENT ON COLUMN ingest_batches.partitions IS 'partitions the batch has records of';
 SELECT comment_like('ingest_batches', 'ingest_accounting',
-    'batch pipeline topic committed_at read new unchanged corrected filtered rejected');
+    'batch feed topic committed_at read new unchanged corrected filtered rejected');
 
 CREATE TABLE rejects (
     id           bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -187,7 +187,7 @@ CREATE TABLE feeds (
     last_run_at       timestamptz
 );
 COMMENT ON TABLE feeds IS 'One row a feed: the identity of the database, which names the consumer group, written by `migrate up`; and what survives `consumer reset`';
-COMMENT ON COLUMN feeds.feed IS 'the feed''s name: that of its pipeline';
+COMMENT ON COLUMN feeds.feed IS 'the feed''s name: that of its pipeline, or one that begins with it';
 COMMENT ON COLUMN feeds.identity IS 'drawn by `migrate up`; names the consumer group and is part of every consumer''s client.id';
 COMMENT ON COLUMN feeds.system_identifier IS 'the server for which it was drawn (pg_control_system); null: the server did not let it be read';
 COMMENT ON COLUMN feeds.database_oid IS 'the database for which it was drawn (pg_database); another one here: this is a copy';
@@ -205,7 +205,7 @@ SELECT o.topic, count(*) AS partitions,
        max(f.last_run_at) AS last_run_at,
        sum(o.next_offset - coalesce(o.refreshed_through, 0))::bigint AS offsets_to_refresh
 FROM stream_offsets o
-LEFT JOIN feeds f ON f.feed = o.pipeline
+LEFT JOIN feeds f ON f.feed = o.feed
 GROUP BY o.topic;
 COMMENT ON VIEW freshness IS 'How old what is shown is, one row a topic';
 COMMENT ON COLUMN freshness.topic IS 'the Kafka topic';

@@ -20,9 +20,9 @@ fn named(scraped: &str) -> BTreeMap<String, String> {
     described.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect()
 }
 
-/// The metrics that the consumer's README lists, each with its type.
+/// The metrics that the documentation lists, each with its type.
 fn listed() -> BTreeMap<String, String> {
-    let rows = include_str!("../../../consumer/README.md").lines().filter(|line| line.starts_with("| `tributary_"));
+    let rows = include_str!("../../../../docs/OPERATIONS.md").lines().filter(|line| line.starts_with("| `tributary_"));
     let cells = rows.map(|row| row.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>());
     cells.map(|cells| (cells[1].trim_matches('`').to_owned(), cells[2].clone())).collect()
 }
@@ -45,7 +45,10 @@ pub(crate) fn started_with_the_schema_and_ready_in_the_group<D: Dataset>() {
     let scraped = probes.get("/metrics").unwrap();
     let unlabelled = listed().into_iter().filter(|(name, _)| name != "tributary_lag_messages");
     assert_eq!(named(&scraped), unlabelled.collect(), "{scraped}");
-    for line in ["tributary_rejects_total 0", "tributary_records_total{outcome=\"new\"} 0", "tributary_ready 0"] {
+    let feed = format!("feed=\"{}\"", D::PIPELINE);
+    let rejects = format!("tributary_rejects_total{{{feed}}} 0");
+    let new = format!("tributary_records_total{{{feed},outcome=\"new\"}} 0");
+    for line in [&rejects, &new, "tributary_ready 0"] {
         assert!(scraped.lines().any(|said| said == line), "{line}: {scraped}");
     }
 
@@ -55,7 +58,8 @@ pub(crate) fn started_with_the_schema_and_ready_in_the_group<D: Dataset>() {
     consumer.wait_for_line("refreshed batch_id 1", LIMIT).unwrap();
     let deadline = Instant::now() + LIMIT;
     let value = |scraped: &str, name: &str| {
-        let line = scraped.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        let labelled = format!("{name}{{{feed}}} ");
+        let line = scraped.lines().find_map(|line| line.strip_prefix(&labelled)?.parse().ok());
         line.unwrap_or(f64::NAN)
     };
     loop {
@@ -71,5 +75,5 @@ pub(crate) fn started_with_the_schema_and_ready_in_the_group<D: Dataset>() {
         std::thread::sleep(Duration::from_millis(100));
     }
     consumer.stop(LIMIT).unwrap().expect_code(0).unwrap();
-    saw("started with the schema, ready in the group, and every metric the README lists");
+    saw("started with the schema, ready in the group, and every metric that is documented");
 }

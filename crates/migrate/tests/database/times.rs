@@ -38,9 +38,9 @@ async fn read_everything(connection: &mut PgConnection, database: &Database) {
 
 /// Stores a topic of two partitions that have these greatest timestamps, and gives what `freshness` says is the newest.
 async fn newest(connection: &mut PgConnection, pipeline: &str, times: [i64; 2]) -> Option<i64> {
-    let insert = "INSERT INTO stream_offsets (pipeline, topic, partition, next_offset, max_timestamp_ms, committed_at) \
+    let insert = "INSERT INTO stream_offsets (feed, topic, partition, next_offset, max_timestamp_ms, committed_at) \
                   SELECT $1, 't', n, 9, t, now() FROM unnest($2::bigint[]) WITH ORDINALITY AS u (t, n) \
-                  ON CONFLICT (pipeline, topic, partition) DO UPDATE SET max_timestamp_ms = excluded.max_timestamp_ms";
+                  ON CONFLICT (feed, topic, partition) DO UPDATE SET max_timestamp_ms = excluded.max_timestamp_ms";
     sqlx::query(insert).bind(pipeline).bind(&times[..]).execute(&mut *connection).await.unwrap();
     let shown = "SELECT (extract(epoch FROM newest_record_at) * 1000)::bigint FROM freshness";
     sqlx::query_scalar(shown).fetch_one(connection).await.unwrap()

@@ -14,11 +14,14 @@ use emissions::{
 };
 use sqlx::{Connection, FromRow, PgConnection, postgres::PgRow};
 use stream::{
-    Coverage, Pipeline,
+    Coverage, FeedTables,
     maintenance::{compact::compact, hash::hash, reset},
     state::{self, RefreshReport},
 };
 use testkit::TestDatabase;
+
+/// The pipeline's feeds.
+const FEEDS: &[FeedTables] = &[FeedTables::of::<Emissions>()];
 
 /// A database with the tables of the pipeline.
 struct Tables {
@@ -62,7 +65,7 @@ impl Tables {
     }
 
     async fn hash(&mut self) -> Vec<String> {
-        let hashes = hash(&mut self.connection, &Emissions::TABLES).await.unwrap();
+        let hashes = hash(&mut self.connection, FEEDS).await.unwrap();
         hashes.into_iter().map(|table| format!("{} {} {}", table.table, table.rows, table.sha256)).collect()
     }
 
@@ -198,7 +201,7 @@ async fn old_runs_go_and_the_history_that_is_needed_stays() {
 }
 
 const STORED: &str = "
-    INSERT INTO stream_offsets (pipeline, topic, partition, epoch, next_offset, refreshed_through)
+    INSERT INTO stream_offsets (feed, topic, partition, epoch, next_offset, refreshed_through)
         VALUES ('emissions', 't', 0, 4, 9, 9), ('emissions', 't', 1, 2, 9, 9), ('other', 't', 0, 1, 9, 9);
     INSERT INTO stream_gaps VALUES ('emissions', 't', 1, 1, 0, 5);
     INSERT INTO stream_completeness VALUES ('emissions', 't', false, 'offsets 0 to 5');
@@ -275,14 +278,14 @@ async fn a_reset_leaves_nothing_but_the_number_of_the_last_run() {
     tables.execute(STORED).await;
     tables.refresh(&world(), 1000).await;
     tables.refresh(&later_world(), 1000).await;
-    let counts = reset::count(&mut tables.connection, &Emissions::TABLES).await.unwrap();
+    let counts = reset::count(&mut tables.connection, FEEDS).await.unwrap();
     assert!(counts.iter().all(|count| count.count > 0), "nothing is left out of this test: {counts:?}");
-    reset::reset(&mut tables.connection, "emissions", &Emissions::TABLES).await.unwrap();
-    let counts = reset::count(&mut tables.connection, &Emissions::TABLES).await.unwrap();
+    reset::reset(&mut tables.connection, FEEDS).await.unwrap();
+    let counts = reset::count(&mut tables.connection, FEEDS).await.unwrap();
     assert!(counts.iter().all(|count| count.count == 0), "{counts:?}");
     // A consumer that still has a claim is fenced; another pipeline's offsets stay.
     let offsets: Vec<(String, i64, Option<i64>, Option<i64>)> = tables
-        .query("SELECT pipeline, epoch, next_offset, refreshed_through FROM stream_offsets ORDER BY 1, partition")
+        .query("SELECT feed, epoch, next_offset, refreshed_through FROM stream_offsets ORDER BY 1, partition")
         .await;
     let row = |pipeline: &str, epoch, at| (pipeline.to_owned(), epoch, at, at);
     assert_eq!(offsets, [row("emissions", 5, None), row("emissions", 3, None), row("other", 1, Some(9))]);

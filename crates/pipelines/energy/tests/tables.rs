@@ -11,11 +11,14 @@ use energy::{
 };
 use sqlx::{Connection, FromRow, PgConnection, postgres::PgRow};
 use stream::{
-    Coverage, Pipeline,
+    Coverage, FeedTables,
     maintenance::{hash::hash, reset},
     state::{self, RefreshReport},
 };
 use testkit::TestDatabase;
+
+/// The pipeline's feeds.
+const FEEDS: &[FeedTables] = &[FeedTables::of::<Energy>()];
 
 /// A database with the tables of the pipeline.
 struct Tables {
@@ -54,7 +57,7 @@ impl Tables {
     }
 
     async fn hash(&mut self) -> Vec<String> {
-        let hashes = hash(&mut self.connection, &Energy::TABLES).await.unwrap();
+        let hashes = hash(&mut self.connection, FEEDS).await.unwrap();
         hashes.into_iter().map(|table| format!("{} {} {}", table.table, table.rows, table.sha256)).collect()
     }
 
@@ -244,8 +247,8 @@ async fn a_retracted_minute_is_no_fact_until_it_is_sent_again() {
 async fn a_reset_leaves_nothing_but_the_number_of_the_last_run() {
     let mut tables = Tables::create().await;
     tables.refresh(&winter()).await;
-    reset::reset(&mut tables.connection, "energy", &Energy::TABLES).await.unwrap();
-    let counts = reset::count(&mut tables.connection, &Energy::TABLES).await.unwrap();
+    reset::reset(&mut tables.connection, FEEDS).await.unwrap();
+    let counts = reset::count(&mut tables.connection, FEEDS).await.unwrap();
     assert!(counts.iter().all(|count| count.count == 0), "{counts:?}");
     let all: Vec<(String,)> = tables
         .query("SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'")

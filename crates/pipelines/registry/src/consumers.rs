@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use clap::{ArgMatches, Args, Command};
 use service::{Failure, postgres::plain};
 use sqlx::{PgConnection, migrate::Migrator};
-use stream::{Consume, Pipeline, ReadError, Source, Tables, maintenance::compact::compact};
+use stream::{Consume, FeedTables, Pipeline, ReadError, Source, maintenance::compact::compact};
 
 use crate::{
     list::{self, Input, OfPipeline},
@@ -25,23 +25,52 @@ pub type Compacting<'a> = Pin<Box<dyn Future<Output = Result<u64, sqlx::Error>> 
 pub struct Consumer {
     /// The pipeline's name, as given to `--pipeline`.
     pub name: &'static str,
-    /// The topic, unless `--topic` names another.
+    /// Its feeds, one at least; `--topic` names the topic of the first.
+    pub feeds: Vec<Feed>,
+    augment: fn(Command) -> Command,
+}
+
+/// A feed of a pipeline.
+pub struct Feed {
+    /// The topic, unless a setting names another.
     pub topic: &'static str,
-    /// Its tables in its database.
-    pub tables: Tables,
+    /// Its name, and its tables in the pipeline's database.
+    pub tables: FeedTables,
     /// Drops superseded facts: see [`compact`].
     pub compact: for<'a> fn(&'a mut PgConnection, Duration) -> Compacting<'a>,
-    augment: fn(Command) -> Command,
     start: Start,
 }
 
 impl Consumer {
-    /// Begins to carry the topic into Postgres, with the pipeline's own options.
+    /// The names of its feeds.
+    pub fn feed_names(&self) -> Vec<&'static str> {
+        self.feeds.iter().map(|feed| feed.tables.feed).collect()
+    }
+
+    /// Their tables.
+    pub fn tables(&self) -> Vec<FeedTables> {
+        self.feeds.iter().map(|feed| feed.tables).collect()
+    }
+}
+
+impl Feed {
+    /// Begins to store the topic in PostgreSQL, with the pipeline's own options.
     ///
     /// # Errors
     /// When the options are not the pipeline's.
     pub fn start(&self, options: &ArgMatches, what: Consume) -> anyhow::Result<Working> {
         (self.start)(options, what)
+    }
+
+    fn of<P: Pipeline, O: Args + 'static>(build: fn(O) -> P) -> Self {
+        let start: Start = Box::new(move |options, mut what| {
+            let pipeline = build(O::from_arg_matches(options)?);
+            if let Some(topic) = pipeline.topic() {
+                what.topic = topic.to_owned();
+            }
+            Ok(Box::pin(async move { stream::consume(pipeline, what).await.map_err(to_exit) }))
+        });
+        Self { topic: P::TOPIC, tables: FeedTables::of::<P>(), compact: compacting::<P>, start }
     }
 }
 
@@ -77,12 +106,7 @@ impl OfPipeline for Consumer {
         S: Source + 'static,
         I: Args + 'static,
     {
-        let start: Start = Box::new(move |options, what| {
-            let pipeline = build(O::from_arg_matches(options)?);
-            Ok(Box::pin(async move { stream::consume(pipeline, what).await.map_err(to_exit) }))
-        });
-        let (name, topic, tables) = (P::NAME, P::TOPIC, P::TABLES);
-        Self { name, topic, tables, compact: compacting::<P>, augment: O::augment_args, start }
+        Self { name: P::NAME, feeds: vec![Feed::of(build)], augment: O::augment_args }
     }
 }
 

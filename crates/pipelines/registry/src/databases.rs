@@ -22,6 +22,8 @@ pub static DATABASES: LazyLock<Vec<Database>> = LazyLock::new(list::all);
 pub struct Database {
     /// The pipeline's name, as given to `--pipeline`.
     pub pipeline: &'static str,
+    /// The names of the pipeline's feeds.
+    pub feeds: Vec<&'static str>,
     /// The database's name, unless the URL names another.
     pub name: &'static str,
     /// Its migrations, in the order in which the folders are applied; the pipeline's own come last.
@@ -101,6 +103,7 @@ impl OfPipeline for Database {
         let stream = Folder::new("stream", migrate!("../../../postgres/migrations/stream"));
         Self {
             pipeline: P::NAME,
+            feeds: vec![P::NAME],
             name: P::DATABASE,
             folders: [stream, Folder::new(P::NAME, migrations)],
             legacy_tables: P::TABLES.legacy,

@@ -21,7 +21,7 @@ pub(crate) fn all<T: OfPipeline>() -> Vec<T> {
 
 /// What one of the programs knows of a pipeline.
 pub(crate) trait OfPipeline: Sized {
-    /// Of a pipeline that `build` makes of its options, whose rows `open` reads from an input, and that has these migrations.
+    /// Of a pipeline whose first feed `build` makes of its options, whose rows `open` reads from an input, and that has these migrations.
     fn of_pipeline<P, O, S, I>(
         build: fn(O) -> P,
         open: fn(Input, &I) -> Result<S, ReadError>,

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-/// What is read: one topic, for one pipeline.
+/// What is read: one topic, for one of a pipeline's feeds.
 #[derive(Clone, Debug)]
 pub(crate) struct Feed {
-    /// The pipeline's name.
-    pub pipeline: &'static str,
+    /// The feed's name.
+    pub name: &'static str,
     /// The Kafka topic.
     pub topic: String,
     /// The id of the Kafka cluster, where it has one.

@@ -173,8 +173,8 @@ impl<P: Pipeline> Driver<P> {
         let ended = self.turn_until_ended();
         if let Err(Error::ClientLost { .. }) = ended {
             // The next client begins with nothing in memory.
-            ::metrics::gauge!(metrics::FACTS).set(0);
-            ::metrics::gauge!(metrics::UNREFRESHED_SINCE).set(0);
+            ::metrics::gauge!(metrics::FACTS, "feed" => P::NAME).set(0);
+            ::metrics::gauge!(metrics::UNREFRESHED_SINCE, "feed" => P::NAME).set(0);
         }
         ended
     }
@@ -223,12 +223,12 @@ impl<P: Pipeline> Driver<P> {
         let behind_since = self.core.behind_since();
         if std::mem::replace(&mut self.behind_since, behind_since) != behind_since {
             let since = behind_since.map(|since| metrics::unix_time() - since.elapsed().as_secs_f64());
-            ::metrics::gauge!(metrics::UNREFRESHED_SINCE).set(since.unwrap_or_default());
+            ::metrics::gauge!(metrics::UNREFRESHED_SINCE, "feed" => P::NAME).set(since.unwrap_or_default());
         }
     }
 
     fn report_facts(&self) {
-        ::metrics::gauge!(metrics::FACTS).set(u32::try_from(self.core.facts()).unwrap_or(u32::MAX));
+        ::metrics::gauge!(metrics::FACTS, "feed" => P::NAME).set(u32::try_from(self.core.facts()).unwrap_or(u32::MAX));
     }
 
     // ---- what happens

@@ -51,6 +51,8 @@ pub(crate) enum Rebalance {
 /// PostgreSQL. So nothing blocks inside a callback, and no record arrives before its partition is ready for it.
 #[derive(Debug, Default)]
 pub(crate) struct GroupContext {
+    /// The name of the feed.
+    feed: &'static str,
     rebalances: Mutex<Vec<Rebalance>>,
     /// Whether anything of that, or of `recreated`, was not taken yet: cheap enough to check after each record.
     noted: AtomicBool,
@@ -117,7 +119,7 @@ impl GroupContext {
     }
 
     fn send_lags(&self, lags: Vec<(String, i32, u32)>) {
-        metrics::set_lags(&mut self.measured.lock().unwrap_or_else(PoisonError::into_inner), lags);
+        metrics::set_lags(self.feed, &mut self.measured.lock().unwrap_or_else(PoisonError::into_inner), lags);
     }
 
     /// Whether the client has forgotten every broker, and will never reach Kafka again.
@@ -255,6 +257,7 @@ pub(crate) fn consumer(
     kafka: &KafkaSettings,
     membership: &Membership,
     settings: &ConsumeSettings,
+    feed: &'static str,
 ) -> Result<GroupConsumer, Error> {
     let mut config = client::config(kafka);
     config
@@ -287,7 +290,7 @@ pub(crate) fn consumer(
         .set("debug", "metadata")
         .set_log_level(RDKafkaLogLevel::Debug);
     let refused = |error: KafkaError| Error::KafkaRefused { brokers: kafka.brokers.clone(), reason: error.to_string() };
-    config.create_with_context(GroupContext::default()).map_err(refused)
+    config.create_with_context(GroupContext { feed, ..GroupContext::default() }).map_err(refused)
 }
 
 /// The first offset of each partition and the one after its last: `partition → (start, end)`.

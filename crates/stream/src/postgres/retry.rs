@@ -71,7 +71,7 @@ impl<D> Postgres<D> {
                 return Err(Error::PostgresUnavailable { doing, waited: backoff.elapsed(), source });
             };
             let why = plain(&source);
-            counter!(metrics::RETRIES).increment(1);
+            counter!(metrics::RETRIES, "feed" => P::NAME).increment(1);
             tracing::warn!(error = why, retry_in_ms = millis(wait), "{doing} failed and will be retried");
             outage
                 .get_or_insert_with(|| self.outages.begin())
@@ -171,8 +171,8 @@ mod tests {
     /// A database at an address without a server.
     fn nowhere(limit: Duration) -> Postgres<PgServer<Tiny>> {
         let options = "postgres://nobody@127.0.0.1:1/none".parse().unwrap();
-        let (database, pipeline) = (Database::new(options), Arc::new(Tiny));
-        let feed = Feed { pipeline: "tiny", topic: "t".to_owned(), cluster_id: None };
+        let (database, pipeline) = (Database::new(options), Arc::new(Tiny::default()));
+        let feed = Feed { name: "tiny", topic: "t".to_owned(), cluster_id: None };
         Postgres::new(PgServer { database, pipeline, feed: Arc::new(feed) }, limit)
     }
 

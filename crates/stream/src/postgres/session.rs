@@ -97,7 +97,7 @@ impl<P: Pipeline> PgSession<P> {
     /// Does a statement about the topic's partitions and an id each.
     async fn set_ids(&mut self, statement: &'static str, ids: &BTreeMap<i32, i64>) -> SqlResult<()> {
         sqlx::query(statement)
-            .bind(self.feed.pipeline)
+            .bind(self.feed.name)
             .bind(&self.feed.topic)
             .bind(ids.keys().copied().collect::<Vec<i32>>())
             .bind(ids.values().copied().collect::<Vec<i64>>())
@@ -131,14 +131,14 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
 
     async fn is_spread(&mut self) -> SqlResult<bool> {
         let spread = sqlx::query_scalar("SELECT spread FROM feeds WHERE feed = $1")
-            .bind(self.feed.pipeline)
+            .bind(self.feed.name)
             .fetch_optional(&mut self.connection);
         Ok(spread.await?.unwrap_or(false))
     }
 
     async fn set_spread(&mut self, spread: bool) -> SqlResult<()> {
         sqlx::query("UPDATE feeds SET spread = $2 WHERE feed = $1 AND spread <> $2")
-            .bind(self.feed.pipeline)
+            .bind(self.feed.name)
             .bind(spread)
             .execute(&mut self.connection)
             .await
@@ -147,9 +147,9 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
 
     async fn other_topic(&mut self) -> SqlResult<Option<String>> {
         sqlx::query_scalar(
-            "SELECT topic FROM stream_offsets WHERE pipeline = $1 AND topic <> $2 AND next_offset IS NOT NULL LIMIT 1",
+            "SELECT topic FROM stream_offsets WHERE feed = $1 AND topic <> $2 AND next_offset IS NOT NULL LIMIT 1",
         )
-        .bind(self.feed.pipeline)
+        .bind(self.feed.name)
         .bind(&self.feed.topic)
         .fetch_optional(&mut self.connection)
         .await
@@ -157,11 +157,11 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
 
     async fn add_partitions(&mut self, partitions: &[i32]) -> SqlResult<()> {
         sqlx::query(
-            "INSERT INTO stream_offsets (pipeline, topic, partition)
+            "INSERT INTO stream_offsets (feed, topic, partition)
              SELECT $1, $2, partition FROM unnest($3::integer[]) AS partition ORDER BY partition
              ON CONFLICT DO NOTHING",
         )
-        .bind(self.feed.pipeline)
+        .bind(self.feed.name)
         .bind(&self.feed.topic)
         .bind(partitions)
         .execute(&mut self.connection)
@@ -171,10 +171,10 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
 
     async fn lock_partitions(&mut self, partitions: &[i32]) -> SqlResult<Vec<PartitionRow>> {
         sqlx::query_as(sql(format!(
-            "SELECT {STORED_COLUMNS} FROM stream_offsets WHERE pipeline = $1 AND topic = $2 AND partition = ANY ($3)
+            "SELECT {STORED_COLUMNS} FROM stream_offsets WHERE feed = $1 AND topic = $2 AND partition = ANY ($3)
              ORDER BY partition FOR UPDATE"
         )))
-        .bind(self.feed.pipeline)
+        .bind(self.feed.name)
         .bind(&self.feed.topic)
         .bind(partitions)
         .fetch_all(&mut self.connection)
@@ -188,9 +188,9 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
                     next_offset = NULL, refreshed_through = NULL, last_offset = NULL,
                     last_timestamp_ms = NULL, last_crc32 = NULL, cluster_id = NULL,
                     generation = generation + 1, catching_up = true
-             WHERE pipeline = $1 AND topic = $2 AND partition = ANY ($3) AND next_offset IS NOT NULL",
+             WHERE feed = $1 AND topic = $2 AND partition = ANY ($3) AND next_offset IS NOT NULL",
         )
-        .bind(self.feed.pipeline)
+        .bind(self.feed.name)
         .bind(&self.feed.topic)
         .bind(partitions.keys().copied().collect::<Vec<i32>>())
         .bind(gaps.collect::<Vec<i32>>())
@@ -202,10 +202,10 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
     async fn raise_epochs(&mut self, partitions: &[i32], owner: &str) -> SqlResult<Vec<PartitionRow>> {
         let mut stored: Vec<PartitionRow> = sqlx::query_as(sql(format!(
             "UPDATE stream_offsets SET epoch = epoch + 1, owner = $4, claimed_at = now()
-             WHERE pipeline = $1 AND topic = $2 AND partition = ANY ($3)
+             WHERE feed = $1 AND topic = $2 AND partition = ANY ($3)
              RETURNING {STORED_COLUMNS}"
         )))
-        .bind(self.feed.pipeline)
+        .bind(self.feed.name)
         .bind(&self.feed.topic)
         .bind(partitions)
         .bind(owner)
@@ -217,9 +217,9 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
 
     async fn partitions(&mut self) -> SqlResult<Vec<PartitionRow>> {
         sqlx::query_as(sql(format!(
-            "SELECT {STORED_COLUMNS} FROM stream_offsets WHERE pipeline = $1 AND topic = $2 ORDER BY partition"
+            "SELECT {STORED_COLUMNS} FROM stream_offsets WHERE feed = $1 AND topic = $2 ORDER BY partition"
         )))
-        .bind(self.feed.pipeline)
+        .bind(self.feed.name)
         .bind(&self.feed.topic)
         .fetch_all(&mut self.connection)
         .await
@@ -237,10 +237,10 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
              FROM unnest($4::integer[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[],
                          $11::bigint[])
                   AS s (partition, epoch, expected, next, last_offset, last_timestamp_ms, last_crc32, max_timestamp_ms)
-             WHERE o.pipeline = $1 AND o.topic = $2 AND o.partition = s.partition
+             WHERE o.feed = $1 AND o.topic = $2 AND o.partition = s.partition
                AND o.epoch = s.epoch AND o.next_offset IS NOT DISTINCT FROM s.expected",
         )
-        .bind(self.feed.pipeline)
+        .bind(self.feed.name)
         .bind(&self.feed.topic)
         .bind(&self.feed.cluster_id)
         .bind(ranges.iter().map(|range| range.partition).collect::<Vec<i32>>())
@@ -260,7 +260,7 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
         self.set_ids(
             "UPDATE stream_offsets o SET last_id = greatest(o.last_id, s.id)
              FROM unnest($3::integer[], $4::bigint[]) AS s (partition, id)
-             WHERE o.pipeline = $1 AND o.topic = $2 AND o.partition = s.partition",
+             WHERE o.feed = $1 AND o.topic = $2 AND o.partition = s.partition",
             ids,
         )
         .await
@@ -270,7 +270,7 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
         self.set_ids(
             "UPDATE stream_offsets o SET refreshed_id = s.id
              FROM unnest($3::integer[], $4::bigint[]) AS s (partition, id)
-             WHERE o.pipeline = $1 AND o.topic = $2 AND o.partition = s.partition AND o.refreshed_id = o.last_id",
+             WHERE o.feed = $1 AND o.topic = $2 AND o.partition = s.partition AND o.refreshed_id = o.last_id",
             ids,
         )
         .await
@@ -280,10 +280,10 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
         sqlx::query(
             "UPDATE stream_offsets o SET refreshed_through = s.through, refreshed_id = o.last_id, catching_up = false
              FROM unnest($3::integer[], $4::bigint[]) AS s (partition, through)
-             WHERE o.pipeline = $1 AND o.topic = $2 AND o.partition = s.partition
+             WHERE o.feed = $1 AND o.topic = $2 AND o.partition = s.partition
                AND (o.refreshed_through IS DISTINCT FROM s.through OR o.refreshed_id <> o.last_id OR o.catching_up)",
         )
-        .bind(self.feed.pipeline)
+        .bind(self.feed.name)
         .bind(&self.feed.topic)
         .bind(to.iter().map(|to| to.partition).collect::<Vec<i32>>())
         .bind(to.iter().map(|to| to.next_offset).collect::<Vec<Option<i64>>>())
@@ -294,13 +294,13 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
 
     async fn note_gaps(&mut self, first: &[OffsetRange]) -> SqlResult<()> {
         sqlx::query(
-            "INSERT INTO stream_gaps (pipeline, topic, partition, generation, from_offset, to_offset)
+            "INSERT INTO stream_gaps (feed, topic, partition, generation, from_offset, to_offset)
              SELECT $1, $2, o.partition, o.generation, o.resume_from, s.start
              FROM stream_offsets o JOIN unnest($3::integer[], $4::bigint[]) AS s (partition, start) USING (partition)
-             WHERE o.pipeline = $1 AND o.topic = $2 AND o.resume_from < s.start
+             WHERE o.feed = $1 AND o.topic = $2 AND o.resume_from < s.start
              ON CONFLICT DO NOTHING",
         )
-        .bind(self.feed.pipeline)
+        .bind(self.feed.name)
         .bind(&self.feed.topic)
         .bind(first.iter().map(|range| range.partition).collect::<Vec<i32>>())
         .bind(first.iter().map(|range| range.start).collect::<Vec<i64>>())
@@ -311,10 +311,10 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
 
     async fn gaps(&mut self) -> SqlResult<Vec<Gap>> {
         let gaps: Vec<(i32, i64, i64)> = sqlx::query_as(
-            "SELECT partition, from_offset, to_offset FROM stream_gaps WHERE pipeline = $1 AND topic = $2
+            "SELECT partition, from_offset, to_offset FROM stream_gaps WHERE feed = $1 AND topic = $2
              ORDER BY partition, generation, from_offset",
         )
-        .bind(self.feed.pipeline)
+        .bind(self.feed.name)
         .bind(&self.feed.topic)
         .fetch_all(&mut self.connection)
         .await?;
@@ -324,12 +324,12 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
 
     async fn note_coverage(&mut self, coverage: &Coverage) -> SqlResult<()> {
         sqlx::query(
-            "INSERT INTO stream_completeness AS kept (pipeline, topic, complete, missing) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (pipeline, topic) DO UPDATE
+            "INSERT INTO stream_completeness AS kept (feed, topic, complete, missing) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (feed, topic) DO UPDATE
              SET complete = EXCLUDED.complete, missing = EXCLUDED.missing, changed_at = EXCLUDED.changed_at
              WHERE (kept.complete, kept.missing) IS DISTINCT FROM (EXCLUDED.complete, EXCLUDED.missing)",
         )
-        .bind(self.feed.pipeline)
+        .bind(self.feed.name)
         .bind(&self.feed.topic)
         .bind(coverage.complete)
         .bind(&coverage.missing)
@@ -404,12 +404,12 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
             |value: fn(&OffsetRange) -> i64| ranges.iter().map(|(_, range)| value(range)).collect::<Vec<i64>>();
         sqlx::query(
             "INSERT INTO ingest_accounting
-                (pipeline, topic, batch, partition, from_offset, to_offset, read, new, unchanged, corrected, filtered, rejected)
+                (feed, topic, batch, partition, from_offset, to_offset, read, new, unchanged, corrected, filtered, rejected)
              SELECT $1, $2, * FROM unnest
                 ($3::bigint[], $4::integer[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
                  $10::bigint[], $11::bigint[], $12::bigint[])",
         )
-        .bind(self.feed.pipeline)
+        .bind(self.feed.name)
         .bind(&self.feed.topic)
         .bind(ranges.iter().map(|(number, _)| *number).collect::<Vec<i64>>())
         .bind(ranges.iter().map(|(_, range)| range.partition).collect::<Vec<i32>>())
@@ -438,7 +438,7 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
 
     async fn try_lock_refreshes(&mut self) -> SqlResult<bool> {
         sqlx::query_scalar("SELECT pg_try_advisory_xact_lock(hashtextextended('refresh ' || $1, 0))")
-            .bind(self.feed.pipeline)
+            .bind(self.feed.name)
             .fetch_one(&mut self.connection)
             .await
     }

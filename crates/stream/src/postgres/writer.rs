@@ -111,14 +111,14 @@ impl<D, F: Fn(Answer) -> bool> Writer<D, F> {
                 .postgres
                 .retrying(SAVING, session, async |session| Ok(commit::commit(session, &mut batches).await?));
             let committed = committing.await?;
-            self.report(&batches, &committed, began);
+            self.report(P::NAME, &batches, &committed, began);
             shards.extend(committed);
         }
         Ok(Answer::Batches { count, shards })
     }
 
     /// Logs what is stored of batches.
-    fn report(&self, batches: &[Batch], committed: &Committed, began: Instant) {
+    fn report(&self, feed: &'static str, batches: &[Batch], committed: &Committed, began: Instant) {
         let is_stored = |part: &&Part| {
             committed.iter().any(|(shard, outcome)| *shard == part.shard && matches!(outcome, JobOutcome::Stored(_)))
         };
@@ -127,7 +127,7 @@ impl<D, F: Fn(Answer) -> bool> Writer<D, F> {
             let counts = stored.iter().fold(Counts::default(), |sum, part| sum.plus(part.counts()));
             let number = batch.number.unwrap_or_default();
             if !stored.is_empty() {
-                report_batch(number, stored.iter().map(|part| part.records()).sum(), counts, began);
+                report_batch(feed, number, stored.iter().map(|part| part.records()).sum(), counts, began);
             }
             if counts.rejected > 0 {
                 self.rejects_named.call_once(|| name_rejects(number, counts.rejected));
@@ -156,7 +156,7 @@ impl<D, F: Fn(Answer) -> bool> Writer<D, F> {
         shards.extend(refreshed.shards);
         let complete = refreshed.done.as_ref().is_some_and(|done| done.at_end);
         if let Some(done) = refreshed.done {
-            report_refresh(&done, began);
+            report_refresh(P::NAME, &done, began);
             if let Some(missing) = done.coverage.missing {
                 self.gaps_named.call_once(|| tracing::warn!("no run is complete: {missing}"));
             }
@@ -218,14 +218,14 @@ fn join<P: Pipeline>(batches: &mut Vec<Batch>, jobs: &mut tokio::sync::mpsc::Rec
     None
 }
 
-fn report_batch(number: i64, records: usize, counts: Counts, began: Instant) {
+fn report_batch(feed: &'static str, number: i64, records: usize, counts: Counts, began: Instant) {
     let Counts { new, unchanged, corrected, filtered, rejected } = counts;
-    histogram!(metrics::BATCH).record(began.elapsed().as_secs_f64());
+    histogram!(metrics::BATCH, "feed" => feed).record(began.elapsed().as_secs_f64());
     let by_outcome = [new, unchanged, corrected, filtered, rejected];
     for (outcome, records) in metrics::OUTCOMES.into_iter().zip(by_outcome) {
-        counter!(metrics::RECORDS, "outcome" => outcome).increment(records.unsigned_abs());
+        counter!(metrics::RECORDS, "feed" => feed, "outcome" => outcome).increment(records.unsigned_abs());
     }
-    counter!(metrics::REJECTS).increment(rejected.unsigned_abs());
+    counter!(metrics::REJECTS, "feed" => feed).increment(rejected.unsigned_abs());
     if records == 0 {
         return;
     }
@@ -252,14 +252,14 @@ fn name_rejects(number: i64, rejected: i64) {
     );
 }
 
-fn report_refresh(Done { report, coverage, groups_took, .. }: &Done, began: Instant) {
+fn report_refresh(feed: &'static str, Done { report, coverage, groups_took, .. }: &Done, began: Instant) {
     let ms = millis(began.elapsed());
-    histogram!(metrics::REFRESH).record(began.elapsed().as_secs_f64());
-    gauge!(metrics::LAST_REFRESH).set(metrics::unix_time());
+    histogram!(metrics::REFRESH, "feed" => feed).record(began.elapsed().as_secs_f64());
+    gauge!(metrics::LAST_REFRESH, "feed" => feed).set(metrics::unix_time());
     let (rows_written, groups_ms) = (report.rows_written, millis(*groups_took));
     match report.batch_id {
         Some(batch_id) => {
-            gauge!(metrics::LAST_BATCH_ID).set(f64::from(batch_id));
+            gauge!(metrics::LAST_BATCH_ID, "feed" => feed).set(f64::from(batch_id));
             tracing::info!(
                 batch_id,
                 rows_written,

@@ -162,7 +162,7 @@ fn changes(facts: &[(i16, i16, i64, u16)]) -> Changes {
     let (mut groups, mut changes) = (Groups::<Tiny>::default(), Changes::new(&Tiny::CHANGELOG));
     for (offset, (group, key, value, partition)) in (0..).zip(facts) {
         let text = format!("{group} {key} {value}");
-        let Decoded::Record(record) = Tiny.read(None, text.as_bytes()) else { panic!("{text}") };
+        let Decoded::Record(record) = Tiny::default().read(None, text.as_bytes()) else { panic!("{text}") };
         groups.apply(&record, Position { version: Version::new(offset, *partition), offset }, &mut changes);
     }
     changes
@@ -174,7 +174,7 @@ async fn facts<S: Statements<Tiny>>(session: &mut S, owners: &[i32]) -> Result<V
     let mut loading = GroupLoader::<Tiny>::new(&[owners.to_vec()], &[], keys).unwrap();
     let mut take = |piece: &[u8]| Ok(loading.push(piece)?);
     session.facts(owners, &mut take).await.map_err(|error| error.downcast::<sqlx::Error>().unwrap())?;
-    Ok(loading.finish()[0].rows(&Tiny))
+    Ok(loading.finish()[0].rows(&Tiny::default()))
 }
 
 /// Draws commands that a session in or out of a transaction may be given.

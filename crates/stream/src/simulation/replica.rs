@@ -110,7 +110,7 @@ impl Replica {
         let client = Name { settings: kafka, group: "group".to_owned(), topic: feed.topic.clone() };
         let named = (0..).zip(ends.iter().copied()).collect();
         Self {
-            core: Consumer::new(clock.now(), Arc::new(Tiny), feed, settings, client, named),
+            core: Consumer::new(clock.now(), Arc::new(Tiny::default()), feed, settings, client, named),
             client: Client::default(),
             commands: Vec::new(),
             jobs,

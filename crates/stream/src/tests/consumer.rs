@@ -39,7 +39,8 @@ impl Tables {
         let mut connection = tables.connect().await;
         for migration in [
             include_str!("../../../../postgres/migrations/stream/0001_schema.sql"),
-            "INSERT INTO feeds (feed, identity, database_oid) VALUES ('tiny', gen_random_uuid(), 0)",
+            "INSERT INTO feeds (feed, identity, database_oid)
+             SELECT feed, gen_random_uuid(), 0 FROM unnest('{tiny,tiny-second}'::text[]) AS feed",
         ] {
             sqlx::raw_sql(migration).execute(&mut connection).await.unwrap();
         }
@@ -50,7 +51,7 @@ impl Tables {
     /// The server as the real consumer sees it.
     pub(crate) fn server(&self) -> PgServer<Tiny> {
         let database = Database::new(self.database.url().parse().unwrap());
-        PgServer { database, pipeline: Arc::new(Tiny), feed: Arc::new(feed()) }
+        PgServer { database, pipeline: Arc::new(Tiny::default()), feed: Arc::new(feed()) }
     }
 
     /// A connection with the session settings of the real consumer.
@@ -91,7 +92,7 @@ impl Tables {
 
 pub(crate) fn feed() -> Feed {
     let cluster_id = Some("cluster".to_owned());
-    Feed { pipeline: Tiny::NAME, topic: TOPIC.to_owned(), cluster_id }
+    Feed { name: Tiny::NAME, topic: TOPIC.to_owned(), cluster_id }
 }
 
 /// The number of the only fetch.
@@ -129,7 +130,7 @@ impl Consumer {
 
     /// Takes a message in.
     pub(crate) fn take(&mut self, message: &Message<'_>) -> Verdict {
-        self.memory.take(&Tiny, TOPIC, FETCH, message)
+        self.memory.take(&Tiny::default(), TOPIC, FETCH, message)
     }
 
     /// What was read since the last one.
@@ -161,7 +162,7 @@ impl Consumer {
     /// The refresh of all that was sent.
     pub(crate) fn next_refresh(&mut self) -> Refresh<Tiny> {
         let mut refresh = Refresh::new(Target::default());
-        refresh.add(SHARD, self.memory.groups.begin_refresh(&Tiny), self.memory.cursors.refreshed_to());
+        refresh.add(SHARD, self.memory.groups.begin_refresh(&Tiny::default()), self.memory.cursors.refreshed_to());
         refresh
     }
 

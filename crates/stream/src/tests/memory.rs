@@ -96,7 +96,7 @@ impl Memory {
 
     pub(crate) fn take(&mut self, lying: &Lying) -> Outcome {
         let message = format!("{} {} {}", lying.group, lying.key, lying.value);
-        let Decoded::Record(record) = Tiny.read(None, message.as_bytes()) else { panic!("{message}") };
+        let Decoded::Record(record) = Tiny::default().read(None, message.as_bytes()) else { panic!("{message}") };
         self.owners.entry(Tiny::partition_key(&Tiny::group(&record))).or_insert(lying.at.version.partition().into());
         let outcome = self.groups.apply(&record, lying.at, &mut self.batch);
         self.counts.add(outcome);
@@ -139,12 +139,12 @@ impl Memory {
     }
 
     pub(crate) fn facts(&mut self) -> Vec<Row> {
-        self.groups.rows(&Tiny).into_iter().filter(|(_, facts)| !facts.is_empty()).collect()
+        self.groups.rows(&Tiny::default()).into_iter().filter(|(_, facts)| !facts.is_empty()).collect()
     }
 
     /// As for a refresh that is then stored.
     fn refresh(&mut self) -> Vec<Row> {
-        let rows = self.groups.begin_refresh(&Tiny);
+        let rows = self.groups.begin_refresh(&Tiny::default());
         self.groups.refreshed();
         rows
     }

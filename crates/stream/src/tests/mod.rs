@@ -2,6 +2,7 @@
 
 mod commits;
 pub(crate) mod consumer;
+mod feeds;
 mod memory;
 mod outcomes;
 mod rows;

@@ -86,7 +86,9 @@ impl Both {
                 *offset += 1;
                 let at = Position { version: Version::new(self.now, partition), offset: *offset };
                 let message = format!("{group} {key} {value}");
-                let Decoded::Record(record) = Tiny.read(None, message.as_bytes()) else { panic!("{message}") };
+                let Decoded::Record(record) = Tiny::default().read(None, message.as_bytes()) else {
+                    panic!("{message}")
+                };
                 let partition_key = Tiny::partition_key(&Group(group));
                 let owner = *self.owners.entry(partition_key).or_insert(partition.into());
                 let known = self.known.entry((group, key)).or_insert((at.version, value));
@@ -209,8 +211,8 @@ async fn the_view_shows_the_rows_and_a_load_gives_the_memory() {
         }
         assert_eq!(shown, rows, "{steps:?}");
         let loaded = load(&mut connection, &both.owners).await;
-        assert_eq!(loaded.rows(&Tiny), groups_of(&both.rows), "{steps:?}");
-        assert_eq!(both.groups.rows(&Tiny), groups_of(&both.rows), "{steps:?}");
+        assert_eq!(loaded.rows(&Tiny::default()), groups_of(&both.rows), "{steps:?}");
+        assert_eq!(both.groups.rows(&Tiny::default()), groups_of(&both.rows), "{steps:?}");
         assert_eq!((loaded.facts(), loaded.len()), (both.groups.facts(), both.groups.len()), "{steps:?}");
     }
 }

@@ -9,9 +9,14 @@ use crate::{
 };
 use sqlx::PgConnection;
 
-/// Keeps numbers.
+/// Keeps numbers. Its feeds differ in their names and tables.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Tiny;
+pub(crate) struct Numbers<const FEED: usize>;
+
+/// The first feed.
+pub(crate) type Tiny = Numbers<0>;
+/// The second one.
+pub(crate) type Second = Numbers<1>;
 
 /// A group: two of them, such as 4 and 5, share a partition key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -56,16 +61,19 @@ pub(crate) const SCHEMA: &str = r#"
     CREATE TYPE tiny_fact AS (grp smallint, key smallint, value bigint);
     SELECT create_changelog('tiny');
     CREATE TABLE tiny_groups (grp text PRIMARY KEY, facts text NOT NULL, processing_time timestamptz DEFAULT now());
+    CREATE TYPE tiny_second_fact AS (grp smallint, key smallint, value bigint);
+    SELECT create_changelog('tiny_second');
+    CREATE TABLE tiny_second_groups (LIKE tiny_groups INCLUDING ALL);
     CREATE TABLE tiny_runs (id bigint GENERATED ALWAYS AS IDENTITY, complete boolean NOT NULL, facts text NOT NULL);
 "#;
 
-impl Pipeline for Tiny {
-    const NAME: &'static str = "tiny";
-    const TOPIC: &'static str = "t";
+impl<const FEED: usize> Pipeline for Numbers<FEED> {
+    const NAME: &'static str = ["tiny", "tiny-second"][FEED];
+    const TOPIC: &'static str = ["t", "t2"][FEED];
     const DATABASE: &'static str = "tiny";
     const TABLES: Tables = Tables {
         changelog: Changelog {
-            table: "tiny_segments",
+            table: ["tiny_segments", "tiny_second_segments"][FEED],
             columns: &[
                 Column::group("grp", Kind::Int2),
                 Column::key("key", Kind::Int2),
@@ -73,10 +81,10 @@ impl Pipeline for Tiny {
             ],
         },
         state: StateTable {
-            name: "tiny_groups",
+            name: ["tiny_groups", "tiny_second_groups"][FEED],
             columns: &[Column::group("grp", Kind::Text), Column::value("facts", Kind::Text)],
         },
-        derived: &["tiny_runs"],
+        derived: [&["tiny_runs"], &[] as &[&str]][FEED],
         hashed: &[],
         legacy: &[],
     };
@@ -141,6 +149,9 @@ impl Pipeline for Tiny {
     }
 
     async fn refresh_global(&self, tx: &mut PgConnection, run: &Run) -> anyhow::Result<RunReport> {
+        if FEED > 0 {
+            return Ok(RunReport::default());
+        }
         sqlx::query(
             "INSERT INTO tiny_runs (complete, facts)
              SELECT $1, coalesce(string_agg(grp || ': ' || facts, ', ' ORDER BY grp), '') FROM tiny_groups",

@@ -41,7 +41,7 @@ impl Case {
         };
         let kafka = KafkaSettings::plaintext("kafka:9092");
         let client = Client { settings: kafka, group: "group".to_owned(), topic: feed.topic.clone() };
-        let core = Consumer::new(now, Arc::new(Tiny), feed, settings, client, ends.into_iter().collect());
+        let core = Consumer::new(now, Arc::new(Tiny::default()), feed, settings, client, ends.into_iter().collect());
         Self { core, now, out: Vec::new() }
     }
 

@@ -3,7 +3,7 @@ use super::*;
 const LAST: LastRecord = LastRecord { offset: 9, timestamp_ms: 100, crc32: 7 };
 
 fn feed() -> Feed {
-    Feed { pipeline: "test", topic: "topic".to_owned(), cluster_id: None }
+    Feed { name: "test", topic: "topic".to_owned(), cluster_id: None }
 }
 
 fn stored(next_offset: Option<i64>, last: Option<LastRecord>) -> PartitionRow {

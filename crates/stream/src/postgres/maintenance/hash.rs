@@ -3,7 +3,7 @@
 use sqlx::{Connection, PgConnection};
 
 use crate::{
-    pipeline::{Hashed, Tables},
+    pipeline::{FeedTables, Hashed},
     postgres::database::sql,
 };
 
@@ -21,15 +21,18 @@ pub struct TableHash {
     pub sha256: String,
 }
 
-/// Hashes a pipeline's tables as they are at one moment: all columns but `batch_id` and `processing_time`, by primary key. The
+/// Hashes the tables of a pipeline's feeds as they are at one moment: all columns but `batch_id` and `processing_time`, by primary key. The
 /// last hash stands for all of them together.
 ///
 /// # Errors
 /// When Postgres does not answer or refuses.
-pub async fn hash(connection: &mut PgConnection, tables: &Tables) -> Result<Vec<TableHash>, sqlx::Error> {
+pub async fn hash(connection: &mut PgConnection, feeds: &[FeedTables]) -> Result<Vec<TableHash>, sqlx::Error> {
     let mut tx = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-    let mut hashes = Vec::with_capacity(tables.hashed.len() + 2);
-    for Hashed { table, rows: condition } in [Hashed::all(tables.state.name)].iter().chain(tables.hashed) {
+    let mut hashes = Vec::new();
+    let hashed = feeds.iter().flat_map(|FeedTables { tables, .. }| {
+        std::iter::once(Hashed::all(tables.state.name)).chain(tables.hashed.iter().copied())
+    });
+    for Hashed { table, rows: condition } in hashed {
         let (columns, key): (String, String) = sqlx::query_as(COLUMNS).bind(table).fetch_one(&mut *tx).await?;
         let (rows, sha256) = sqlx::query_as(sql(format!(
             "WITH lines AS (SELECT ({columns})::text AS line, row_number() OVER (ORDER BY {key}) AS n FROM {table} WHERE {condition})

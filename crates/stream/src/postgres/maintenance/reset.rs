@@ -3,7 +3,7 @@
 use sqlx::{Connection, PgConnection};
 
 use super::lock;
-use crate::{pipeline::Tables, postgres::database::sql};
+use crate::{pipeline::FeedTables, postgres::database::sql};
 
 /// What `stream` keeps that a reset empties; offsets are kept as rows, so that epochs go on counting.
 const OURS: [&str; 5] = ["ingest_accounting", "rejects", "key_partitions", "stream_gaps", "stream_completeness"];
@@ -23,10 +23,10 @@ pub struct Count {
 ///
 /// # Errors
 /// When Postgres does not answer or refuses.
-pub async fn count(connection: &mut PgConnection, tables: &Tables) -> Result<Vec<Count>, sqlx::Error> {
+pub async fn count(connection: &mut PgConnection, feeds: &[FeedTables]) -> Result<Vec<Count>, sqlx::Error> {
     let mut counts = Vec::new();
-    for table in names(tables) {
-        let (expression, of) = match table == tables.changelog.table {
+    for table in names(feeds) {
+        let (expression, of) = match feeds.iter().any(|feed| table == feed.tables.changelog.table) {
             true => ("coalesce(sum(facts), 0)::bigint", "facts"),
             false => ("count(*)", "rows"),
         };
@@ -37,33 +37,39 @@ pub async fn count(connection: &mut PgConnection, tables: &Tables) -> Result<Vec
     Ok(counts)
 }
 
-/// Empties facts, results and offsets in one transaction.
+/// Empties facts, results and offsets of all feeds of a database in one transaction.
 ///
 /// Every claim is void afterwards: a consumer that runs is refused at its next commit, claims again
 /// and begins at the earliest offset.
 ///
 /// # Errors
 /// When Postgres does not answer or refuses; then nothing was removed.
-pub async fn reset(connection: &mut PgConnection, pipeline: &str, tables: &Tables) -> Result<(), sqlx::Error> {
+pub async fn reset(connection: &mut PgConnection, feeds: &[FeedTables]) -> Result<(), sqlx::Error> {
+    let feed_names: Vec<&str> = feeds.iter().map(|feed| feed.feed).collect();
     let mut tx = connection.begin().await?;
     sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *tx).await?;
-    lock(&mut tx, &tables.changelog).await?;
+    for feed in feeds {
+        lock(&mut tx, &feed.tables.changelog).await?;
+    }
     sqlx::query(
         "UPDATE stream_offsets SET epoch = epoch + 1, owner = NULL, next_offset = NULL, refreshed_through = NULL,
                 cluster_id = NULL, last_offset = NULL, last_timestamp_ms = NULL, last_crc32 = NULL,
                 max_timestamp_ms = 0, catching_up = false, last_id = 0, refreshed_id = 0, resume_from = 0
-         WHERE pipeline = $1",
+         WHERE feed = ANY ($1)",
     )
-    .bind(pipeline)
+    .bind(&feed_names)
     .execute(&mut *tx)
     .await?;
-    sqlx::query("UPDATE feeds SET spread = false WHERE feed = $1").bind(pipeline).execute(&mut *tx).await?;
-    for table in names(tables) {
+    sqlx::query("UPDATE feeds SET spread = false WHERE feed = ANY ($1)").bind(&feed_names).execute(&mut *tx).await?;
+    for table in names(feeds) {
         sqlx::query(sql(format!("DELETE FROM {table}"))).execute(&mut *tx).await?;
     }
     tx.commit().await
 }
 
-fn names(tables: &Tables) -> impl Iterator<Item = &'static str> {
-    [tables.changelog.table, tables.state.name].into_iter().chain(tables.derived.iter().copied()).chain(OURS)
+fn names(feeds: &[FeedTables]) -> impl Iterator<Item = &'static str> {
+    let of_feeds = feeds.iter().flat_map(|FeedTables { tables, .. }| {
+        [tables.changelog.table, tables.state.name].into_iter().chain(tables.derived.iter().copied())
+    });
+    of_feeds.chain(OURS)
 }
