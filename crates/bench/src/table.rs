@@ -1,5 +1,7 @@
 //! Tables and numbers for people, at a terminal and in Markdown.
 
+use testkit::numbers::thousands;
+
 /// A Markdown table; the first column is words, the others are figures, aligned right.
 pub(crate) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
     let width = |column: usize| {
@@ -27,15 +29,7 @@ fn line<const N: usize>(cells: &[String; N], widths: &[usize; N]) -> String {
 
 /// A whole number with its thousands apart: `31,076`.
 pub(crate) fn grouped(number: f64) -> String {
-    let digits = format!("{number:.0}");
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    thousands(&format!("{number:.0}"))
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use testkit::numbers::grouped;
+
 use crate::{
     accounting::Accounting,
     input::{Input, PARTITIONS},
@@ -80,20 +82,6 @@ pub(crate) fn closing(pipeline: &Pipeline, settings: &Settings, servers: &Server
     }
 }
 
-/// A whole number with its thousands apart: `31,076`.
-pub(crate) fn grouped(number: impl TryInto<i128>) -> String {
-    let Ok(number) = number.try_into() else { return "?".to_owned() };
-    let digits = number.unsigned_abs().to_string();
-    let mut text = if number < 0 { "−".to_owned() } else { String::new() };
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// Seconds with two decimals.
 fn seconds(took: Duration) -> String {
     format!("{:.2} s", took.as_secs_f64())
@@ -102,15 +90,6 @@ fn seconds(took: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_grouped() {
-        let check = |number: i64, text| assert_eq!(grouped(number), text);
-        check(0, "0");
-        check(999, "999");
-        check(31_076, "31,076");
-        check(-1_234_567, "−1,234,567");
-    }
 
     #[test]
     fn numbers_are_aligned_to_the_right() {

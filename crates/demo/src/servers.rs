@@ -7,6 +7,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use testkit::{
     broker::EmbeddedBroker,
     kafka::Kafka,
+    numbers::grouped,
     postgres::{Postgres, database_of, with_database},
     repository,
 };
@@ -14,7 +15,6 @@ use testkit::{
 use crate::{
     failure::Failure,
     input::{Input, PARTITIONS},
-    printout::grouped,
     settings::Settings,
 };
 

@@ -2,6 +2,7 @@
 
 pub mod broker;
 pub mod kafka;
+pub mod numbers;
 pub mod postgres;
 pub mod probes;
 pub mod process;

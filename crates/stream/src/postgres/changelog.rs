@@ -7,10 +7,7 @@ use crate::{
     copy::{CopyBuffer, HEADER, TRAILER},
     core::segments::SEGMENT_COLUMNS,
     pipeline::Changelog,
-    postgres::{
-        database::{PIECE, answered},
-        statements::SqlResult,
-    },
+    postgres::database::{PIECE, SqlResult, answered},
 };
 
 /// What is read of a segment besides the pipeline's columns.

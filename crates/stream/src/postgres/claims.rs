@@ -7,7 +7,7 @@ use crate::{
         offsets::PartitionRow,
     },
     pipeline::Pipeline,
-    postgres::statements::{SqlResult, Statements},
+    postgres::{database::SqlResult, statements::Statements},
 };
 
 /// Claims partitions for `owner`; returns their stored state, in order, and whether keys are spread over partitions.

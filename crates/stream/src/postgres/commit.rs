@@ -11,7 +11,7 @@ use crate::{
         offsets::PartitionRow,
     },
     pipeline::Pipeline,
-    postgres::statements::{SqlResult, Statements},
+    postgres::{database::SqlResult, statements::Statements},
 };
 
 /// What became of batches: for each shard, by its number, `(partition, next offset)` where its part is stored. This try

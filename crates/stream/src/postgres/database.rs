@@ -25,6 +25,9 @@ const SESSION: [(&str, &str); 6] = [
 /// How long a response, or the next piece of a COPY, may take: a minute is the server's own limit.
 pub(crate) const PIECE: Duration = Duration::from_secs(75);
 
+/// What a statement gives, unless PostgreSQL does not answer or refuses.
+pub(crate) type SqlResult<T> = Result<T, sqlx::Error>;
+
 /// Where Postgres is, and how we talk to it.
 #[derive(Clone, Debug)]
 pub struct Database {

@@ -16,7 +16,7 @@ use service::{
 
 use crate::{
     Error, Pipeline, metrics,
-    postgres::statements::{Server, SqlResult},
+    postgres::{database::SqlResult, statements::Server},
 };
 
 /// How a database is worked on. All clones share the list of what is being retried.

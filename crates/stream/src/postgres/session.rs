@@ -15,9 +15,9 @@ use crate::{
     pipeline::{Coverage, Pipeline},
     postgres::{
         changelog::{self, Read},
-        database::{Database, PIECE, answered, sql},
+        database::{Database, PIECE, SqlResult, answered, sql},
         state::{self, RefreshReport},
-        statements::{Server, SqlResult, Statements},
+        statements::{Server, Statements},
     },
 };
 

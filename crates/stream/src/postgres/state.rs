@@ -10,7 +10,7 @@ use sqlx::{
 use crate::{
     columns::{Array, Column, ColumnError, Role, RowReader, RowWriter},
     pipeline::{Coverage, Pipeline, Run, RunReport, StateTable},
-    postgres::{database::sql, statements::SqlResult},
+    postgres::database::{SqlResult, sql},
 };
 
 /// What a refresh did.

@@ -11,11 +11,8 @@ use crate::{
         refresh::PartitionProgress,
     },
     pipeline::{Coverage, Pipeline},
-    postgres::state::RefreshReport,
+    postgres::{database::SqlResult, state::RefreshReport},
 };
-
-/// What a statement gives, unless PostgreSQL does not answer or refuses.
-pub(crate) type SqlResult<T> = Result<T, sqlx::Error>;
 
 /// Where sessions are opened, and what time is while they wait.
 pub(crate) trait Server<P: Pipeline> {

@@ -19,8 +19,9 @@ use crate::{
     },
     pipeline::{Coverage, Pipeline},
     postgres::{
+        database::SqlResult,
         state::RefreshReport,
-        statements::{Server, SqlResult, Statements},
+        statements::{Server, Statements},
     },
     simulation::turns::{Clock, Rng, yield_once},
     tests::tiny::{Row, Tiny},
