@@ -13,7 +13,7 @@ demo: ## runs the sample (or DATA=file) from file to tables on this machine; PIP
 
 superset: ## the dashboards at http://localhost:8088 without a cluster, over the databases that DEMO_KEEP=1 make demo left running
 	@scripts/setup build
-	@scripts/build migrate
+	@scripts/build demo migrate producer consumer
 	@scripts/superset
 
 up: ## brings everything up on the cluster: images, secrets, DATA (a path, https://… or sample), ENERGY (a path) with the second pipeline
@@ -75,7 +75,8 @@ sample: ## rewrites the made samples in data/
 	@cargo run --quiet --package testkit
 
 hash: ## prints the hash of the derived tables at DATABASE_URL
-	@cargo run --quiet --release --package consumer -- --pipeline '$(or $(PIPELINE),emissions)' hash
+	@scripts/build demo migrate producer consumer
+	@$${CARGO_TARGET_DIR:-target}/release/consumer --pipeline '$(or $(PIPELINE),emissions)' hash
 
 clean: ## stops what DEMO_KEEP=1 left running, and removes target/
 	@scripts/postgres down target/demo/postgres --wipe

@@ -2,7 +2,15 @@
 
 use sqlx::{FromRow, PgConnection};
 
-/// The outcomes of the records of this run's batches.
+/// Batches by their numbers: those after one, through another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Batches {
+    /// 0 where none was stored before.
+    pub(crate) after: i64,
+    pub(crate) through: i64,
+}
+
+/// The outcomes of the records of some batches.
 #[derive(Debug, Default, FromRow)]
 pub(crate) struct Accounting {
     pub(crate) read: i64,
@@ -14,15 +22,16 @@ pub(crate) struct Accounting {
 }
 
 impl Accounting {
-    /// Reads the sums of all batches after one.
-    pub(crate) async fn since(batch: i64, database: &mut PgConnection) -> sqlx::Result<Self> {
+    /// Reads the sums of batches.
+    pub(crate) async fn of(batches: Batches, database: &mut PgConnection) -> sqlx::Result<Self> {
         sqlx::query_as(
             "SELECT coalesce(sum(read), 0)::bigint AS read, coalesce(sum(new), 0)::bigint AS new,
                     coalesce(sum(unchanged), 0)::bigint AS unchanged, coalesce(sum(corrected), 0)::bigint AS corrected,
                     coalesce(sum(filtered), 0)::bigint AS filtered, coalesce(sum(rejected), 0)::bigint AS rejected
-             FROM ingest_accounting WHERE batch > $1",
+             FROM ingest_accounting WHERE batch > $1 AND batch <= $2",
         )
-        .bind(batch)
+        .bind(batches.after)
+        .bind(batches.through)
         .fetch_one(database)
         .await
     }

@@ -10,6 +10,8 @@ use crate::{accounting::Accounting, pipeline::Pipeline, servers::Servers, transf
 pub(crate) struct Outcome {
     /// The outcomes of the records.
     pub(crate) accounting: Accounting,
+    /// Those of the records that were sent once more.
+    pub(crate) again: Option<Accounting>,
     /// The tables of the pipeline, each with its heading.
     pub(crate) tables: Vec<(&'static str, Table)>,
 }
@@ -27,13 +29,17 @@ pub(crate) struct Table {
 pub(crate) async fn read(pipeline: &Pipeline, servers: &Servers, transfer: &Transfer) -> anyhow::Result<Outcome> {
     let mut database = PgConnection::connect(&servers.database_url).await.context("the database does not answer")?;
     sqlx::query("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").execute(&mut database).await?;
-    let accounting = Accounting::since(transfer.batches_before, &mut database).await?;
+    let accounting = Accounting::of(transfer.batches, &mut database).await?;
+    let mut again = None;
+    if let Some(batches) = transfer.again {
+        again = Some(Accounting::of(batches, &mut database).await?);
+    }
     let mut tables = Vec::new();
     for (heading, query) in pipeline.shown {
         tables.push((*heading, table(&mut database, query).await?));
     }
     database.close().await?;
-    Ok(Outcome { accounting, tables })
+    Ok(Outcome { accounting, again, tables })
 }
 
 /// The simple protocol gives every value as text.

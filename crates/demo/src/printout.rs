@@ -24,7 +24,9 @@ pub(crate) fn opening(input: &Input, servers: &Servers) {
 /// Shows the result.
 pub(crate) fn result(pipeline: &Pipeline, input: &Input, transfer: &Transfer, outcome: &Outcome) {
     println!("\nThe transfer of {}", input.in_words());
-    let counts = counts(pipeline, input, transfer, &outcome.accounting);
+    let mut counts = counts(pipeline, input, transfer, &outcome.accounting).to_vec();
+    let again = outcome.again.iter();
+    counts.extend(again.map(|again| (grouped(again.read), format!("read when sent once more = {}", sum(again)))));
     let width = counts.iter().map(|(count, _)| count.len()).max().unwrap_or(0);
     for (count, name) in counts {
         println!("  {count:>width$}  {name}");
@@ -44,12 +46,15 @@ fn counts(pipeline: &Pipeline, input: &Input, transfer: &Transfer, accounting: &
         0 => String::new(),
         not_sent => format!("; {} not sent ({}: see producer.log)", grouped(not_sent), pipeline.kept_back),
     };
-    let sum = accounting.parts().map(|(name, count)| format!("{} {name}", grouped(count))).join(" + ");
     [
         (grouped(input.rows), "rows in the file".to_owned()),
         (grouped(transfer.sent), format!("sent to {}, {PARTITIONS} partitions{not_sent}", input.target.topic)),
-        (grouped(accounting.read), format!("read = {sum}")),
+        (grouped(accounting.read), format!("read = {}", sum(accounting))),
     ]
+}
+
+fn sum(accounting: &Accounting) -> String {
+    accounting.parts().map(|(name, count)| format!("{} {name}", grouped(count))).join(" + ")
 }
 
 /// A table with its columns aligned: numbers to the right, all else to the left.

@@ -10,7 +10,7 @@ use testkit::{
 };
 
 use crate::{
-    accounting::{self, Accounting},
+    accounting::{self, Accounting, Batches},
     failure::Failure,
     input::{Input, PARTITIONS},
     pipeline::Pipeline,
@@ -38,20 +38,31 @@ pub(crate) struct Transfer {
     pub(crate) sent: i64,
     /// Whether nothing but this run's records was in the topic and the database.
     pub(crate) fresh: bool,
-    /// The greatest batch that was stored before; 0 if there was none.
-    pub(crate) batches_before: i64,
+    /// The batches of the file.
+    pub(crate) batches: Batches,
+    /// Those of the same file sent once more, which only the sample is.
+    pub(crate) again: Option<Batches>,
 }
 
 /// Runs the whole transfer of the input.
 pub(crate) async fn send_and_store(pipeline: &Pipeline, input: &Input, servers: &Servers) -> anyhow::Result<Transfer> {
     let mut steps = Vec::new();
     steps.push(run("migrate up", migrate(pipeline, servers)?).await?);
-    let batches_before = last_batch(servers).await?;
+    let after = last_batch(servers).await?;
     let before = written(input, servers).await?;
     steps.push(run("producer", producer(pipeline, input, servers)?).await?);
     let sent = written(input, servers).await? - before;
     steps.push(run("consumer --until-end", consumer(pipeline, input, servers)?).await?);
-    Ok(Transfer { steps, sent, fresh: servers.are_fresh(), batches_before })
+    let batches = Batches { after, through: last_batch(servers).await? };
+    let mut again = None;
+    if input.made.is_some() && servers.are_fresh() {
+        steps.push(run("producer once more", producer(pipeline, input, servers)?).await?);
+        // The embedded broker takes the first one's member for alive for some seconds more.
+        let consumer = consumer(pipeline, input, servers)?.args(["--group-id", "once-more"]);
+        steps.push(run("consumer --until-end once more", consumer).await?);
+        again = Some(Batches { after: batches.through, through: last_batch(servers).await? });
+    }
+    Ok(Transfer { steps, sent, fresh: servers.are_fresh(), batches, again })
 }
 
 /// Checks that the figures agree with each other.

@@ -43,11 +43,27 @@ impl Setting {
         Some(value.split(']').next()?.trim_end_matches('=').to_owned())
     }
 
-    /// The first paragraph, without notes.
+    /// The first paragraph without notes, and the possible values.
     fn meaning(&self) -> String {
         let first = self.lines.iter().take_while(|line| !line.is_empty()).cloned().collect::<Vec<_>>().join(" ");
-        let text = first.split(" [").next().unwrap_or_default();
-        text.trim_end_matches('.').replace('|', "\\|")
+        let text = first.split(" [").next().unwrap_or_default().trim_end_matches('.');
+        let listed = self.lines.iter().filter_map(|line| line.strip_prefix("- ")?.split_once(':'));
+        let listed = listed.map(|(value, _)| value.to_owned()).collect::<Vec<_>>().join(", ");
+        let values = self.note("possible values").unwrap_or(listed);
+        let values = if values.is_empty() { values } else { format!(" ({values})") };
+        format!("{text}{values}").replace('|', "\\|")
+    }
+
+    /// The default: a value, or words where the program chooses.
+    fn default_value(&self) -> String {
+        let stands_alone = self.lines.iter().any(|line| line.starts_with("[default: "));
+        match self.note("default") {
+            Some(value) if stands_alone && !value.contains("the pipeline") => {
+                format!("`{}`", value.replace('|', "\\|"))
+            }
+            Some(words) => words,
+            None => String::new(),
+        }
     }
 }
 
@@ -70,7 +86,7 @@ fn table(program: &str, recorded: &str) -> String {
         let code =
             |text: Option<String>| text.map_or_else(String::new, |text| format!("`{}`", text.replace('|', "\\|")));
         let option = setting.option.replace('|', "\\|");
-        let (variable, default) = (code(setting.note("env")), code(setting.note("default")));
+        let (variable, default) = (code(setting.note("env")), setting.default_value());
         writeln!(table, "| `{option}` | {variable} | {default} | {} |", setting.meaning()).unwrap();
     }
     table
