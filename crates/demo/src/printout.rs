@@ -82,8 +82,7 @@ pub(crate) fn closing(pipeline: &Pipeline, settings: &Settings, servers: &Server
         println!("dashboards  make superset");
         println!("stop        scripts/postgres down {} --wipe", folder().join("postgres").display());
     } else {
-        let name = if pipeline.name == "emissions" { "" } else { " PIPELINE=energy" };
-        println!("dashboards  DEMO_KEEP=1 make demo{name} && make superset");
+        println!("dashboards  DEMO_KEEP=1 make demo PIPELINE={} && make superset", pipeline.name);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Several feeds of a pipeline, side by side in one process.
 
-use std::pin::Pin;
+use std::{fmt::Display, pin::Pin};
 
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use service::Stop;
@@ -12,12 +12,16 @@ pub type Running<E> = Pin<Box<dyn Future<Output = Result<(), E>> + Send>>;
 ///
 /// # Errors
 /// The first error of a consumer.
-pub async fn side_by_side<E>(stop: &Stop, feeds: impl IntoIterator<Item = Running<E>>) -> Result<(), E> {
+pub async fn side_by_side<E: Display>(stop: &Stop, feeds: impl IntoIterator<Item = Running<E>>) -> Result<(), E> {
     let (mut running, mut first) = (feeds.into_iter().collect::<FuturesUnordered<_>>(), Ok(()));
     while let Some(ended) = running.next().await {
-        if ended.is_err() && first.is_ok() {
-            stop.stop();
-            first = ended;
+        match (ended, &first) {
+            (Ok(()), _) => {}
+            (Err(error), Ok(())) => {
+                stop.stop();
+                first = Err(error);
+            }
+            (Err(error), Err(_)) => tracing::error!(%error, "another feed ended with an error too"),
         }
     }
     first
