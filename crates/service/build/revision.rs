@@ -15,7 +15,7 @@ const GIVEN: &str = "REVISION";
 const DIGITS: &str = "--short=12";
 
 /// Crates that no program depends on.
-const DEVELOPMENT: [&str; 2] = ["demo", "manifests"];
+const DEVELOPMENT: [&str; 7] = ["bench", "demo", "docs", "e2e", "fuzz", "manifests", "testkit"];
 
 /// Sets `TRIBUTARY_REVISION` for the program: the revision given, or git's, or `unknown`.
 pub(crate) fn emit() {
