@@ -68,3 +68,6 @@ alone() {
   exec 9>"$1/lock"
   flock -w 120 9 || fail 69 "another call has been working on $1 for two minutes"
 }
+
+# development_crates: prints the folders of the crates that no program depends on, by their manifests.
+development_crates() { (cd "$root" && grep -l '^description = "Development only' crates/*/Cargo.toml | sed 's:/Cargo.toml$::'); }

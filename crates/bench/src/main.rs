@@ -32,8 +32,7 @@ mod writes;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use service::exit;
-use tokio::signal::unix::{SignalKind, signal};
+use service::{Stop, exit};
 
 use crate::{
     settings::{PipelineArg, Settings},
@@ -120,10 +119,5 @@ fn result() -> PathBuf {
 
 /// Waits for Ctrl-C or SIGTERM.
 async fn asked_to_stop() {
-    let mut terminate = signal(SignalKind::terminate()).expect("the system has SIGTERM");
-    let mut interrupt = signal(SignalKind::interrupt()).expect("the system has SIGINT");
-    tokio::select! {
-        _ = terminate.recv() => (),
-        _ = interrupt.recv() => (),
-    }
+    Stop::on_signals().expect("the system has both signals").stopped().await;
 }

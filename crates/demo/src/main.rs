@@ -13,7 +13,7 @@ mod transfer;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use tokio::signal::unix::{SignalKind, signal};
+use service::Stop;
 
 use crate::{failure::Failure, settings::Settings};
 
@@ -54,10 +54,5 @@ async fn show(settings: &Settings) -> anyhow::Result<()> {
 
 /// Waits for Ctrl-C or SIGTERM.
 async fn asked_to_stop() {
-    let mut terminate = signal(SignalKind::terminate()).expect("the system has SIGTERM");
-    let mut interrupt = signal(SignalKind::interrupt()).expect("the system has SIGINT");
-    tokio::select! {
-        _ = terminate.recv() => (),
-        _ = interrupt.recv() => (),
-    }
+    Stop::on_signals().expect("the system has both signals").stopped().await;
 }

@@ -14,8 +14,8 @@ const GIVEN: &str = "REVISION";
 /// So many digits as image tags have; fewer may one day be ambiguous.
 const DIGITS: &str = "--short=12";
 
-/// Crates that no program depends on.
-const DEVELOPMENT: [&str; 7] = ["bench", "demo", "docs", "e2e", "fuzz", "manifests", "testkit"];
+/// How the manifest of a crate that no program depends on describes it.
+const DEVELOPMENT: &str = "description = \"Development only";
 
 /// Sets `TRIBUTARY_REVISION` for the program: the revision given, or git's, or `unknown`.
 pub(crate) fn emit() {
@@ -61,11 +61,12 @@ fn workspace() -> Option<PathBuf> {
 fn sources(root: &Path) -> Vec<String> {
     let crates = ["crates", "crates/pipelines"].into_iter().flat_map(|folder| {
         let entries = fs::read_dir(root.join(folder)).into_iter().flatten().flatten();
-        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        names
-            .filter(|name| !DEVELOPMENT.contains(&name.as_str()))
-            .map(move |name| format!("{folder}/{name}"))
-            .collect::<Vec<_>>()
+        let is_in_a_program = |entry: &fs::DirEntry| {
+            let manifest = fs::read_to_string(entry.path().join("Cargo.toml"));
+            manifest.is_ok_and(|manifest| !manifest.contains(DEVELOPMENT))
+        };
+        let names = entries.filter(is_in_a_program).filter_map(|entry| entry.file_name().into_string().ok());
+        names.map(move |name| format!("{folder}/{name}")).collect::<Vec<_>>()
     });
     let parts = crates.flat_map(|folder| ["src", "Cargo.toml"].map(|part| format!("{folder}/{part}")));
     let shared = ["Cargo.toml", "Cargo.lock", "postgres/migrations"].map(str::to_owned);
