@@ -145,6 +145,10 @@ impl Array {
         self.fixed(value.to_be_bytes());
     }
 
+    pub(crate) fn i32(&mut self, value: i32) {
+        self.fixed(value.to_be_bytes());
+    }
+
     /// The number of values.
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -274,6 +278,16 @@ impl<'a> ArrayReader<'a> {
 
     pub(crate) fn i64(&mut self) -> Result<i64, ColumnError> {
         fixed(self.name, given(self.name, self.next()?)?).map(i64::from_be_bytes)
+    }
+
+    pub(crate) fn i32(&mut self) -> Result<i32, ColumnError> {
+        fixed(self.name, given(self.name, self.next()?)?).map(i32::from_be_bytes)
+    }
+
+    /// How many values an array says it has; 0 where it is NULL.
+    pub(crate) fn len_of(array: Option<&[u8]>) -> usize {
+        let len = array.and_then(|array| array.get(12..16)?.try_into().ok()).map(u32::from_be_bytes);
+        len.and_then(|len| usize::try_from(len).ok()).unwrap_or(0)
     }
 }
 

@@ -22,7 +22,8 @@ use crate::{
     },
     kafka_errors::{Decision, Denial, Resource, code_of, decide},
     memory_limit,
-    postgres::{database::Database, loader::Loader, retry::Postgres, session::PgServer, writer::Writer},
+    pipeline::Residency,
+    postgres::{database::Database, loader::Loader, lookup, retry::Postgres, session::PgServer, writer::Writer},
     settings::ConsumeSettings,
     topic,
     topic_client::Kafka,
@@ -225,6 +226,16 @@ impl<P: Pipeline> Run<P> {
             .name("writer".to_owned())
             .spawn(move || handle.block_on(writer.run(job_queue)))
             .map_err(|source| Error::Thread { name: "writer", source })?;
+        let (lookups, asked) = tokio::sync::mpsc::channel(1);
+        if pipeline.residency() != Residency::Memory {
+            let answers = Guard::new(&sender);
+            let (handle, postgres) = (self.runtime.clone(), postgres.clone());
+            let answer = move |number, rows| answers.say(News::LookedUp(number, rows));
+            std::thread::Builder::new()
+                .name("lookup".to_owned())
+                .spawn(move || handle.block_on(lookup::run::<P, _>(postgres, asked, answer)))
+                .map_err(|source| Error::Thread { name: "lookup", source })?;
+        }
         consumer.subscribe(&[&consume.topic]).map_err(|error| Error::ClientLost {
             brokers: consume.kafka.brokers.clone(),
             reason: error.to_string(),
@@ -237,11 +248,12 @@ impl<P: Pipeline> Run<P> {
         let parts = Parts {
             consumer: Arc::clone(consumer),
             kafka: consume.kafka.clone(),
-            loader: Loader::new(postgres.clone(), owner(), &feed, memory_limit_mib),
+            loader: Loader::new(postgres.clone(), owner(), &feed, pipeline.residency(), memory_limit_mib),
             feed,
             outages: postgres.outages().clone(),
             runtime: self.runtime.clone(),
             jobs,
+            lookups,
             news: (sender, news),
             health: consume.health.clone(),
             stop: consume.stop.clone(),

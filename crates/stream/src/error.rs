@@ -29,6 +29,9 @@ pub enum Error {
     /// What is stored is not what this program writes.
     #[error("the changelog cannot be read back")]
     Changelog(#[from] crate::columns::ColumnError),
+    /// A group that is about to get its first row has facts already.
+    #[error("a group that was taken for new has facts in the cold store: nothing was overwritten; please report this")]
+    GroupForgotten,
     /// Computing or writing the results failed.
     #[error("the results cannot be refreshed: {0:#}")]
     Refresh(anyhow::Error),
@@ -230,7 +233,9 @@ impl Error {
             Self::TopicRefused { .. } => Exit::Usage,
             Self::Partition { .. } | Self::Memory { .. } | Self::OtherTopic { .. } | Self::NotSoleOwner => Exit::Usage,
             Self::Postgres { source, .. } => postgres::exit(source),
-            Self::Changelog(_) | Self::Refresh(_) | Self::Kafka(_) | Self::WriterStopped => Exit::Bug,
+            Self::Changelog(_) | Self::GroupForgotten | Self::Refresh(_) | Self::Kafka(_) | Self::WriterStopped => {
+                Exit::Bug
+            }
         }
     }
 }

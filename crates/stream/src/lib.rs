@@ -34,7 +34,8 @@ mod tests;
 pub mod groups {
     pub use crate::core::{
         batch::{Changes, Counts, Outcome},
-        groups::{Groups, read_back},
+        group_loader::read_back,
+        groups::Groups,
         offsets::{Position, Version},
     };
 }
@@ -44,7 +45,8 @@ pub use error::Error;
 pub use formats::ReadError;
 pub use identity::Identity;
 pub use pipeline::{
-    Changelog, Coverage, Decoded, Fact, FeedTables, Hashed, Pipeline, Run, RunReport, StateTable, Tables,
+    About, Changelog, Coverage, Decoded, Fact, FeedTables, Hashed, Pipeline, Residency, Run, RunReport, Say,
+    StateTable, Tables, Windows,
 };
 pub use postgres::{database, maintenance, state};
 pub use settings::ConsumeSettings;

@@ -22,6 +22,18 @@ pub(crate) const BATCH: &str = "tributary_batch_seconds";
 pub(crate) const REFRESH: &str = "tributary_refresh_seconds";
 /// Facts in memory.
 pub(crate) const FACTS: &str = "tributary_facts";
+/// What facts take in memory, where groups leave it.
+pub(crate) const FACTS_BYTES: &str = "tributary_facts_bytes";
+/// Facts of windows that were final.
+pub(crate) const LATE: &str = "tributary_late_facts_total";
+/// Facts of windows behind the horizon.
+pub(crate) const BEHIND_HORIZON: &str = "tributary_behind_horizon_facts_total";
+/// Groups read from the cold store.
+pub(crate) const FETCHED: &str = "tributary_groups_fetched_total";
+/// Facts written to the cold store.
+pub(crate) const FLUSHED: &str = "tributary_facts_flushed_total";
+/// Groups that left memory.
+pub(crate) const EVICTED: &str = "tributary_groups_evicted_total";
 /// Messages behind the end, by `topic` and `partition`.
 pub(crate) const LAG: &str = "tributary_lag_messages";
 /// The latest run.
@@ -41,8 +53,9 @@ pub fn register(version: &'static str, revision: &'static str, feeds: &[&'static
     describe();
     for feed in feeds.iter().copied() {
         OUTCOMES.into_iter().for_each(|outcome| counter!(RECORDS, "feed" => feed, "outcome" => outcome).increment(0));
-        [REJECTS, RETRIES].into_iter().for_each(|name| counter!(name, "feed" => feed).increment(0));
-        let gauges = [FACTS, LAST_BATCH_ID, LAST_REFRESH, UNREFRESHED_SINCE];
+        let counters = [REJECTS, RETRIES, LATE, BEHIND_HORIZON, FETCHED, FLUSHED, EVICTED];
+        counters.into_iter().for_each(|name| counter!(name, "feed" => feed).increment(0));
+        let gauges = [FACTS, FACTS_BYTES, LAST_BATCH_ID, LAST_REFRESH, UNREFRESHED_SINCE];
         gauges.into_iter().for_each(|name| gauge!(name, "feed" => feed).set(0));
         // To name a histogram is to begin it.
         [BATCH, REFRESH].into_iter().for_each(|name| drop(histogram!(name, "feed" => feed)));
@@ -57,6 +70,12 @@ fn describe() {
     describe_histogram!(BATCH, Unit::Seconds, "time to store a batch, retries included");
     describe_histogram!(REFRESH, Unit::Seconds, "time to refresh, retries included");
     describe_gauge!(FACTS, Unit::Count, "facts in the memory of this process");
+    describe_gauge!(FACTS_BYTES, Unit::Bytes, "what facts take in memory, where groups leave it; 0 elsewhere");
+    describe_counter!(LATE, Unit::Count, "facts of windows that were final already");
+    describe_counter!(BEHIND_HORIZON, Unit::Count, "facts of windows older than what is kept: they are filtered");
+    describe_counter!(FETCHED, Unit::Count, "groups read back from the cold store");
+    describe_counter!(FLUSHED, Unit::Count, "facts written to the cold store");
+    describe_counter!(EVICTED, Unit::Count, "groups that left memory");
     describe_gauge!(LAG, Unit::Count, "messages between the next one to read and the end; NaN once it is not ours");
     describe_gauge!(LAST_BATCH_ID, Unit::Count, "batch_id of the latest run of this process; 0 before the first");
     describe_gauge!(

@@ -8,6 +8,7 @@ use std::{borrow::Cow, fmt, hash::Hash};
 use sqlx::PgConnection;
 
 use crate::columns::{Column, ColumnError, RowReader, RowWriter};
+pub use crate::core::windows::Windows;
 
 /// One fact: what is known under one natural key of a group.
 ///
@@ -64,11 +65,39 @@ pub struct StateTable {
     pub columns: &'static [Column],
 }
 
+/// Which groups leave memory, and when.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Residency {
+    /// None: all facts are in memory.
+    #[default]
+    Memory,
+    /// Those that were not used for the longest time, where there are too many. Each partition key is that of one group.
+    Groups,
+    /// As [`Residency::Groups`], and windows that are final. A group is a window of its partition key.
+    Windows(Windows),
+}
+
+/// Takes what a record tells.
+pub trait Say<P: Pipeline> {
+    /// One fact of a group, and when what it tells happened, in milliseconds since 1970 UTC; that counts only where there are windows.
+    fn fact(&mut self, group: P::Group, event_ms: i64, fact: impl FnOnce(&mut P::Interner) -> P::Fact);
+}
+
+/// What is known of a group besides its facts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// How many of its facts came after its window was final; 0 where there are no windows.
+    pub late: u32,
+}
+
 /// What a pipeline keeps in its database, besides what `stream` keeps for all.
 #[derive(Clone, Copy, Debug)]
 pub struct Tables {
     /// Where its facts are.
     pub changelog: Changelog,
+    /// Where the facts of groups are that are not in memory: a table with a row a group. The function `create_cold_store` of the
+    /// database makes it. `None` where no group leaves memory.
+    pub cold: Option<&'static str>,
     /// Where its groups are.
     pub state: StateTable,
     /// The tables that [`Pipeline::refresh_global`] writes.
@@ -176,6 +205,37 @@ pub trait Pipeline: Send + Sync + 'static {
     /// Reads a message; pure. A message without a value never gets here: it is rejected before.
     fn read<'a>(&self, key: Option<&'a [u8]>, value: &'a [u8]) -> Decoded<Self::Record<'a>>;
 
+    /// Tells the facts of a record, of which `timestamp_ms` is the Kafka timestamp, −1 where it has none; pure. Usually that is one
+    /// fact. A record that changes where something belongs tells two: one retracted, one applied.
+    fn apply(&self, record: &Self::Record<'_>, _timestamp_ms: i64, say: &mut impl Say<Self>)
+    where
+        Self: Sized,
+    {
+        let fact = |interner: &mut Self::Interner| Self::fact(record, interner);
+        say.fact(Self::group(record), Self::event_ms_of(record), fact);
+    }
+
+    /// Which groups leave memory. Those of a feed without a cold store never do.
+    fn residency(&self) -> Residency {
+        Residency::Memory
+    }
+
+    /// When what a record tells happened, in milliseconds since 1970 UTC; asked only where there are windows.
+    fn event_ms_of(_record: &Self::Record<'_>) -> i64 {
+        0
+    }
+
+    /// The same of a fact that is loaded.
+    fn event_ms(_group: &Self::Group, _fact: &Self::Fact) -> i64 {
+        0
+    }
+
+    /// When a group's window begins, in milliseconds since 1970 UTC; asked only where there are windows. Partition key and this name
+    /// exactly one group.
+    fn slot(_group: &Self::Group) -> i64 {
+        0
+    }
+
     /// The group a record belongs to.
     fn group(record: &Self::Record<'_>) -> Self::Group;
 
@@ -205,6 +265,7 @@ pub trait Pipeline: Send + Sync + 'static {
         &self,
         group: &Self::Group,
         facts: impl Iterator<Item = &'a Self::Fact>,
+        about: &About,
         interner: &Self::Interner,
     ) -> Self::Row;
 

@@ -38,14 +38,22 @@ pub struct ConsumeSettings {
     /// The most memory the process may use, MiB; by default three quarters of the container's limit, or of the machine.
     #[arg(long, env = "MAX_FACTS_MEMORY", value_name = "MIB")]
     pub max_facts_memory: Option<u64>,
+    /// What facts may take in memory, MiB, in pipelines whose groups leave memory; those that were not used for the longest time are
+    /// then read from the database when they are needed.
+    #[arg(long, env = "FACTS_MEMORY", default_value = "8", value_name = "MIB",
+          value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    pub facts_memory: u32,
     /// Move groups to the partitions their records come from, at the end. Set by `consumer repartition`.
     #[arg(skip)]
     pub repartition: bool,
-    /// The most memory for records that were fetched and not yet read, KiB.
-    #[arg(long, env = "FETCH_QUEUE", default_value = "8192", value_name = "KIB",
+    /// The payload of records that were fetched and not yet read, KiB; each record takes some 300 bytes more.
+    #[arg(long, env = "FETCH_QUEUE", default_value = "1024", value_name = "KIB",
           value_parser = clap::value_parser!(u32).range(1..=2_097_151))]
     pub fetch_queue_kib: u32,
 }
+
+/// How many facts a load may have to read where groups leave memory: about a second.
+const TAIL_FACTS: usize = 2_000_000;
 
 impl ConsumeSettings {
     /// The settings of the core; `compacted` says whether Kafka compacts the topic.
@@ -59,6 +67,8 @@ impl ConsumeSettings {
             wait: self.wait,
             outage_timeout: self.outage_timeout,
             compacted,
+            facts_memory: usize::try_from(self.facts_memory).unwrap_or(usize::MAX).saturating_mul(1 << 20),
+            tail_facts: TAIL_FACTS,
         }
     }
 }

@@ -23,6 +23,7 @@ COMMENT ON COLUMN energy_fact.sub_metering_1_mwh IS 'energy of the kitchen, mill
 COMMENT ON COLUMN energy_fact.sub_metering_2_mwh IS 'energy of the laundry room, milliwatt-hours; null: missing';
 COMMENT ON COLUMN energy_fact.sub_metering_3_mwh IS 'energy of water heater and air conditioning, milliwatt-hours; null: missing';
 SELECT create_changelog('energy');
+SELECT create_cold_store('energy', 'day');
 
 CREATE VIEW energy_facts AS
 SELECT day, minute, day + make_interval(mins => minute) AS measured_at,

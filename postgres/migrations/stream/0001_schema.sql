@@ -32,6 +32,7 @@ CREATE TABLE stream_offsets (
     catching_up       boolean     NOT NULL DEFAULT false,
     last_id           bigint      NOT NULL DEFAULT 0,
     refreshed_id      bigint      NOT NULL DEFAULT 0,
+    redo_from         bigint      NOT NULL DEFAULT 0,
     resume_from       bigint      NOT NULL DEFAULT 0,
     claimed_at        timestamptz,
     committed_at      timestamptz,
@@ -54,6 +55,7 @@ COMMENT ON COLUMN stream_offsets.max_timestamp_ms IS 'the greatest Kafka timesta
 COMMENT ON COLUMN stream_offsets.catching_up IS 'true after --reset-offsets until the new topic was read to its end: nothing is refreshed before';
 COMMENT ON COLUMN stream_offsets.last_id IS 'the greatest id of a fact stored for this owner partition; 0: none';
 COMMENT ON COLUMN stream_offsets.refreshed_id IS 'the value of last_id up to which the state tables hold this owner partition''s facts';
+COMMENT ON COLUMN stream_offsets.redo_from IS 'every fact of this owner partition with an id up to this one is in the feed''s cold store: a load begins after it; 0: none is known to be';
 COMMENT ON COLUMN stream_offsets.resume_from IS 'where reading should begin while no offset is stored: 0, or the offset after the last that was read before a gap was accepted';
 COMMENT ON COLUMN stream_offsets.claimed_at IS 'when it was claimed last';
 COMMENT ON COLUMN stream_offsets.committed_at IS 'when a batch last moved it';
@@ -165,9 +167,14 @@ COMMENT ON COLUMN rejects.value IS 'the message value, byte for byte; null: none
 COMMENT ON COLUMN rejects.rejected_at IS 'when the batch''s transaction began';
 
 CREATE TABLE key_partitions (
-    topic     text    NOT NULL,
-    key       text    NOT NULL COLLATE "C",
-    partition integer NOT NULL,
+    topic            text    NOT NULL,
+    key              text    NOT NULL COLLATE "C",
+    partition        integer NOT NULL,
+    clock_ms         bigint,
+    final_through_ms bigint,
+    horizon_ms       bigint,
+    newest_ms        bigint,
+    newest_partition integer,
     PRIMARY KEY (topic, key)
 );
 CREATE INDEX key_partitions_by_partition ON key_partitions (topic, partition);
@@ -175,6 +182,11 @@ COMMENT ON TABLE key_partitions IS 'The owner partition of each partition key: o
 COMMENT ON COLUMN key_partitions.topic IS 'the Kafka topic';
 COMMENT ON COLUMN key_partitions.key IS 'the partition key: what the message key of a group''s records is made of';
 COMMENT ON COLUMN key_partitions.partition IS 'the partition in which the key was first seen, or to which `consumer repartition` moved it';
+COMMENT ON COLUMN key_partitions.clock_ms IS 'the greatest event time of its facts, as far as a refresh has stored it, milliseconds since 1970 UTC; null: no windows, or not stored yet';
+COMMENT ON COLUMN key_partitions.final_through_ms IS 'the key''s windows that end by this time are final, milliseconds since 1970 UTC; it never goes back; null: none is';
+COMMENT ON COLUMN key_partitions.horizon_ms IS 'the key''s windows that end by this time take no facts any more, milliseconds since 1970 UTC; it never goes back; null: all do';
+COMMENT ON COLUMN key_partitions.newest_ms IS 'the timestamp of its newest record, as far as a refresh has stored it, milliseconds since 1970 UTC; null: groups do not leave memory, or not stored yet';
+COMMENT ON COLUMN key_partitions.newest_partition IS 'the partition that its newest record came from, likewise';
 
 CREATE TABLE feeds (
     feed              text        NOT NULL PRIMARY KEY,
@@ -215,6 +227,26 @@ COMMENT ON COLUMN freshness.last_batch_at IS 'when a batch was last stored';
 COMMENT ON COLUMN freshness.last_run_at IS 'when a refresh last changed anything; null: none has';
 COMMENT ON COLUMN freshness.offsets_to_refresh IS 'offsets stored and not yet in the state tables; 0: what is shown is what is known';
 
+-- Has a server compress the arrays of a table with lz4, where it can.
+CREATE FUNCTION compress_arrays(target text) RETURNS void LANGUAGE plpgsql AS $function$
+DECLARE
+    fact record;
+BEGIN
+    FOR fact IN
+        SELECT attname AS name FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+        WHERE a.attrelid = quote_ident(target)::regclass AND attnum > 0 AND NOT attisdropped AND typcategory = 'A'
+    LOOP
+        BEGIN
+            EXECUTE format('ALTER TABLE %I ALTER COLUMN %I SET COMPRESSION lz4', target, fact.name);
+        EXCEPTION WHEN feature_not_supported OR syntax_error THEN
+            -- A server without lz4: its own compression costs more time than it saves.
+            EXECUTE format('ALTER TABLE %I ALTER COLUMN %I SET STORAGE EXTERNAL', target, fact.name);
+        END;
+    END LOOP;
+END
+$function$;
+COMMENT ON FUNCTION compress_arrays IS 'Has the arrays of a table compressed; called by create_changelog and create_cold_store';
+
 -- A pipeline names the columns of its facts as a composite type, <feed>_fact. From it this makes the feed's changelog: the
 -- table <feed>_segments with an array a column, and the view <feed>_changelog with a row a fact. Called again once the type
 -- has a further column, it adds that one.
@@ -238,6 +270,7 @@ BEGIN
                 offsets            bigint[],
                 first_timestamp_ms bigint   NOT NULL,
                 timestamps_ms      bigint[],
+                late               integer[],
                 PRIMARY KEY (owner_partition, id)
             )$$, segments);
         EXECUTE format('COMMENT ON TABLE %I IS %L', segments,
@@ -250,7 +283,8 @@ BEGIN
             ('first_offset', 'the Kafka offset of the first fact''s record; -1: written by `consumer repartition`, without records'),
             ('offsets', 'the Kafka offset of each fact''s record; null: they follow one another from the first'),
             ('first_timestamp_ms', 'the timestamp of the first fact'),
-            ('timestamps_ms', 'the timestamp of each fact; null: all are the first one''s')
+            ('timestamps_ms', 'the timestamp of each fact; null: all are the first one''s'),
+            ('late', 'the places, from 1, of the facts that came after their window was final; null: none')
         ) AS columns (name, comment) LOOP
             EXECUTE format('COMMENT ON COLUMN %I.%I IS %L', segments, fact.name, fact.comment);
         END LOOP;
@@ -265,24 +299,15 @@ BEGIN
         ORDER BY attnum
     LOOP
         -- Segments that are older than a column have no array of it.
-        EXECUTE format('ALTER TABLE %I ADD COLUMN IF NOT EXISTS %I %s%s%s', segments, fact.name, fact.type, fact.collation,
+        EXECUTE format('ALTER TABLE %I ADD COLUMN %s %I %s%s%s', segments,
+            CASE WHEN NOT is_new THEN 'IF NOT EXISTS' END, fact.name, fact.type, fact.collation,
             CASE WHEN is_new THEN ' NOT NULL' END);
         EXECUTE format('COMMENT ON COLUMN %I.%I IS %L', segments, fact.name, 'of each fact: ' || fact.comment);
         names := names || quote_ident(fact.name) || ', ';
         arrays := arrays || 's.' || quote_ident(fact.name) || ', ';
         facts := facts || ', f.' || quote_ident(fact.name);
     END LOOP;
-    FOR fact IN
-        SELECT attname AS name FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
-        WHERE a.attrelid = quote_ident(segments)::regclass AND attnum > 0 AND NOT attisdropped AND typcategory = 'A'
-    LOOP
-        BEGIN
-            EXECUTE format('ALTER TABLE %I ALTER COLUMN %I SET COMPRESSION lz4', segments, fact.name);
-        EXCEPTION WHEN feature_not_supported OR syntax_error THEN
-            -- A server without lz4: its own compression costs more time than it saves.
-            EXECUTE format('ALTER TABLE %I ALTER COLUMN %I SET STORAGE EXTERNAL', segments, fact.name);
-        END;
-    END LOOP;
+    PERFORM compress_arrays(segments);
     EXECUTE format($$
         CREATE OR REPLACE VIEW %I AS
         SELECT s.id + f.place - 1 AS id, s.owner_partition, s.partition,
@@ -313,3 +338,63 @@ BEGIN
 END
 $function$;
 COMMENT ON FUNCTION create_changelog IS 'Makes or extends the changelog of a feed from its type <feed>_fact; called by migrations';
+
+-- Where groups of a feed leave memory, this makes its cold store: the table <feed>_cold with a row a group, and an array for each
+-- column of the type <feed>_fact that does not name the group. `groups` are the names of those that do. Called again once the
+-- type has a further column, it adds that one.
+CREATE FUNCTION create_cold_store(feed text, groups text) RETURNS void LANGUAGE plpgsql AS $function$
+DECLARE
+    cold   text := feed || '_cold';
+    is_new boolean := to_regclass(quote_ident(feed || '_cold')) IS NULL;
+    fact   record;
+BEGIN
+    IF is_new THEN
+        EXECUTE format($$
+            CREATE TABLE %I (
+                through            bigint   NOT NULL,
+                partition_key      text     NOT NULL COLLATE "C",
+                slot               bigint   NOT NULL,
+                facts              integer  NOT NULL CHECK (facts > 0),
+                partition          integer  NOT NULL,
+                partitions         integer[],
+                first_timestamp_ms bigint   NOT NULL,
+                timestamps_ms      bigint[],
+                late               integer[],
+                PRIMARY KEY (partition_key, slot)
+            )$$, cold);
+        EXECUTE format('CREATE INDEX %I ON %I (through)', cold || '_through', cold);
+        EXECUTE format('COMMENT ON TABLE %I IS %L', cold,
+            'The facts of groups that were written to leave memory, a row a group; together with the changelog''s facts after redo_from that is all that is known');
+        FOR fact IN SELECT * FROM (VALUES
+            ('through', 'all facts of the group with an id up to this one are in the row'),
+            ('partition_key', 'the group''s partition key'),
+            ('slot', 'when its window begins, milliseconds since 1970 UTC; 0: the group is no window'),
+            ('facts', 'the number of its facts, retractions included'),
+            ('partition', 'the Kafka partition that the first fact''s record came from'),
+            ('partitions', 'that of each fact''s record; null: all came from the first one''s'),
+            ('first_timestamp_ms', 'the timestamp of the first fact'),
+            ('timestamps_ms', 'the timestamp of each fact; null: all are the first one''s'),
+            ('late', 'the places, from 1, of the facts that came after their window was final; null: none')
+        ) AS columns (name, comment) LOOP
+            EXECUTE format('COMMENT ON COLUMN %I.%I IS %L', cold, fact.name, fact.comment);
+        END LOOP;
+    END IF;
+    FOR fact IN
+        SELECT attname AS name, format_type(atttypid, atttypmod) || '[]' AS type,
+               col_description(attrelid, attnum) AS comment,
+               (SELECT ' COLLATE ' || quote_ident(collname) FROM pg_collation
+                WHERE oid = attcollation AND collname <> 'default') AS collation
+        FROM pg_attribute
+        WHERE attrelid = quote_ident(feed || '_fact')::regclass AND attnum > 0 AND NOT attisdropped
+          AND attname <> ALL (string_to_array(groups, ' '))
+        ORDER BY attnum
+    LOOP
+        EXECUTE format('ALTER TABLE %I ADD COLUMN %s %I %s%s%s', cold,
+            CASE WHEN NOT is_new THEN 'IF NOT EXISTS' END, fact.name, fact.type, fact.collation,
+            CASE WHEN is_new THEN ' NOT NULL' END);
+        EXECUTE format('COMMENT ON COLUMN %I.%I IS %L', cold, fact.name, 'of each fact: ' || fact.comment);
+    END LOOP;
+    PERFORM compress_arrays(cold);
+END
+$function$;
+COMMENT ON FUNCTION create_cold_store IS 'Makes or extends the cold store of a feed from its type <feed>_fact; called by migrations';

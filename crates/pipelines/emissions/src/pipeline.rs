@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 use stream::{
-    Changelog, Decoded, Hashed, Pipeline, Run, RunReport, StateTable, Tables,
+    About, Changelog, Decoded, Hashed, Pipeline, Run, RunReport, StateTable, Tables,
     columns::{Column, ColumnError, Kind, RowReader, RowWriter},
 };
 
@@ -78,6 +78,7 @@ impl Pipeline for Emissions {
         &self,
         iso_code: &IsoCode,
         facts: impl Iterator<Item = &'a YearFact>,
+        _: &About,
         names: &Names,
     ) -> CountryAggregate {
         aggregate(iso_code, facts, names)
@@ -106,6 +107,7 @@ const TABLES: Tables = Tables {
             Column::nullable("co2_per_capita", Kind::Float8),
         ],
     },
+    cold: None,
     state: StateTable { name: "country_aggregates", columns: aggregates::COLUMNS },
     derived: &["co2_clusters", "cluster_stats", "co2_cluster_history", "cluster_moves", "cluster_runs"],
     hashed: &[

@@ -3,7 +3,7 @@
 use clap::Args;
 use sqlx::PgConnection;
 use stream::{
-    Changelog, Decoded, Hashed, Pipeline, Run, RunReport, StateTable, Tables,
+    About, Changelog, Decoded, Hashed, Pipeline, Residency, Run, RunReport, StateTable, Tables,
     columns::{Column, ColumnError, Kind, RowReader, RowWriter},
 };
 
@@ -39,6 +39,11 @@ impl Pipeline for Energy {
 
     fn read<'a>(&self, _key: Option<&'a [u8]>, value: &'a [u8]) -> Decoded<Record> {
         message::decode(value)
+    }
+
+    /// Most days are never corrected once they are over.
+    fn residency(&self) -> Residency {
+        Residency::Groups
     }
 
     fn group(record: &Record) -> Day {
@@ -78,7 +83,7 @@ impl Pipeline for Energy {
         Ok(MinuteFact { values, minute })
     }
 
-    fn aggregate<'a>(&self, day: &Day, facts: impl Iterator<Item = &'a MinuteFact>, (): &()) -> DayRow {
+    fn aggregate<'a>(&self, day: &Day, facts: impl Iterator<Item = &'a MinuteFact>, _: &About, (): &()) -> DayRow {
         aggregate(*day, facts)
     }
 
@@ -111,6 +116,7 @@ const TABLES: Tables = Tables {
             Column::nullable("sub_metering_3_mwh", Kind::Int4),
         ],
     },
+    cold: Some("energy_cold"),
     state: StateTable { name: "daily_energy", columns: aggregates::COLUMNS },
     derived: &["quarterly_energy_data"],
     hashed: &[Hashed::all("quarterly_energy_data")],

@@ -47,7 +47,7 @@ impl Consumer {
         let Decoded::Record(record) = pipeline.read(Some(&message.key), &message.value) else { panic!("{sent:?}") };
         let at = Position { version: Version::new(1_000, 0), offset: self.read };
         let mut batch = Changes::new(&Energy::CHANGELOG);
-        self.counts.add(self.groups.apply(&record, at, &mut batch));
+        self.counts.add(self.groups.apply(&pipeline, &record, at, &mut batch));
         self.read += 1;
     }
 

@@ -1,5 +1,7 @@
 //! A batch: what some records say, and the offsets `[start, end)` they cover.
 
+use std::collections::BTreeMap;
+
 use crate::{
     columns::RowWriter,
     copy::CopyBuffer,
@@ -112,9 +114,14 @@ impl Changes {
         Self { segments: Segments::new(changelog.columns), rows: SegmentRows::default(), keys: Vec::new() }
     }
 
-    /// Begins a fact; its values follow.
-    pub(crate) fn fact(&mut self, owner: u16, at: Position) -> RowWriter<'_> {
-        self.segments.fact(owner, at)
+    /// Begins a fact, which may have come late; its values follow.
+    pub(crate) fn fact(&mut self, owner: u16, at: Position, late: bool) -> RowWriter<'_> {
+        self.segments.fact(owner, at, late)
+    }
+
+    /// The number of facts of each owner partition, before they are numbered.
+    pub(crate) fn by_owner(&self) -> BTreeMap<u16, usize> {
+        self.segments.by_owner()
     }
 
     /// The number of facts.

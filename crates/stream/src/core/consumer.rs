@@ -22,13 +22,14 @@ use crate::{
     Error, Pipeline,
     core::{
         batch::MAX_BATCH_BYTES,
+        groups::Met,
         interface::{Command, Input, Settings, Takes},
         kafka::Right,
         mutation::{self, Mutation},
         numbers::Numbers,
         offsets::Feed,
         readiness::{self, View},
-        schedule::Schedule,
+        schedule::{RefreshOf, Schedule},
         shard::Shard,
         shards::Shards,
         watch::{Client, KafkaWatch},
@@ -45,6 +46,13 @@ pub(crate) const JOBS: usize = IN_FLIGHT + 3;
 const MOST_LOADS: usize = 2;
 /// A trickle of records is stored after this time, even if it never pauses.
 const BATCH_AGE: Duration = Duration::from_millis(500);
+/// How long a refresh waits at most until all that was read is stored. What is not by then is left out of it.
+const SETTLE: Duration = Duration::from_secs(1);
+/// So many groups that records wait for are looked up together at most.
+const LOOKUP: usize = 256;
+/// What the facts take in memory that a refresh writes to the cold store at most; where that is not enough, another one follows at
+/// once.
+const MAX_FLUSH_BYTES: usize = 4 << 20;
 /// How long to wait before a missing topic is checked again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// Where PostgreSQL takes longer than this to answer, Kafka is polled meanwhile, with all partitions paused.
@@ -106,6 +114,13 @@ struct Ending {
     error: Option<Error>,
 }
 
+/// A refresh that waits until all that was read is stored: it writes facts to the cold store, and says up to which id.
+#[derive(Clone, Copy, Debug)]
+struct Settling {
+    of: RefreshOf,
+    since: Instant,
+}
+
 /// Why Kafka is queried about the topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
@@ -142,6 +157,10 @@ pub(crate) struct Consumer<P: Pipeline> {
     schedule: Schedule,
     watch: KafkaWatch,
     topic_query: Option<(u64, Purpose)>,
+    /// The lookup under way of groups that records wait for.
+    lookup: Option<u64>,
+    /// A refresh that is made once all that was read is stored.
+    settling: Option<Settling>,
     ending: Option<Ending>,
     /// Since when there has been no room for another batch.
     full_since: Option<Instant>,
@@ -178,6 +197,8 @@ impl<P: Pipeline> Consumer<P> {
             schedule: Schedule::new(now, &settings),
             watch: KafkaWatch::new(client),
             topic_query: None,
+            lookup: None,
+            settling: None,
             ending: None,
             full_since: None,
             paused: false,
@@ -222,6 +243,7 @@ impl<P: Pipeline> Consumer<P> {
             Input::ClientLost(reason) => self.client_lost(now, reason, out),
             Input::Claimed(load) => self.loads.get_mut(&load).into_iter().for_each(Vec::clear),
             Input::Loaded { load, loaded } => self.loaded(load, loaded, out)?,
+            Input::LookedUp { lookup, rows } => self.looked_up(lookup, rows?, out)?,
             Input::Answer(answer) => self.answer(now, answer, out)?,
         }
         self.go_on(now, out)
@@ -235,22 +257,24 @@ impl<P: Pipeline> Consumer<P> {
             return self.schedule.postponed_until(now).map_or(deadline, |until| until.min(deadline));
         }
         let full = self.full_since.filter(|_| !self.paused).map(|since| since + BUSY);
-        let age = self.open.since.map(|since| since + BATCH_AGE);
+        let age = self.open.since.filter(|_| self.lookup.is_none()).map(|since| since + BATCH_AGE);
+        let settled = self.settling.map(|settling| settling.since + SETTLE);
         let load = self.shards.iter().filter_map(|shard| self.load_at(shard)).min();
         let refresh = self.wants_refresh().then(|| self.schedule.next_refresh()).flatten();
+        let refresh = refresh.filter(|_| self.settling.is_none());
         let postponed = self.schedule.postponed_until(now);
         let refresh = refresh.map(|at| postponed.map_or(at, |until| until.max(at)));
         let progress_read = self.may_read_progress().then(|| self.schedule.next_progress_read(now, self.is_done()));
         let stall = self.may_query_transactions().then(|| self.shards.stalled_until()).flatten();
         let kafka = self.watch_wakes_at(now);
-        let wakes = [full, age, load, refresh, postponed, progress_read, stall, kafka];
+        let wakes = [full, age, settled, load, refresh, postponed, progress_read, stall, kafka];
         let commit = self.watch.commit_due(now);
         wakes.into_iter().flatten().chain([commit]).min().unwrap_or(commit)
     }
 
     /// Whether a record may come.
     pub(crate) fn takes_records(&self) -> bool {
-        !self.paused && self.has_room() && self.ending.is_none()
+        !self.paused && self.may_take() && self.ending.is_none()
     }
 
     /// What is to be waited for, and how long.
@@ -261,7 +285,7 @@ impl<P: Pipeline> Consumer<P> {
         if self.paused {
             return Takes::Group(POLL);
         }
-        if !self.has_room() {
+        if !self.may_take() {
             return Takes::Answers(POLL);
         }
         // With nothing to read, answers are received at once.
@@ -294,6 +318,17 @@ impl<P: Pipeline> Consumer<P> {
         self.shards.facts()
     }
 
+    /// What facts take in memory, in bytes, where groups leave it.
+    pub(crate) fn facts_bytes(&self) -> usize {
+        self.shards.memories().filter(|memory| memory.groups.leave()).map(|memory| memory.groups.bytes()).sum()
+    }
+
+    /// What has happened to records and groups since this was last asked.
+    pub(crate) fn take_met(&mut self) -> Met {
+        let memories = self.shards.iter_mut().filter_map(Shard::memory_mut);
+        memories.fold(Met::default(), |sum, memory| sum.plus(memory.groups.take_met()))
+    }
+
     /// Since when something stored waits for a refresh.
     pub(crate) fn behind_since(&self) -> Option<Instant> {
         self.schedule.behind_since()
@@ -307,7 +342,8 @@ impl<P: Pipeline> Consumer<P> {
         self.join_if_due(now, out);
         self.load_if_due(now, out);
         self.check_kafka(now, out)?;
-        if self.open.since.is_some_and(|since| now.duration_since(since) > BATCH_AGE) {
+        let is_old = self.open.since.is_some_and(|since| now.duration_since(since) > BATCH_AGE);
+        if is_old && self.lookup.is_none() {
             self.send_batch(out);
         }
         self.note_room(now);

@@ -385,6 +385,7 @@ impl Cursors {
             epoch: cursor.epoch,
             next_offset: cursor.expected,
             refreshed: cursor.refreshed,
+            catching_up: cursor.catching_up && !cursor.at_end,
         };
         self.owned.iter().map(to).collect()
     }
@@ -394,7 +395,7 @@ impl Cursors {
         for to in to {
             if let Some(cursor) = self.owned.get_mut(&to.partition).filter(|cursor| cursor.epoch == to.epoch) {
                 cursor.refreshed = to.next_offset;
-                cursor.catching_up = false;
+                cursor.catching_up &= to.catching_up;
             }
         }
     }

@@ -1,14 +1,12 @@
 //! The facts of one group: found by key, iterated in key order.
 
-use crate::{core::offsets::Version, pipeline::Fact};
+use crate::{core::offsets::Stamp, pipeline::Fact};
 
-/// A fact, and its version.
+/// A fact, and the order of its record among all.
 #[derive(Clone, Debug)]
 pub(crate) struct Versioned<F> {
-    /// The fact.
     pub(crate) fact: F,
-    /// The order of its record among all.
-    pub(crate) version: Version,
+    pub(crate) stamp: Stamp,
 }
 
 /// Facts in the order they came, and by key.
@@ -82,7 +80,8 @@ impl<F: Fact> Facts<F> {
         })
     }
 
-    fn len(&self) -> usize {
+    /// The number of facts.
+    pub(crate) fn len(&self) -> usize {
         self.blocks.last().map_or(0, |last| (self.blocks.len() - 1) * BLOCK + last.len())
     }
 
@@ -98,6 +97,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::core::offsets::Version;
 
     #[derive(Clone, Debug)]
     struct Word(u16);
@@ -116,7 +116,7 @@ mod tests {
 
     /// The keys, and the times of their versions.
     fn listed(facts: &Facts<Word>) -> Vec<(u16, i64)> {
-        facts.iter().map(|known| (known.fact.0, known.version.timestamp_ms())).collect()
+        facts.iter().map(|known| (known.fact.0, known.stamp.version().timestamp_ms())).collect()
     }
 
     proptest! {
@@ -129,7 +129,7 @@ mod tests {
         ) {
             let (mut facts, mut model) = (Facts::default(), BTreeMap::new());
             for (time, key) in (0_i64..).zip(keys) {
-                let versioned = Versioned { fact: Word(key), version: Version::new(time, 0) };
+                let versioned = Versioned { fact: Word(key), stamp: Stamp::new(Version::new(time, 0), false) };
                 match facts.find(key) {
                     Ok(slot) => *facts.at(slot) = versioned,
                     Err(rank) => facts.insert(rank, versioned),

@@ -9,7 +9,7 @@ use crate::{
     Error, Pipeline,
     core::{
         groups::Groups,
-        jobs::{Answer, Job, Load, Loaded},
+        jobs::{Answer, Job, Load, Loaded, LookedUp, Lookup},
         kafka::{Failure, TopicQuery, TopicState},
         watch::Behind,
     },
@@ -29,6 +29,10 @@ pub(crate) struct Settings {
     pub(crate) outage_timeout: Duration,
     /// Whether Kafka compacts the topic.
     pub(crate) compacted: bool,
+    /// What facts may take in memory, in bytes, where groups leave it.
+    pub(crate) facts_memory: usize,
+    /// How many facts a load may have to read, where groups leave memory.
+    pub(crate) tail_facts: usize,
 }
 
 /// A message as Kafka brings it.
@@ -86,6 +90,8 @@ pub(crate) enum Input<'a, P: Pipeline> {
     Claimed(u64),
     /// What the load of that number brings, or why it cannot be done.
     Loaded { load: u64, loaded: Result<Box<Loaded<P>>, Error> },
+    /// What the lookup of that number brings, or why it cannot be done.
+    LookedUp { lookup: u64, rows: Result<LookedUp, Error> },
     /// PostgreSQL answers a job.
     Answer(Answer),
 }
@@ -96,6 +102,8 @@ pub(crate) enum Command<P: Pipeline> {
     Load(Load),
     /// Cancel the load of that number; its answer is not waited for.
     CancelLoad(u64),
+    /// Look groups up in the cold store.
+    LookUp(Lookup),
     /// Have the ordered session do this.
     Job(Job<P>),
     /// Accept an assignment. Its partitions are fetched later, each once it is ready.

@@ -7,6 +7,7 @@ use crate::{
     core::{
         batch::Batch,
         check::Refusal,
+        cold::ColdName,
         groups::Groups,
         offsets::{Forget, PartitionRow},
         refresh::{PartitionProgress, Refresh},
@@ -44,8 +45,8 @@ pub(crate) enum Answer {
     Batches {
         /// How many.
         count: usize,
-        /// What became of what each shard had in them: `(partition, next offset)`, where that is stored.
-        shards: Vec<ShardOutcome<(i32, i64)>>,
+        /// What became of what each shard had in them.
+        shards: Vec<(u64, JobOutcome<StoredParts>)>,
     },
     /// To a refresh.
     Refresh {
@@ -78,6 +79,15 @@ pub(crate) enum JobOutcome<T> {
     Refused(Refusal),
     /// It was not tried: something of its shard was refused before, or another replica refreshes.
     Void,
+}
+
+/// What is stored of what a shard had in batches.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StoredParts {
+    /// `(partition, next offset)`
+    pub offsets: Vec<(i32, i64)>,
+    /// The numbers of the batches, in order.
+    pub numbers: Vec<i64>,
 }
 
 /// What became of what a shard had in a job, with the number of the shard.
@@ -114,6 +124,18 @@ pub(crate) enum Loaded<P: Pipeline> {
     /// The keys are spread over the partitions, as is stored and was not known: nothing is loaded.
     Spread,
 }
+
+/// Groups to look up in the cold store, on a separate connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lookup {
+    /// Names the lookup, for the answer.
+    pub number: u64,
+    /// The groups, by the shard that records of them wait in.
+    pub shards: Vec<(u64, Vec<ColdName>)>,
+}
+
+/// The answer to a lookup: the rows of each shard's groups, a COPY stream.
+pub(crate) type LookedUp = Vec<(u64, Vec<u8>)>;
 
 /// What was loaded of a shard.
 pub(crate) struct LoadedShard<P: Pipeline> {

@@ -18,24 +18,32 @@
 
 pub(crate) mod batch;
 pub(crate) mod check;
+pub(crate) mod cold;
 mod consumer;
 pub(crate) mod cursor;
 pub(crate) mod facts;
+pub(crate) mod flush;
+mod group;
+pub(crate) mod group_loader;
 pub(crate) mod groups;
 mod interface;
 pub(crate) mod jobs;
 pub(crate) mod kafka;
+pub(crate) mod keys;
 pub(crate) mod mutation;
 mod numbers;
 pub(crate) mod offsets;
+mod parked;
 mod readiness;
 pub(crate) mod refresh;
 pub(crate) mod repartition;
+mod residency;
 mod schedule;
 pub(crate) mod segments;
 pub(crate) mod shard;
 mod shards;
 pub(crate) mod watch;
+pub(crate) mod windows;
 
 pub(crate) use consumer::{Consumer, JOBS};
 pub(crate) use interface::{Command, Fetch, Input, Message, Settings, Takes};

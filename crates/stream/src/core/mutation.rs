@@ -75,6 +75,46 @@ pub(crate) enum Mutation {
     RecreationIgnored,
     /// A load believes the fact of a key that was stored last, whatever its version.
     GreatestIdBelieved,
+    /// A load is to begin after facts that are not in the cold store.
+    RedoTooFar,
+    /// A cold row claims facts that are still to come.
+    ThroughTooFar,
+    /// A load does not let the stored facts raise the clocks.
+    ClockNotFromTail,
+    /// The times of a key grow when a parked record is applied, not when it arrives.
+    ClockAfterParking,
+    /// A group with facts that are not in the cold store leaves memory.
+    DirtyEvicted,
+    /// A group leaves memory though facts of it have come since the refresh was made.
+    EvictedInHand,
+    /// The row of a group that leaves memory is not written.
+    EvictedNotWritten,
+    /// A window that is not final and not in memory is taken for a new one.
+    EvictedTakenForNew,
+    /// A load takes only those windows for open that have facts a load reads.
+    OpenOfTailOnly,
+    /// A group that is not in memory begins without facts.
+    NeverFetched,
+    /// Whether a window is final follows from the setting, not from what is stored.
+    FinalityOfSetting,
+    /// What is behind the horizon is decided by the stored one.
+    HorizonOfStored,
+    /// The clock of a key whose facts are in the cold store is not stored.
+    TimesNotStored,
+    /// A window becomes final, and that is not stored.
+    TimesOfFlushedOnly,
+    /// A load takes facts into memory that are in the cold store.
+    FlushedTailLoaded,
+    /// A load takes facts into memory of windows behind the stored horizon.
+    TailBehindHorizonLoaded,
+    /// Of the windows that are final, only those leave memory that are written to the cold store for it.
+    FinalStays,
+    /// What a refresh would have written to the cold store, and has not, counts as written.
+    FlushForgets,
+    /// The cold rows of a refresh are stored without the groups' rows.
+    FlushWithoutRows,
+    /// A refresh that writes to the cold store is made while batches are unanswered.
+    FlushOvertakesBatch,
 }
 
 #[cfg(test)]

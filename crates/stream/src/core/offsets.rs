@@ -47,6 +47,8 @@ pub(crate) struct PartitionRow {
     pub last_id: i64,
     /// The value of `last_id` up to which the state tables hold its facts.
     pub refreshed_id: i64,
+    /// Every fact of it with an id up to this one is in the cold store; 0 when none is known to be.
+    pub redo_from: i64,
 }
 
 /// Why stored offsets are forgotten.
@@ -111,6 +113,30 @@ impl Version {
     /// The partition.
     pub fn partition(self) -> u16 {
         u16::try_from(self.0 & 0xffff).expect("16 bits fit")
+    }
+}
+
+/// A fact's version, and whether it came late: in one bit, which no order looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp(u64);
+
+/// No time needs it: see [`TIMES`].
+const LATE: u64 = 1 << 63;
+
+impl Stamp {
+    /// That version, and whether it came late.
+    pub(crate) fn new(version: Version, late: bool) -> Self {
+        Self(version.0 | if late { LATE } else { 0 })
+    }
+
+    /// The version.
+    pub(crate) fn version(self) -> Version {
+        Version(self.0 & !LATE)
+    }
+
+    /// Whether it came late.
+    pub(crate) fn is_late(self) -> bool {
+        self.0 & LATE != 0
     }
 }
 

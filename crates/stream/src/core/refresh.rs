@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, ops::Range};
 
 use crate::{
     core::{
+        flush::Flush,
         mutation::{self, Mutation},
         offsets::{Gap, PartitionRow},
     },
@@ -22,7 +23,7 @@ pub(crate) struct Refresh<P: Pipeline> {
 }
 
 /// What a shard has in a refresh.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct RefreshPart {
     /// The number of the shard.
     pub shard: u64,
@@ -30,6 +31,15 @@ pub(crate) struct RefreshPart {
     pub rows: Range<usize>,
     /// How far each of its partitions goes.
     pub to: Vec<PartitionProgress>,
+    /// What it writes to the cold store, where groups leave memory.
+    pub flush: Option<Flush>,
+}
+
+impl RefreshPart {
+    /// Whether it writes rows of the cold store.
+    pub(crate) fn writes_cold_rows(&self) -> bool {
+        self.flush.as_ref().is_some_and(|flush| flush.rows.len() > 0)
+    }
 }
 
 impl<P: Pipeline> Refresh<P> {
@@ -39,10 +49,10 @@ impl<P: Pipeline> Refresh<P> {
     }
 
     /// Adds the changed groups of a shard.
-    pub(crate) fn add(&mut self, shard: u64, rows: Vec<P::Row>, to: Vec<PartitionProgress>) {
+    pub(crate) fn add(&mut self, shard: u64, rows: Vec<P::Row>, to: Vec<PartitionProgress>, flush: Option<Flush>) {
         let first = self.rows.len();
         self.rows.extend(rows);
-        self.parts.push(RefreshPart { shard, rows: first..self.rows.len(), to });
+        self.parts.push(RefreshPart { shard, rows: first..self.rows.len(), to, flush });
     }
 }
 
@@ -57,6 +67,8 @@ pub(crate) struct PartitionProgress {
     pub next_offset: Option<i64>,
     /// The offset up to which the state tables were refreshed before, as far as we know.
     pub refreshed: Option<i64>,
+    /// Whether its topic was recreated and is not read to its end by then.
+    pub catching_up: bool,
 }
 
 /// How far a run is to go before it may be called complete.

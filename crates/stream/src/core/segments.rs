@@ -5,12 +5,24 @@ use std::collections::BTreeMap;
 use crate::{
     columns::{Array, ArrayReader, Column, ColumnError, Kind, RowReader, RowWriter},
     copy::{CopyBuffer, CopyFields, CopyRow},
-    core::offsets::{Position, Version},
+    core::{
+        cold::Places,
+        offsets::{Position, Stamp, Version},
+    },
 };
 
 /// The columns of a segment before the pipeline's own.
-pub(crate) const SEGMENT_COLUMNS: [&str; 8] =
-    ["id", "owner_partition", "partition", "facts", "first_offset", "offsets", "first_timestamp_ms", "timestamps_ms"];
+pub(crate) const SEGMENT_COLUMNS: [&str; 9] = [
+    "id",
+    "owner_partition",
+    "partition",
+    "facts",
+    "first_offset",
+    "offsets",
+    "first_timestamp_ms",
+    "timestamps_ms",
+    "late",
+];
 
 /// The id of a fact is the number of its batch times 2²⁰, plus its place in the batch: unique, and growing within an
 /// owner partition, since the next consumer that claims it draws its batch numbers later. That of a segment is its first
@@ -24,7 +36,7 @@ pub(crate) const MAX_BATCH_RECORDS: u32 = 1 << ID_SHIFT;
 pub(crate) const NO_OFFSET: i64 = -1;
 
 /// The most facts in a segment. A load holds one segment at a time, besides what it has loaded.
-const MAX_FACTS: usize = 1 << 16;
+pub(crate) const MAX_FACTS: usize = 1 << 16;
 
 /// The segments of a batch's part, still growing.
 #[derive(Debug)]
@@ -43,8 +55,8 @@ impl Segments {
         Self { columns, segments: Vec::new(), growing: BTreeMap::new(), facts: 0, size: 0 }
     }
 
-    /// Begins a fact; its values follow.
-    pub(crate) fn fact(&mut self, owner: u16, at: Position) -> RowWriter<'_> {
+    /// Begins a fact, which may have come late; its values follow.
+    pub(crate) fn fact(&mut self, owner: u16, at: Position, late: bool) -> RowWriter<'_> {
         let key = (owner, at.version.partition());
         let known = self.growing.get(&key).copied().filter(|index| self.segments[*index].facts < MAX_FACTS);
         let index = known.unwrap_or_else(|| {
@@ -54,13 +66,20 @@ impl Segments {
         });
         self.facts += 1;
         let segment = &mut self.segments[index];
-        self.size += segment.add(at);
+        self.size += segment.add(at, late);
         RowWriter::new(&mut segment.columns, &mut self.size)
     }
 
     /// The number of facts.
     pub(crate) fn facts(&self) -> usize {
         self.facts
+    }
+
+    /// The number of facts of each owner partition.
+    pub(crate) fn by_owner(&self) -> BTreeMap<u16, usize> {
+        let mut owners = BTreeMap::new();
+        self.segments.iter().for_each(|segment| *owners.entry(segment.owner).or_default() += segment.facts);
+        owners
     }
 
     /// The size so far, in bytes.
@@ -90,18 +109,20 @@ struct Segment {
     offsets: Array,
     /// Empty while all are the first.
     timestamps: Array,
+    /// The places of those that came late, counted from 1.
+    late: Array,
     columns: Vec<Array>,
 }
 
 impl Segment {
     fn new(owner: u16, first: Position, columns: usize) -> Self {
-        let (offsets, timestamps) = (Array::default(), Array::default());
-        Self { owner, first, facts: 0, offsets, timestamps, columns: vec![Array::default(); columns] }
+        let (offsets, timestamps, late) = (Array::default(), Array::default(), Array::default());
+        Self { owner, first, facts: 0, offsets, timestamps, late, columns: vec![Array::default(); columns] }
     }
 
     /// Counts a fact, and notes where it was read where that does not follow from the first; returns the bytes that takes.
-    fn add(&mut self, at: Position) -> usize {
-        let before = self.offsets.len() + self.timestamps.len();
+    fn add(&mut self, at: Position, late: bool) -> usize {
+        let before = self.offsets.len() + self.timestamps.len() + self.late.len();
         let facts = i64::try_from(self.facts).expect("facts fit in memory");
         let offset_after = if self.first.offset == NO_OFFSET { NO_OFFSET } else { self.first.offset + facts };
         if self.offsets.len() > 0 || at.offset != offset_after {
@@ -118,7 +139,10 @@ impl Segment {
             self.timestamps.i64(timestamp_ms);
         }
         self.facts += 1;
-        (self.offsets.len() + self.timestamps.len() - before) * 12
+        if late {
+            self.late.i32(i32::try_from(self.facts).expect("a segment has less facts than that"));
+        }
+        (self.offsets.len() + self.timestamps.len() + self.late.len() - before) * 12
     }
 
     fn write(&self, columns: &[Column], rows: &mut CopyBuffer) {
@@ -127,13 +151,14 @@ impl Segment {
         row.i32(self.first.version.partition().into());
         row.i32(i32::try_from(self.facts).expect("a segment has less facts than that"));
         row.i64(self.first.offset);
-        let optional = |array: &Array, row: &mut CopyRow<'_>| match array.len() {
+        let optional = |array: &Array, kind: Kind, row: &mut CopyRow<'_>| match array.len() {
             0 => row.null(),
-            _ => array.write(Kind::Int8, row),
+            _ => array.write(kind, row),
         };
-        optional(&self.offsets, &mut row);
+        optional(&self.offsets, Kind::Int8, &mut row);
         row.i64(self.first.version.timestamp_ms());
-        optional(&self.timestamps, &mut row);
+        optional(&self.timestamps, Kind::Int8, &mut row);
+        optional(&self.late, Kind::Int4, &mut row);
         for (array, column) in self.columns.iter().zip(columns) {
             assert_eq!(array.len(), self.facts, "column {} has a value for each fact", column.name);
             array.write(column.kind, &mut row);
@@ -196,6 +221,7 @@ pub(crate) struct SegmentReader<'a> {
     offsets: ArrayReader<'a>,
     first_timestamp_ms: i64,
     timestamps: ArrayReader<'a>,
+    late: Places<'a>,
     /// The values of the fact read last.
     pub(crate) values: RowReader<'a>,
 }
@@ -205,6 +231,14 @@ pub(crate) struct SegmentReader<'a> {
 pub(crate) struct Stored {
     pub(crate) id: i64,
     pub(crate) at: Position,
+    pub(crate) late: bool,
+}
+
+impl Stored {
+    /// Its version, and whether it came late.
+    pub(crate) fn stamp(&self) -> Stamp {
+        Stamp::new(self.at.version, self.late)
+    }
 }
 
 impl<'a> SegmentReader<'a> {
@@ -213,7 +247,8 @@ impl<'a> SegmentReader<'a> {
     /// # Errors
     /// When it is not what this program writes.
     pub(crate) fn new(row: &mut CopyFields<'a>, columns: &'static [Column]) -> Result<Self, ColumnError> {
-        let [id, owner, partition, facts, first_offset, offsets, first_timestamp_ms, timestamps] = SEGMENT_COLUMNS;
+        let [id, owner, partition, facts, first_offset, offsets, first_timestamp_ms, timestamps, late] =
+            SEGMENT_COLUMNS;
         let number = |name, number: i32| {
             u16::try_from(number).map_err(|_| ColumnError::new(name, format!("is {number}, which no partition is")))
         };
@@ -231,6 +266,7 @@ impl<'a> SegmentReader<'a> {
             offsets: ArrayReader::new(row.raw(offsets)?, offsets, Kind::Int8, len)?,
             first_timestamp_ms: row.i64(first_timestamp_ms)?,
             timestamps: ArrayReader::new(row.raw(timestamps)?, timestamps, Kind::Int8, len)?,
+            late: Places::new(row.raw(late)?, late)?,
             values: RowReader::new(columns, len, |name| row.raw(name))?,
         })
     }
@@ -258,7 +294,8 @@ impl<'a> SegmentReader<'a> {
         };
         let timestamp_ms = if self.timestamps.is_null() { self.first_timestamp_ms } else { self.timestamps.i64()? };
         let version = Version::new(timestamp_ms, self.partition);
-        Ok(Some(Stored { id: self.id + n, at: Position { version, offset } }))
+        let late = self.late.is_next(usize::try_from(n).expect("facts fit in memory") + 1)?;
+        Ok(Some(Stored { id: self.id + n, at: Position { version, offset }, late }))
     }
 
     /// Writes it again, with the same id, without the facts that `is_kept` does not keep; nothing where none is kept.
@@ -277,7 +314,7 @@ impl<'a> SegmentReader<'a> {
                 continue;
             }
             let segment = kept.get_or_insert_with(|| Segment::new(self.owner, stored.at, columns.len()));
-            segment.add(stored.at);
+            segment.add(stored.at, stored.late);
             let mut fact = RowWriter::new(&mut segment.columns, &mut size);
             for _ in columns {
                 fact.raw(self.values.raw()?);
@@ -308,6 +345,11 @@ mod tests {
     /// A fact as it is compared: owner partition, partition, offset, timestamp, values.
     type Fact = (u16, u16, i64, i64, (i16, String, Option<i32>, Option<f64>, i64));
 
+    /// Whether a fact came late, by its first value.
+    fn is_late(fact: &Fact) -> bool {
+        fact.4.0 % 3 == 0
+    }
+
     fn facts() -> impl Strategy<Value = Vec<Fact>> {
         let values = (any::<i16>(), "[^\\x00]{0,9}", any::<Option<i32>>(), prop::option::of(-1e9..1e9), any::<i64>());
         // Offsets and timestamps follow from the first more often than not.
@@ -337,7 +379,7 @@ mod tests {
         let mut segments = Segments::new(COLUMNS);
         for fact in facts {
             let (a, b, c, d, e) = &fact.4;
-            let mut writer = segments.fact(fact.0, position(fact));
+            let mut writer = segments.fact(fact.0, position(fact), is_late(fact));
             writer.i16(*a);
             writer.text(b);
             writer.i32_or_null(*c);
@@ -366,7 +408,9 @@ mod tests {
                 let rest = (values.i32_or_null().unwrap(), values.f64_or_null().unwrap(), values.i64().unwrap());
                 let version = stored.at.version;
                 let at = (segment.owner, version.partition(), stored.at.offset, version.timestamp_ms());
-                facts.push((stored.id, (at.0, at.1, at.2, at.3, (a, b, rest.0, rest.1, rest.2))));
+                let fact = (at.0, at.1, at.2, at.3, (a, b, rest.0, rest.1, rest.2));
+                assert_eq!(stored.late, is_late(&fact));
+                facts.push((stored.id, fact));
                 assert!(stored.id <= last_id);
             }
         }
@@ -421,7 +465,7 @@ mod tests {
         let moved = |timestamp_ms| Position { version: Version::new(timestamp_ms, 1), offset: NO_OFFSET };
         let mut segments = Segments::new(&[]);
         for timestamp_ms in [7, 7, 9] {
-            segments.fact(2, moved(timestamp_ms));
+            segments.fact(2, moved(timestamp_ms), false);
         }
         let mut rows = segments.take_rows();
         rows.number(1, 0);
@@ -438,7 +482,7 @@ mod tests {
         let mut segments = Segments::new(&[]);
         let at = |offset| Position { version: Version::new(1, 0), offset };
         for n in 0..=MAX_FACTS {
-            segments.fact(0, at(n.try_into().unwrap()));
+            segments.fact(0, at(n.try_into().unwrap()), false);
         }
         let rows = segments.take_rows();
         assert_eq!((rows.facts(), rows.rows().rows()), (MAX_FACTS + 1, 2));

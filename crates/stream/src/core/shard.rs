@@ -4,11 +4,12 @@ use std::{collections::BTreeMap, time::Instant};
 
 use crate::{
     Error,
+    columns::ColumnError,
     core::{
         batch::{Changes, Outcome, Part, Reject},
         check::KeyMoved,
         cursor::{self, Arrived, Cursor, Cursors, Start, Verdict},
-        groups::Groups,
+        groups::{Groups, Told},
         interface::{Fetch, Message},
         jobs::LoadedShard,
         kafka::Offsets,
@@ -43,7 +44,7 @@ pub(crate) struct Loading<P: Pipeline> {
     /// What it held before.
     kept: Option<Memory<P>>,
     /// What was loaded, while it is not yet known which offsets Kafka has.
-    loaded: Option<LoadedShard<P>>,
+    loaded: Option<Box<LoadedShard<P>>>,
     /// The topic query that is to say so, once it is sent.
     query: Option<u64>,
 }
@@ -258,7 +259,7 @@ impl<P: Pipeline> Shard<P> {
             self.forget.remove(&stored.partition);
         }
         if let State::Loading(loading) = &mut self.state {
-            loading.loaded = Some(loaded);
+            loading.loaded = Some(Box::new(loaded));
         }
     }
 
@@ -416,21 +417,41 @@ impl<P: Pipeline> Memory<P> {
         let arrived = Arrived { offset: message.offset, timestamp_ms: message.timestamp_ms, crc32: message.crc32() };
         let verdict = cursor.accept(arrived);
         if let Verdict::Apply(at) = verdict {
-            let outcome = apply(pipeline, &mut self.groups, &mut self.open, message, topic, at);
-            cursor.count(outcome);
+            // What is parked is counted once it is applied.
+            if let Some(outcome) = apply(pipeline, &mut self.groups, &mut self.open, message, topic, at) {
+                cursor.count(outcome);
+            }
             self.open.count(1);
         }
         verdict
     }
 
-    /// Takes its part of the open batch, unless it covers nothing; the next one begins.
+    /// Takes in the rows of the cold store that records wait for, and applies those records.
+    ///
+    /// # Errors
+    /// When a row is not what this program writes.
+    pub(crate) fn found(&mut self, rows: &[u8]) -> Result<(), ColumnError> {
+        for (partition, outcome) in self.groups.found(rows, &mut self.open.changes)? {
+            if let Some(cursor) = self.cursors.get_mut(partition.into()) {
+                cursor.count(outcome);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes its part of the open batch, unless it covers nothing, or some of it waits for a group that is not in memory; the next
+    /// one begins.
     pub(crate) fn take_part(&mut self) -> Option<Part> {
+        if self.groups.parked_groups() > 0 {
+            return None;
+        }
         let ranges = self.cursors.take_ranges();
         if ranges.is_empty() {
             return None;
         }
         let next = Part::new(self.open.shard, &P::CHANGELOG);
         let mut part = std::mem::replace(&mut self.open, next);
+        self.groups.seal(&part.changes);
         part.ranges = ranges;
         part.claims = self.cursors.claims();
         if mutation::is(Mutation::ClaimsOfSourcesOnly) {
@@ -444,22 +465,29 @@ impl<P: Pipeline> Memory<P> {
         self.groups.has_changed() || self.cursors.unrefreshed()
     }
 
-    /// Whether a refresh would be of whole partitions: none whose topic was recreated is still being read.
+    /// Whether a refresh would be of whole partitions: none whose topic was recreated is still being read. Where groups leave memory,
+    /// it cannot wait for that.
     pub(crate) fn may_refresh(&self) -> bool {
-        !self.cursors.catching_up()
+        self.groups.leave() || !self.cursors.catching_up()
+    }
+
+    /// Whether all that was read of it is stored, so that a refresh may write to the cold store.
+    pub(crate) fn is_settled(&self) -> bool {
+        !self.groups.leave() || (self.groups.is_settled() && !self.cursors.has_range())
     }
 }
 
 impl<P: Pipeline> Memory<P> {
     /// The partition keys whose newest record came from another partition than their owner, to be moved there.
     pub(crate) fn moves(&mut self) -> Moves {
-        let misplaced = self.groups.misplaced();
+        let (misplaced, moved) = (self.groups.misplaced(), self.groups.misplaced_keys().collect::<Vec<_>>());
         let mut changes = Changes::new(&P::CHANGELOG);
         for (group, owner) in &misplaced {
             self.groups.change_owner(group, *owner, &mut changes);
         }
-        let keys: BTreeMap<String, i32> =
+        let mut keys: BTreeMap<String, i32> =
             misplaced.iter().map(|(group, owner)| (P::partition_key(group), i32::from(*owner))).collect();
+        keys.extend(moved);
         Moves { keys: keys.into_iter().collect(), changes, to: self.cursors.refreshed_to() }
     }
 }
@@ -471,25 +499,28 @@ fn apply<P: Pipeline>(
     message: &Message<'_>,
     topic: &str,
     at: Position,
-) -> Outcome {
+) -> Option<Outcome> {
     let reading = match message.value {
         None => Decoded::Rejected("the value is null".into()),
         Some(value) => pipeline.read(message.key, value),
     };
-    match reading {
-        Decoded::Record(record) => groups.apply(&record, at, &mut part.changes),
-        Decoded::Filtered => Outcome::Filtered,
-        Decoded::Rejected(reason) => {
-            part.reject(Reject {
-                topic,
-                partition: message.partition,
-                offset: at.offset,
-                timestamp_ms: message.timestamp_ms,
-                key: message.key,
-                value: message.value,
-                reason: &reason,
-            });
-            Outcome::Rejected
-        }
-    }
+    let reason = match reading {
+        Decoded::Record(record) => match groups.tell(pipeline, &record, at, message.timestamp_ms, &mut part.changes) {
+            Told::Applied(outcome) => return Some(outcome),
+            Told::Parked => return None,
+            Told::Rejected(reason) => reason.into(),
+        },
+        Decoded::Filtered => return Some(Outcome::Filtered),
+        Decoded::Rejected(reason) => reason,
+    };
+    part.reject(Reject {
+        topic,
+        partition: message.partition,
+        offset: at.offset,
+        timestamp_ms: message.timestamp_ms,
+        key: message.key,
+        value: message.value,
+        reason: &reason,
+    });
+    Some(Outcome::Rejected)
 }

@@ -21,8 +21,8 @@ use crate::{
     Error, Pipeline,
     core::{
         Command, Consumer, Fetch, Input, Message, Takes,
-        groups::Groups,
-        jobs::{Answer, Job, Load, Loaded},
+        groups::{Groups, Met},
+        jobs::{Answer, Job, Load, Loaded, LookedUp, Lookup},
         kafka::{Failure, TopicQuery, TopicState},
         offsets::Feed,
     },
@@ -52,6 +52,8 @@ pub(crate) enum News<P: Pipeline> {
     Claimed(u64),
     /// The load of that number is done.
     Loaded(u64, Result<Box<Loaded<P>>, Error>),
+    /// What the lookup of that number has found.
+    LookedUp(u64, Result<LookedUp, Error>),
     /// Kafka has responded to the topic query of that number.
     Topic(u64, KafkaResult<Option<TopicState>>),
     /// A thread has ended before it could say anything: it has panicked.
@@ -115,6 +117,8 @@ pub(crate) struct Parts<P: Pipeline> {
     pub(crate) runtime: tokio::runtime::Handle,
     /// To the writer.
     pub(crate) jobs: tokio::sync::mpsc::Sender<Job<P>>,
+    /// To the thread that looks groups up.
+    pub(crate) lookups: tokio::sync::mpsc::Sender<Lookup>,
     /// From all other threads, and what they send with.
     pub(crate) news: (mpsc::Sender<News<P>>, mpsc::Receiver<News<P>>),
     /// Readiness and liveness.
@@ -227,7 +231,20 @@ impl<P: Pipeline> Driver<P> {
         }
     }
 
-    fn report_facts(&self) {
+    fn report_facts(&mut self) {
+        let Met { late, behind_horizon, fetched, flushed, evicted } = self.core.take_met();
+        let counters = [
+            (metrics::LATE, late),
+            (metrics::BEHIND_HORIZON, behind_horizon),
+            (metrics::FETCHED, fetched),
+            (metrics::FLUSHED, flushed),
+            (metrics::EVICTED, evicted),
+        ];
+        for (name, count) in counters.into_iter().filter(|(_, count)| *count > 0) {
+            ::metrics::counter!(name, "feed" => P::NAME).increment(count);
+        }
+        let bytes = u32::try_from(self.core.facts_bytes()).unwrap_or(u32::MAX);
+        ::metrics::gauge!(metrics::FACTS_BYTES, "feed" => P::NAME).set(bytes);
         ::metrics::gauge!(metrics::FACTS, "feed" => P::NAME).set(u32::try_from(self.core.facts()).unwrap_or(u32::MAX));
     }
 
@@ -249,6 +266,7 @@ impl<P: Pipeline> Driver<P> {
                 self.loads.remove(&load);
                 self.on(Input::Loaded { load, loaded })
             }
+            News::LookedUp(lookup, rows) => self.on(Input::LookedUp { lookup, rows }),
             News::Topic(query, response) => {
                 let response = self.response(response)?;
                 self.on(Input::Topic { query, response })
@@ -427,6 +445,7 @@ impl<P: Pipeline> Driver<P> {
         match command {
             Command::Load(load) => self.begin_load(load)?,
             Command::CancelLoad(load) => drop(self.loads.remove(&load)),
+            Command::LookUp(lookup) => self.parts.lookups.try_send(lookup).map_err(|_| Error::WriterStopped)?,
             Command::Job(job) => {
                 if matches!(job, Job::Commit(_)) {
                     memory_limit::check(self.parts.memory_limit_mib)?;

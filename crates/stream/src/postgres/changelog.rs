@@ -10,6 +10,9 @@ use crate::{
     postgres::database::{PIECE, SqlResult, answered},
 };
 
+/// What is sent at a time, in bytes.
+const PIECE_BYTES: usize = 1 << 18;
+
 /// What is read of a segment besides the pipeline's columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Read {
@@ -44,8 +47,9 @@ pub(crate) async fn copy_in(connection: &mut PgConnection, into: &str, rows: &[&
     }
     let mut copy = connection.copy_in_raw(&format!("COPY {into} FROM STDIN (FORMAT binary)")).await?;
     copy.send(HEADER.as_slice()).await?;
-    for body in bodies {
-        copy.send(body).await?;
+    // The client copies what it sends.
+    for piece in bodies.flat_map(|body| body.chunks(PIECE_BYTES)) {
+        copy.send(piece).await?;
     }
     copy.send(TRAILER.as_slice()).await?;
     copy.finish().await?;

@@ -6,7 +6,7 @@ use crate::{
     core::{
         batch::{Batch, KeyOwner, OffsetRange, Part, ShardParts},
         check::{CommitCheck, KeyMoved, Refusal, check_commit},
-        jobs::{JobOutcome, ShardOutcome},
+        jobs::{JobOutcome, StoredParts},
         mutation::{self, Mutation},
         offsets::PartitionRow,
     },
@@ -14,9 +14,9 @@ use crate::{
     postgres::{database::SqlResult, statements::Statements},
 };
 
-/// What became of batches: for each shard, by its number, `(partition, next offset)` where its part is stored. This try
-/// stored it, or an earlier one whose outcome was not known.
-pub(crate) type Committed = Vec<ShardOutcome<(i32, i64)>>;
+/// What became of batches: for each shard, by its number, what is stored. This try stored it, or an earlier one whose outcome was
+/// not known.
+pub(crate) type Committed = Vec<(u64, JobOutcome<StoredParts>)>;
 
 /// Stores consecutive batches in one transaction, without what must not be stored: the part of a shard of which another
 /// consumer has claimed a partition, or which brings a key that belongs to another partition.
@@ -64,11 +64,12 @@ enum PartVerdict {
 }
 
 impl PartVerdict {
-    fn outcome(&self, shard: &ShardParts<'_>) -> JobOutcome<Vec<(i32, i64)>> {
+    fn outcome(&self, shard: &ShardParts<'_>) -> JobOutcome<StoredParts> {
         match self {
-            Self::Store | Self::Done => {
-                JobOutcome::Stored(shard.ranges.iter().map(|range| (range.partition, range.end)).collect())
-            }
+            Self::Store | Self::Done => JobOutcome::Stored(StoredParts {
+                offsets: shard.ranges.iter().map(|range| (range.partition, range.end)).collect(),
+                numbers: shard.parts.iter().map(|(number, _)| *number).collect(),
+            }),
             Self::Refused(refusal) => JobOutcome::Refused(refusal.clone()),
         }
     }

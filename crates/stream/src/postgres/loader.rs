@@ -10,6 +10,7 @@ use crate::{
         offsets::{Feed, PartitionRow},
     },
     memory_limit,
+    pipeline::Residency,
     postgres::{
         claims, load,
         retry::{Postgres, Work},
@@ -31,14 +32,22 @@ pub(crate) struct Loader<D> {
     /// Who claims: host and process.
     owner: String,
     topic: String,
+    /// Which groups leave memory.
+    residency: Residency,
     /// The most memory the process may use.
     memory_limit_mib: Option<u64>,
 }
 
 impl<D> Loader<D> {
     /// Loads from where `postgres` is, for `owner`.
-    pub(crate) fn new(postgres: Postgres<D>, owner: String, feed: &Feed, memory_limit_mib: Option<u64>) -> Self {
-        Self { postgres, owner, topic: feed.topic.clone(), memory_limit_mib }
+    pub(crate) fn new(
+        postgres: Postgres<D>,
+        owner: String,
+        feed: &Feed,
+        residency: Residency,
+        memory_limit_mib: Option<u64>,
+    ) -> Self {
+        Self { postgres, owner, topic: feed.topic.clone(), residency, memory_limit_mib }
     }
 
     /// Claims partitions and, once that is committed and `claimed` was called, loads what belongs to them.
@@ -62,9 +71,9 @@ impl<D> Loader<D> {
             return Ok(Loaded::Spread);
         }
         let check = || memory_limit::check(self.memory_limit_mib);
-        let loading = self
-            .postgres
-            .retrying(LOADING, &mut session, async |session| load::load(session, &load.shards, &stored, check).await);
+        let loading = self.postgres.retrying(LOADING, &mut session, async |session| {
+            load::load(session, self.residency, &load.shards, &stored, check).await
+        });
         let shards = load.shards.iter().zip(loading.await?).map(|(partitions, groups)| {
             let is_of = |stored: &&PartitionRow| partitions.contains(&stored.partition);
             LoadedShard {

@@ -14,6 +14,7 @@ pub(crate) mod commit;
 pub mod database;
 pub(crate) mod load;
 pub(crate) mod loader;
+pub(crate) mod lookup;
 pub mod maintenance;
 mod pg_socket;
 pub(crate) mod refresh;

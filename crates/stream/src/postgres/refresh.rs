@@ -3,14 +3,18 @@
 use std::time::{Duration, Instant};
 
 use crate::{
+    Error,
     core::{
         check::check_refresh,
+        cold::ColdName,
         jobs::{JobOutcome, ShardOutcome},
         mutation::{self, Mutation},
-        refresh::{PartitionProgress, Refresh, coverage, missing},
+        offsets::PartitionRow,
+        refresh::{PartitionProgress, Refresh, RefreshPart, coverage, missing},
+        segments::ID_SHIFT,
     },
     pipeline::{Coverage, Pipeline},
-    postgres::{state::RefreshReport, statements::Statements},
+    postgres::{database::SqlResult, state::RefreshReport, statements::Statements},
 };
 
 /// What became of a refresh.
@@ -42,7 +46,7 @@ pub(crate) struct Done {
 /// When PostgreSQL does not answer or refuses, or when the pipeline cannot finish the global results.
 pub(crate) async fn refresh<P: Pipeline>(
     session: &mut impl Statements<P>,
-    refresh: &Refresh<P>,
+    refresh: &mut Refresh<P>,
 ) -> anyhow::Result<Refreshed> {
     // READ COMMITTED: statements after the lock see all that its last holder wrote. Nobody waits for the lock: batches
     // wait for this session.
@@ -57,27 +61,32 @@ pub(crate) async fn refresh<P: Pipeline>(
     let partitions: Vec<i32> = refresh.parts.iter().flat_map(|part| &part.to).map(|to| to.partition).collect();
     let stored = session.lock_partitions(&partitions).await?;
     let (mut shards, mut accepted) = (Vec::with_capacity(refresh.parts.len()), Vec::new());
-    for part in &refresh.parts {
-        shards.push(match check_refresh(&part.to, &stored) {
-            Some(refusal) => (part.shard, JobOutcome::Refused(refusal)),
-            None => {
-                accepted.push(part);
-                (part.shard, JobOutcome::Stored(part.to.clone()))
-            }
-        });
+    for part in &mut refresh.parts {
+        let refusal = check_refresh(&part.to, &stored);
+        let outcome = refusal.map_or_else(|| JobOutcome::Stored(part.to.clone()), JobOutcome::Refused);
+        let is_accepted = matches!(outcome, JobOutcome::Stored(_));
+        shards.push((part.shard, outcome));
+        if is_accepted {
+            accepted.push(part);
+        }
     }
     if accepted.is_empty() && !shards.is_empty() {
         session.rollback().await?;
         return Ok(Refreshed { shards, done: None });
     }
     let began = Instant::now();
+    check_new(session, &accepted, &stored).await?;
+    let forgets_rows = mutation::is(Mutation::FlushWithoutRows) && accepted.iter().any(|part| part.writes_cold_rows());
     let mut rows_written = 0;
-    if accepted.iter().map(|part| part.rows.len()).sum::<usize>() == refresh.rows.len() {
+    if accepted.iter().map(|part| part.rows.len()).sum::<usize>() == refresh.rows.len() && !forgets_rows {
         rows_written += session.upsert(&refresh.rows).await?;
-    } else if !mutation::is(Mutation::OthersNotRefreshed) {
+    } else if !mutation::is(Mutation::OthersNotRefreshed) && !forgets_rows {
         for part in &accepted {
             rows_written += session.upsert(&refresh.rows[part.rows.clone()]).await?;
         }
+    }
+    for part in &mut accepted {
+        flush(session, part, &stored).await?;
     }
     let groups_took = began.elapsed();
     let to: Vec<PartitionProgress> = accepted.iter().flat_map(|part| &part.to).copied().collect();
@@ -90,4 +99,47 @@ pub(crate) async fn refresh<P: Pipeline>(
     let report = session.refresh_global(rows_written, &coverage).await?;
     session.commit().await?;
     Ok(Refreshed { shards, done: Some(Done { report, at_end, coverage, groups_took }) })
+}
+
+/// Checks that groups which are about to get their first row have none in the cold store. One that goes through the last id was
+/// written by an earlier try.
+async fn check_new<P: Pipeline>(
+    session: &mut impl Statements<P>,
+    parts: &[&mut RefreshPart],
+    stored: &[PartitionRow],
+) -> anyhow::Result<()> {
+    let flushes = parts.iter().filter_map(|part| part.flush.as_ref());
+    let new = flushes.flat_map(|flush| &flush.first).map(|(owner, name)| (name.clone(), last_id(stored, *owner)));
+    let new: Vec<(ColdName, i64)> = new.collect();
+    if !new.is_empty() && session.has_cold_rows(&new).await? {
+        return Err(Error::GroupForgotten.into());
+    }
+    Ok(())
+}
+
+/// Writes what a shard has for the cold store.
+async fn flush<P: Pipeline>(
+    session: &mut impl Statements<P>,
+    part: &mut RefreshPart,
+    stored: &[PartitionRow],
+) -> SqlResult<()> {
+    let Some(flush) = &mut part.flush else { return Ok(()) };
+    if flush.rows.len() > 0 {
+        let beyond = if mutation::is(Mutation::ThroughTooFar) { 1 << (ID_SHIFT + 1) } else { 0 };
+        flush.rows.finish(|owner| last_id(stored, owner) + beyond);
+        session.write_cold_rows(&flush.rows).await?;
+    }
+    if !flush.times.is_empty() {
+        session.store_times(&flush.times).await?;
+    }
+    if let Some(size_ms) = flush.size_ms.filter(|_| !flush.times.is_empty()) {
+        // Nothing can come for them any more: what does is filtered.
+        let keys: Vec<&str> = flush.times.iter().map(|(key, _)| &**key).collect();
+        session.remove_cold_rows(&keys, size_ms).await?;
+    }
+    session.set_redo_from(&flush.redo_from(stored)).await
+}
+
+fn last_id(stored: &[PartitionRow], owner: i32) -> i64 {
+    stored.iter().find(|row| row.partition == owner).map_or(0, |row| row.last_id)
 }

@@ -2,15 +2,19 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use sqlx::{FromRow, PgConnection, Row, postgres::PgRow};
+use sqlx::{FromRow, PgConnection, Row, ValueRef, postgres::PgRow};
 
 use crate::{
     Error,
     copy::CopyBuffer,
     core::{
         batch::{KeyOwner, OffsetRange, REJECT_COLUMNS},
-        offsets::{Feed, Forget, Gap, LastRecord, PartitionRow},
+        cold::{COLD_COLUMNS, ColdHead, ColdName, ColdRows, own_columns},
+        keys::KeyRow,
+        offsets::{Feed, Forget, Gap, LastRecord, PartitionRow, Version},
         refresh::PartitionProgress,
+        segments::MAX_FACTS,
+        windows::{KeyTimes, NEVER},
     },
     pipeline::{Coverage, Pipeline},
     postgres::{
@@ -62,7 +66,7 @@ pub(crate) struct PgSession<P> {
 
 /// The columns of [`PartitionRow`], in no particular order.
 const STORED_COLUMNS: &str = "partition, epoch, next_offset, refreshed_through, cluster_id, \
-     last_offset, last_timestamp_ms, last_crc32, max_timestamp_ms, catching_up, last_id, refreshed_id";
+     last_offset, last_timestamp_ms, last_crc32, max_timestamp_ms, catching_up, last_id, refreshed_id, redo_from";
 
 impl<'r> FromRow<'r, PgRow> for PartitionRow {
     fn from_row(row: &'r PgRow) -> Result<Self, sqlx::Error> {
@@ -85,6 +89,7 @@ impl<'r> FromRow<'r, PgRow> for PartitionRow {
             catching_up: row.try_get("catching_up")?,
             last_id: row.try_get("last_id")?,
             refreshed_id: row.try_get("refreshed_id")?,
+            redo_from: row.try_get("redo_from")?,
         })
     }
 }
@@ -105,6 +110,35 @@ impl<P: Pipeline> PgSession<P> {
             .await
             .map(drop)
     }
+}
+
+impl<'r> FromRow<'r, PgRow> for KeyRow {
+    fn from_row(row: &'r PgRow) -> Result<Self, sqlx::Error> {
+        let time = |name| Ok::<_, sqlx::Error>(row.try_get::<Option<i64>, _>(name)?.unwrap_or(NEVER));
+        let partition: Option<i32> = row.try_get("newest_partition")?;
+        let newest = row.try_get::<Option<i64>, _>("newest_ms")?.zip(partition.and_then(|at| u16::try_from(at).ok()));
+        Ok(Self {
+            key: row.try_get("key")?,
+            owner: row.try_get("partition")?,
+            times: KeyTimes {
+                clock_ms: time("clock_ms")?,
+                final_through_ms: time("final_through_ms")?,
+                horizon_ms: time("horizon_ms")?,
+                newest: newest.map(|(timestamp_ms, partition)| Version::new(timestamp_ms, partition)),
+            },
+        })
+    }
+}
+
+/// The pipeline's cold store.
+fn cold_of<P: Pipeline>() -> &'static str {
+    P::TABLES.cold.expect("its groups leave memory")
+}
+
+/// The columns of its rows.
+fn cold_columns<P: Pipeline>() -> String {
+    let own = own_columns(P::CHANGELOG.columns).iter().map(|column| column.name);
+    COLD_COLUMNS.into_iter().chain(own).collect::<Vec<_>>().join(", ")
 }
 
 fn unzip(keys: &[KeyOwner]) -> (Vec<&str>, Vec<i32>) {
@@ -278,15 +312,18 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
 
     async fn mark_refreshed(&mut self, to: &[PartitionProgress]) -> SqlResult<()> {
         sqlx::query(
-            "UPDATE stream_offsets o SET refreshed_through = s.through, refreshed_id = o.last_id, catching_up = false
-             FROM unnest($3::integer[], $4::bigint[]) AS s (partition, through)
+            "UPDATE stream_offsets o
+             SET refreshed_through = s.through, refreshed_id = o.last_id, catching_up = o.catching_up AND s.catching_up
+             FROM unnest($3::integer[], $4::bigint[], $5::boolean[]) AS s (partition, through, catching_up)
              WHERE o.feed = $1 AND o.topic = $2 AND o.partition = s.partition
-               AND (o.refreshed_through IS DISTINCT FROM s.through OR o.refreshed_id <> o.last_id OR o.catching_up)",
+               AND (o.refreshed_through IS DISTINCT FROM s.through OR o.refreshed_id <> o.last_id
+                    OR o.catching_up AND NOT s.catching_up)",
         )
         .bind(self.feed.name)
         .bind(&self.feed.topic)
         .bind(to.iter().map(|to| to.partition).collect::<Vec<i32>>())
         .bind(to.iter().map(|to| to.next_offset).collect::<Vec<Option<i64>>>())
+        .bind(to.iter().map(|to| to.catching_up).collect::<Vec<bool>>())
         .execute(&mut self.connection)
         .await
         .map(drop)
@@ -375,13 +412,137 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
         Ok(moved.rows_affected())
     }
 
-    async fn keys(&mut self, owners: &[i32]) -> SqlResult<Vec<KeyOwner>> {
-        let keys =
-            sqlx::query_as("SELECT key, partition FROM key_partitions WHERE topic = $1 AND partition = ANY ($2)")
-                .bind(&self.feed.topic)
-                .bind(owners)
-                .fetch_all(&mut self.connection);
+    async fn keys(&mut self, owners: &[i32]) -> SqlResult<Vec<KeyRow>> {
+        let keys = sqlx::query_as(
+            "SELECT key, partition, clock_ms, final_through_ms, horizon_ms, newest_ms, newest_partition
+             FROM key_partitions WHERE topic = $1 AND partition = ANY ($2)",
+        )
+        .bind(&self.feed.topic)
+        .bind(owners)
+        .fetch_all(&mut self.connection);
         answered(PIECE, keys).await
+    }
+
+    async fn store_times(&mut self, times: &[(String, KeyTimes)]) -> SqlResult<()> {
+        let of = |time: fn(&KeyTimes) -> i64| {
+            times.iter().map(|(_, times)| Some(time(times)).filter(|time| *time != NEVER)).collect::<Vec<Option<i64>>>()
+        };
+        sqlx::query(
+            "UPDATE key_partitions k
+             SET clock_ms = s.clock_ms, final_through_ms = s.final_ms, horizon_ms = s.horizon_ms,
+                 newest_ms = s.newest_ms, newest_partition = s.newest_partition
+             FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::integer[])
+                  AS s (key, clock_ms, final_ms, horizon_ms, newest_ms, newest_partition)
+             WHERE k.topic = $1 AND k.key = s.key",
+        )
+        .bind(&self.feed.topic)
+        .bind(times.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>())
+        .bind(of(|times| times.clock_ms))
+        .bind(of(|times| times.final_through_ms))
+        .bind(of(|times| times.horizon_ms))
+        .bind(times.iter().map(|(_, times)| times.newest.map(Version::timestamp_ms)).collect::<Vec<_>>())
+        .bind(times.iter().map(|(_, times)| Some(i32::from(times.newest?.partition()))).collect::<Vec<_>>())
+        .execute(&mut self.connection)
+        .await
+        .map(drop)
+    }
+
+    async fn cold_heads(&mut self, owners: &[(i32, i64)], size_ms: Option<i64>) -> SqlResult<Vec<ColdHead>> {
+        let cold = cold_of::<P>();
+        let heads = sqlx::query_as(sql(format!(
+            "WITH owned AS (SELECT k.key, k.final_through_ms, o.redo_from
+                            FROM key_partitions k
+                            JOIN unnest($2::integer[], $3::bigint[]) AS o (partition, redo_from) USING (partition)
+                            WHERE k.topic = $1)
+             SELECT o.key, c.slot, c.through FROM {cold} c JOIN owned o ON c.partition_key = o.key
+             WHERE c.through > $4 AND c.through > o.redo_from
+             UNION
+             SELECT o.key, c.slot, c.through FROM owned o
+             JOIN {cold} c ON c.partition_key = o.key AND c.slot > coalesce(o.final_through_ms - $5, -9223372036854775808)"
+        )))
+        .bind(&self.feed.topic)
+        .bind(owners.iter().map(|(owner, _)| *owner).collect::<Vec<_>>())
+        .bind(owners.iter().map(|(_, redo_from)| *redo_from).collect::<Vec<_>>())
+        .bind(owners.iter().map(|(_, redo_from)| *redo_from).min())
+        .bind(size_ms)
+        .fetch_all(&mut self.connection);
+        let heads: Vec<(String, i64, i64)> = answered(PIECE, heads).await?;
+        Ok(heads.into_iter().map(|(key, slot, through)| ColdHead { key, slot, through }).collect())
+    }
+
+    async fn cold_rows(&mut self, groups: &[ColdName]) -> SqlResult<Vec<u8>> {
+        let (cold, columns) = (cold_of::<P>(), cold_columns::<P>());
+        let rows = sqlx::query(sql(format!(
+            "SELECT {columns} FROM {cold} JOIN unnest($1::text[], $2::bigint[]) AS named (partition_key, slot)
+             USING (partition_key, slot)"
+        )))
+        .bind(groups.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>())
+        .bind(groups.iter().map(|(_, slot)| *slot).collect::<Vec<_>>())
+        .fetch_all(&mut self.connection);
+        let (mut buffer, mut through) = (CopyBuffer::default(), Vec::new());
+        for row in answered(PIECE, rows).await? {
+            through.push(row.try_get(0)?);
+            let mut copied = buffer.row(row.len() - 1);
+            for field in 1..row.len() {
+                let value = row.try_get_raw(field)?;
+                if value.is_null() {
+                    copied.null();
+                } else {
+                    copied.raw(value.as_bytes().map_err(sqlx::Error::Decode)?);
+                }
+            }
+        }
+        buffer.finish(|row| through[row]);
+        Ok(buffer.bytes().to_vec())
+    }
+
+    async fn has_cold_rows(&mut self, groups: &[(ColdName, i64)]) -> SqlResult<bool> {
+        sqlx::query_scalar(sql(format!(
+            "SELECT EXISTS (SELECT FROM {} c JOIN unnest($1::text[], $2::bigint[], $3::bigint[]) AS named (partition_key, slot, id)
+                            USING (partition_key, slot) WHERE c.through < named.id)",
+            cold_of::<P>()
+        )))
+        .bind(groups.iter().map(|((key, _), _)| key.as_str()).collect::<Vec<_>>())
+        .bind(groups.iter().map(|((_, slot), _)| *slot).collect::<Vec<_>>())
+        .bind(groups.iter().map(|(_, id)| *id).collect::<Vec<_>>())
+        .fetch_one(&mut self.connection)
+        .await
+    }
+
+    async fn write_cold_rows(&mut self, rows: &ColdRows) -> SqlResult<()> {
+        let cold = cold_of::<P>();
+        sqlx::query(sql(format!(
+            "DELETE FROM {cold} WHERE (partition_key, slot) IN (SELECT * FROM unnest($1::text[], $2::bigint[]))"
+        )))
+        .bind(rows.names().map(|(key, _)| key.as_str()).collect::<Vec<_>>())
+        .bind(rows.names().map(|(_, slot)| *slot).collect::<Vec<_>>())
+        .execute(&mut self.connection)
+        .await?;
+        changelog::copy_in(&mut self.connection, &format!("{cold} ({})", cold_columns::<P>()), &[rows.rows()]).await
+    }
+
+    async fn remove_cold_rows(&mut self, keys: &[&str], size_ms: i64) -> SqlResult<()> {
+        sqlx::query(sql(format!(
+            "DELETE FROM {} c USING key_partitions k
+             WHERE k.topic = $1 AND k.key = ANY ($2) AND c.partition_key = k.key AND c.slot <= k.horizon_ms - $3",
+            cold_of::<P>()
+        )))
+        .bind(&self.feed.topic)
+        .bind(keys)
+        .bind(size_ms)
+        .execute(&mut self.connection)
+        .await
+        .map(drop)
+    }
+
+    async fn set_redo_from(&mut self, ids: &BTreeMap<i32, i64>) -> SqlResult<()> {
+        self.set_ids(
+            "UPDATE stream_offsets o SET redo_from = s.id
+             FROM unnest($3::integer[], $4::bigint[]) AS s (partition, id)
+             WHERE o.feed = $1 AND o.topic = $2 AND o.partition = s.partition AND o.redo_from <> s.id",
+            ids,
+        )
+        .await
     }
 
     async fn draw_numbers(&mut self, count: usize) -> SqlResult<Vec<i64>> {
@@ -426,12 +587,24 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
         .map(drop)
     }
 
-    async fn facts(&mut self, owners: &[i32], take: &mut impl FnMut(&[u8]) -> Result<(), Error>) -> anyhow::Result<()> {
+    async fn facts(
+        &mut self,
+        owners: &[(i32, i64)],
+        take: &mut impl FnMut(&[u8]) -> Result<(), Error>,
+    ) -> anyhow::Result<()> {
         if owners.is_empty() {
             return Ok(());
         }
-        let owners: Vec<String> = owners.iter().map(i32::to_string).collect();
-        let condition = format!("owner_partition IN ({})", owners.join(", "));
+        let of_owner = |(owner, redo_from): &(i32, i64)| match redo_from {
+            0 => format!("owner_partition = {owner}"),
+            // The index finds the first: no segment has more facts.
+            _ => format!(
+                "(owner_partition = {owner} AND id > {} AND id + facts > {})",
+                redo_from - i64::try_from(MAX_FACTS).unwrap_or(i64::MAX),
+                redo_from + 1
+            ),
+        };
+        let condition = owners.iter().map(of_owner).collect::<Vec<_>>().join(" OR ");
         changelog::read(&mut self.connection, &P::CHANGELOG, Read::WithoutOffsets, &condition, |piece| Ok(take(piece)?))
             .await
     }

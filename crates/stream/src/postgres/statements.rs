@@ -7,8 +7,11 @@ use crate::{
     copy::CopyBuffer,
     core::{
         batch::{KeyOwner, OffsetRange},
+        cold::{ColdHead, ColdName, ColdRows},
+        keys::KeyRow,
         offsets::{Forget, Gap, PartitionRow},
         refresh::PartitionProgress,
+        windows::KeyTimes,
     },
     pipeline::{Coverage, Pipeline},
     postgres::{database::SqlResult, state::RefreshReport},
@@ -82,7 +85,23 @@ pub(crate) trait Statements<P: Pipeline> {
     /// Gives partition keys another owner partition; returns how many had another.
     async fn move_keys(&mut self, keys: &[KeyOwner]) -> SqlResult<u64>;
     /// The partition keys of owner partitions.
-    async fn keys(&mut self, owners: &[i32]) -> SqlResult<Vec<KeyOwner>>;
+    async fn keys(&mut self, owners: &[i32]) -> SqlResult<Vec<KeyRow>>;
+    /// Stores the times of keys.
+    async fn store_times(&mut self, times: &[(String, KeyTimes)]) -> SqlResult<()>;
+
+    /// What the cold store has of keys of owner partitions: the rows that go through an id beyond the one that is given for the
+    /// partition, and those of windows of this size, in milliseconds, that end after what is stored as final.
+    async fn cold_heads(&mut self, owners: &[(i32, i64)], size_ms: Option<i64>) -> SqlResult<Vec<ColdHead>>;
+    /// The rows of the cold store of groups that have one, as a COPY stream: see [`crate::core::cold::ColdReader`].
+    async fn cold_rows(&mut self, groups: &[ColdName]) -> SqlResult<Vec<u8>>;
+    /// Whether any of these groups has a row in the cold store that goes through an earlier id than the one given with it.
+    async fn has_cold_rows(&mut self, groups: &[(ColdName, i64)]) -> SqlResult<bool>;
+    /// Writes rows of the cold store, in place of those of the same groups.
+    async fn write_cold_rows(&mut self, rows: &ColdRows) -> SqlResult<()>;
+    /// Removes the rows of the cold store of keys that are behind the stored horizon, of windows of this size, in milliseconds.
+    async fn remove_cold_rows(&mut self, keys: &[&str], size_ms: i64) -> SqlResult<()>;
+    /// Stores the ids up to which all facts of owner partitions are in the cold store.
+    async fn set_redo_from(&mut self, ids: &BTreeMap<i32, i64>) -> SqlResult<()>;
 
     /// Draws batch numbers; they are never drawn again, whatever becomes of the transaction.
     async fn draw_numbers(&mut self, count: usize) -> SqlResult<Vec<i64>>;
@@ -92,8 +111,13 @@ pub(crate) trait Statements<P: Pipeline> {
     async fn append_rejects(&mut self, rows: &[&CopyBuffer]) -> SqlResult<()>;
     /// Accounts for what was read, by batch number.
     async fn account(&mut self, ranges: &[(i64, &OffsetRange)]) -> SqlResult<()>;
-    /// Reads the changelog rows of owner partitions, as pieces of a binary COPY: see [`crate::core::groups::GroupLoader::push`].
-    async fn facts(&mut self, owners: &[i32], take: &mut impl FnMut(&[u8]) -> Result<(), Error>) -> anyhow::Result<()>;
+    /// Reads the changelog rows of owner partitions that have a fact with an id beyond the one that is given with the partition, as
+    /// pieces of a binary COPY: see [`crate::core::group_loader::GroupLoader::push`].
+    async fn facts(
+        &mut self,
+        owners: &[(i32, i64)],
+        take: &mut impl FnMut(&[u8]) -> Result<(), Error>,
+    ) -> anyhow::Result<()>;
 
     /// Keeps other replicas from refreshing until the transaction ends; returns whether no other refreshes now.
     async fn try_lock_refreshes(&mut self) -> SqlResult<bool>;

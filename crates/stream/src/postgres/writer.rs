@@ -151,7 +151,7 @@ impl<D, F: Fn(Answer) -> bool> Writer<D, F> {
             return Ok(Answer::Refresh { shards, complete: false });
         }
         let refreshing =
-            self.postgres.retrying(REFRESHING, session, async |session| refresh::refresh(session, &refresh).await);
+            self.postgres.retrying(REFRESHING, session, async |session| refresh::refresh(session, &mut refresh).await);
         let refreshed = refreshing.await?;
         shards.extend(refreshed.shards);
         let complete = refreshed.done.as_ref().is_some_and(|done| done.at_end);

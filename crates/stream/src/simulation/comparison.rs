@@ -18,14 +18,19 @@ use tokio::{
 use crate::{
     core::{
         batch::{Batch, Changes, Counts, KeyOwner, OffsetRange, Part, Reject},
-        groups::{GroupLoader, Groups},
-        offsets::{Forget, LastRecord, Position, Version},
+        cold::{ColdGroup, ColdName, ColdRows},
+        group_loader::GroupLoader,
+        groups::Groups,
+        keys::KeyRow,
+        offsets::{Forget, LastRecord, Position, Stamp, Version},
         refresh::PartitionProgress,
+        segments::ID_SHIFT,
+        windows::{KeyTimes, NEVER},
     },
-    pipeline::{Coverage, Decoded, Pipeline},
+    pipeline::{Coverage, Decoded, Pipeline, Residency},
     postgres::statements::{Server, Statements},
     simulation::{
-        postgres::{SimServer, SimSession},
+        postgres::{SimServer, SimSession, read_cold},
         turns::{Clock, Rng, Work},
     },
     tests::{
@@ -38,6 +43,11 @@ use crate::{
 const COMMANDS: usize = 120;
 const DATABASES: u64 = 8;
 const SESSIONS: usize = 3;
+
+/// A row of the cold store: its name, what it goes through, and its facts, each with whether it came late.
+type ColdGroupRow = (ColdName, i64, Vec<(i16, i64, bool)>);
+/// A key, its owner, and its times.
+type StoredKey = (String, i32, Option<i64>, Option<i64>, Option<i64>);
 
 /// A statement with what it is about.
 #[derive(Clone, Debug)]
@@ -68,7 +78,14 @@ enum Statement {
     AppendFacts(i64, Vec<(i16, i16, i64, u16)>),
     AppendReject(i64),
     Account(i64, OffsetRange),
-    Facts(Vec<i32>),
+    Facts(Vec<(i32, i64)>),
+    StoreTimes(Vec<(String, KeyTimes)>),
+    ColdHeads(Vec<(i32, i64)>, Option<i64>),
+    ColdRows(Vec<ColdName>),
+    HasColdRows(Vec<(ColdName, i64)>),
+    WriteColdRows(Vec<ColdGroupRow>),
+    RemoveColdRows(Vec<String>, i64),
+    SetRedoFrom(BTreeMap<i32, i64>),
     TryLockRefreshes,
     Upsert(Vec<Row>),
     RefreshGlobal(bool),
@@ -79,7 +96,7 @@ impl Statement {
     fn may_wait(&self) -> bool {
         use Statement::{
             AddPartitions, Advance, ForgetOffsets, LockPartitions, MarkRefreshed, MoveKeys, RaiseEpochs, RaiseLastIds,
-            RaiseRefreshedIds, RegisterKeys, SetSpread,
+            RaiseRefreshedIds, RegisterKeys, SetRedoFrom, SetSpread, StoreTimes,
         };
         matches!(
             self,
@@ -93,7 +110,9 @@ impl Statement {
                 | RaiseLastIds(_)
                 | RaiseRefreshedIds(_)
                 | RegisterKeys(_)
+                | SetRedoFrom(_)
                 | SetSpread(_)
+                | StoreTimes(_)
         )
     }
 }
@@ -130,7 +149,7 @@ async fn execute<S: Statements<Tiny>>(session: &mut S, statement: &Statement) ->
         Statement::SetSpread(spread) => said(session.set_spread(*spread).await),
         Statement::MoveKeys(keys) => said(session.move_keys(keys).await),
         Statement::Keys(owners) => said(session.keys(owners).await.map(|mut keys| {
-            keys.sort_unstable();
+            keys.sort_unstable_by(|one, other| one.key.cmp(&other.key));
             keys
         })),
         Statement::DrawNumbers(count) => said(session.draw_numbers(*count).await),
@@ -149,6 +168,18 @@ async fn execute<S: Statements<Tiny>>(session: &mut S, statement: &Statement) ->
         }
         Statement::Account(number, range) => said(session.account(&[(*number, range)]).await),
         Statement::Facts(owners) => said(facts(session, owners).await),
+        Statement::StoreTimes(times) => said(session.store_times(times).await),
+        Statement::ColdHeads(owners, size_ms) => said(session.cold_heads(owners, *size_ms).await.map(|mut heads| {
+            heads.sort_unstable_by(|one, other| (&one.key, one.slot).cmp(&(&other.key, other.slot)));
+            heads
+        })),
+        Statement::ColdRows(groups) => said(session.cold_rows(groups).await.map(|rows| cold(&rows))),
+        Statement::HasColdRows(groups) => said(session.has_cold_rows(groups).await),
+        Statement::WriteColdRows(rows) => said(session.write_cold_rows(&cold_rows(rows)).await),
+        Statement::RemoveColdRows(keys, size_ms) => {
+            said(session.remove_cold_rows(&keys.iter().map(String::as_str).collect::<Vec<_>>(), *size_ms).await)
+        }
+        Statement::SetRedoFrom(ids) => said(session.set_redo_from(ids).await),
         Statement::TryLockRefreshes => said(session.try_lock_refreshes().await),
         Statement::Upsert(rows) => said(session.upsert(rows).await.map(drop)),
         Statement::RefreshGlobal(complete) => session
@@ -163,18 +194,47 @@ fn changes(facts: &[(i16, i16, i64, u16)]) -> Changes {
     for (offset, (group, key, value, partition)) in (0..).zip(facts) {
         let text = format!("{group} {key} {value}");
         let Decoded::Record(record) = Tiny::default().read(None, text.as_bytes()) else { panic!("{text}") };
-        groups.apply(&record, Position { version: Version::new(offset, *partition), offset }, &mut changes);
+        groups.apply(
+            &Tiny::default(),
+            &record,
+            Position { version: Version::new(offset, *partition), offset },
+            &mut changes,
+        );
     }
     changes
 }
 
 /// What a load makes of the changelog: every group that belongs to those partitions.
-async fn facts<S: Statements<Tiny>>(session: &mut S, owners: &[i32]) -> Result<Vec<Row>, sqlx::Error> {
-    let keys = (0..4).flat_map(|key| owners.iter().map(move |owner| (format!("r{key}"), *owner))).collect();
-    let mut loading = GroupLoader::<Tiny>::new(&[owners.to_vec()], &[], keys).unwrap();
+async fn facts<S: Statements<Tiny>>(session: &mut S, owners: &[(i32, i64)]) -> Result<Vec<Row>, sqlx::Error> {
+    let key = |key: i32, owner: i32| KeyRow { key: format!("r{key}"), owner, times: KeyTimes::default() };
+    let partitions: Vec<i32> = owners.iter().map(|(owner, _)| *owner).collect();
+    let keys: Vec<KeyRow> = (0..4).flat_map(|n| partitions.iter().map(move |owner| key(n, *owner))).collect();
+    let mut loading = GroupLoader::<Tiny>::new(Residency::Memory, &[partitions], &[], &keys).unwrap();
     let mut take = |piece: &[u8]| Ok(loading.push(piece)?);
     session.facts(owners, &mut take).await.map_err(|error| error.downcast::<sqlx::Error>().unwrap())?;
     Ok(loading.finish()[0].rows(&Tiny::default()))
+}
+
+/// The rows of the cold store that a lookup has found.
+fn cold(rows: &[u8]) -> BTreeMap<ColdName, String> {
+    read_cold(rows).into_iter().map(|(name, cold)| (name, format!("{cold:?}"))).collect()
+}
+
+fn cold_rows(rows: &[ColdGroupRow]) -> ColdRows {
+    let mut all = ColdRows::default();
+    for (at, (name, _, facts)) in (0..).zip(rows) {
+        let mut group = ColdGroup::new(Tiny::CHANGELOG.columns.len());
+        for (key, value, late) in facts {
+            let partition = u16::try_from(*value % 2).unwrap();
+            let mut fact = group.fact(Stamp::new(Version::new(*value, partition), *late));
+            fact.i16(0);
+            fact.i16(*key);
+            fact.i64(*value);
+        }
+        all.add(at, name.clone(), Tiny::CHANGELOG.columns, &group);
+    }
+    all.finish(|at| rows[usize::try_from(at).unwrap()].1);
+    all
 }
 
 /// Draws commands that a session in or out of a transaction may be given.
@@ -212,6 +272,30 @@ impl Script {
         keys.into_iter().collect()
     }
 
+    fn name(&self) -> ColdName {
+        (format!("r{}", self.chance.below(4)), 10 * self.small())
+    }
+
+    fn owners(&self) -> Vec<(i32, i64)> {
+        // A segment begins with the number of its batch.
+        let id = |script: &Self| if script.chance.once_in(2) { 0 } else { script.number << (ID_SHIFT - 1) };
+        self.partitions().into_iter().map(|partition| (partition, id(self))).collect()
+    }
+
+    fn times(&self) -> KeyTimes {
+        let newest = self.chance.once_in(2).then(|| Version::new(self.small(), 1));
+        let or_never = |time| if self.chance.once_in(4) { NEVER } else { time };
+        let final_through_ms = or_never(10 * self.small());
+        KeyTimes { clock_ms: or_never(self.small()), final_through_ms, horizon_ms: or_never(10 * self.small()), newest }
+    }
+
+    fn cold_rows(&self) -> Vec<ColdGroupRow> {
+        let names: std::collections::BTreeSet<ColdName> = (0..=self.chance.below(2)).map(|_| self.name()).collect();
+        let fact = |key| (key, 1 + self.small(), self.chance.once_in(3));
+        let facts = |script: &Self| (0..=script.small().try_into().unwrap()).map(fact).collect();
+        names.into_iter().map(|name| (name, self.small(), facts(self))).collect()
+    }
+
     fn range(&self, partition: i32) -> OffsetRange {
         let (start, end) = (self.small(), 4 + self.small());
         let expected = Some(self.small()).filter(|_| self.chance.once_in(2));
@@ -233,14 +317,18 @@ impl Script {
         self.number += 1;
         if refreshes && self.chance.once_in(3) {
             let facts = if self.chance.once_in(3) { String::new() } else { format!("0={}", self.small()) };
-            return match self.chance.below(4) {
+            return match self.chance.below(8) {
+                4 => Statement::WriteColdRows(self.cold_rows()),
+                5 => Statement::RemoveColdRows(vec![self.name().0], 10),
+                6 => Statement::StoreTimes(vec![(self.name().0, self.times())]),
+                7 => Statement::HasColdRows(vec![(self.name(), self.small())]),
                 3 => Statement::NoteGaps(vec![self.range(self.partition())]),
                 0 => Statement::NoteCoverage(self.chance.once_in(2)),
                 1 => Statement::RefreshGlobal(self.chance.once_in(2)),
                 _ => Statement::Upsert(vec![(format!("g{}", self.chance.below(3)), facts)]),
             };
         }
-        match self.chance.below(40) {
+        match self.chance.below(44) {
             0..=3 => Statement::Commit,
             4 => Statement::Rollback,
             5 | 6 => Statement::AddPartitions(self.partitions()),
@@ -264,6 +352,7 @@ impl Script {
                     epoch: 0,
                     next_offset: Some(self.small()),
                     refreshed: None,
+                    catching_up: self.chance.once_in(4),
                 };
                 Statement::MarkRefreshed(self.partitions().into_iter().map(to).collect())
             }
@@ -281,7 +370,13 @@ impl Script {
             }
             29 => Statement::AppendReject(self.number),
             30 => Statement::Account(self.number, self.range(self.partition())),
-            31 => Statement::Facts(self.partitions()),
+            31 => Statement::Facts(self.owners()),
+            40 => {
+                let (owners, size) = (self.partitions(), self.chance.once_in(2).then_some(10));
+                Statement::ColdHeads(owners.into_iter().map(|owner| (owner, self.small())).collect(), size)
+            }
+            41 => Statement::ColdRows(vec![self.name(), self.name()]),
+            42 => Statement::SetRedoFrom(self.ids()),
             32 => Statement::IsSpread,
             33 => Statement::SetSpread(self.chance.once_in(2)),
             _ => Statement::TryLockRefreshes,
@@ -372,11 +467,15 @@ async fn stored(tables: &Tables) -> String {
             r#"SELECT id, owner_partition, partition, "offset", concat_ws(' ', grp, key, value) FROM tiny_changelog ORDER BY id"#,
         )
         .await;
-    let keys: Vec<(String, i32)> = tables.query("SELECT key, partition FROM key_partitions ORDER BY key").await;
+    let keys: Vec<StoredKey> = tables
+        .query("SELECT key, partition, clock_ms, final_through_ms, horizon_ms FROM key_partitions ORDER BY key")
+        .await;
+    let cold: Vec<(String, i64, i64, i32)> =
+        tables.query("SELECT partition_key, slot, through, facts FROM tiny_cold ORDER BY partition_key, slot").await;
     let counts: Vec<(i64, i64)> =
         tables.query("SELECT (SELECT count(*) FROM rejects), (SELECT count(*) FROM ingest_accounting)").await;
     let complete: Vec<(bool,)> = tables.query("SELECT complete FROM stream_completeness").await;
-    format!("{facts:?} {keys:?} {counts:?} {:?} {complete:?}", tables.groups().await)
+    format!("{facts:?} {keys:?} {cold:?} {counts:?} {:?} {complete:?}", tables.groups().await)
 }
 
 fn simulated(server: &SimServer) -> String {
@@ -385,11 +484,21 @@ fn simulated(server: &SimServer) -> String {
         (id, row.owner, row.partition, row.offset, format!("{} {} {}", row.group, row.key, row.value))
     };
     let facts: Vec<_> = tables.stored().map(fact).collect();
-    let keys: Vec<_> = tables.keys.iter().map(|(key, owner)| (key.clone(), *owner)).collect();
+    let time = |time: i64| Some(time).filter(|time| *time != NEVER);
+    let key = |(key, owner): (&String, &i32)| {
+        let times = tables.times.get(key).copied().unwrap_or_default();
+        (key.clone(), *owner, time(times.clock_ms), time(times.final_through_ms), time(times.horizon_ms))
+    };
+    let keys: Vec<_> = tables.keys.iter().map(key).collect();
+    let cold: Vec<_> = tables
+        .cold
+        .iter()
+        .map(|((key, slot), cold)| (key.clone(), *slot, cold.through, i32::try_from(cold.facts.len()).unwrap()))
+        .collect();
     let counts = [(i64::try_from(tables.rejects).unwrap(), i64::try_from(tables.accounting.len()).unwrap())];
     let groups: Vec<_> = tables.groups.iter().map(|(group, facts)| (group.clone(), facts.clone())).collect();
     let complete: Vec<_> = tables.complete.iter().map(|complete| (*complete,)).collect();
-    format!("{facts:?} {keys:?} {counts:?} {groups:?} {complete:?}")
+    format!("{facts:?} {keys:?} {cold:?} {counts:?} {groups:?} {complete:?}")
 }
 
 async fn compare(seed: u64) {
@@ -415,7 +524,13 @@ async fn compare(seed: u64) {
         let ends = matches!(statement, Statement::Commit | Statement::Rollback);
         let reads = matches!(
             statement,
-            Statement::Partitions | Statement::Gaps | Statement::Keys(_) | Statement::Facts(_) | Statement::IsSpread
+            Statement::Partitions
+                | Statement::Gaps
+                | Statement::Keys(_)
+                | Statement::Facts(_)
+                | Statement::IsSpread
+                | Statement::ColdHeads(..)
+                | Statement::ColdRows(_)
         );
         // One session waits at a time, so that none wait for each other; one that sees one state only reads.
         if (waits.is_some() && statement.may_wait()) || (is_snapshot[at] && !ends && !reads) {

@@ -45,6 +45,30 @@ const CAUGHT: [(Mutation, u64, &str); 30] = [
     (Mutation::OwedNotRefreshedFirst, 11943, "is blocked and owes"),
 ];
 
+/// The same where groups leave memory.
+const CAUGHT_LEAVING: [(Mutation, u64, &str); 20] = [
+    (Mutation::RedoTooFar, 5, "is neither read by a load nor in the cold store"),
+    (Mutation::ThroughTooFar, 0, "the cold row of"),
+    (Mutation::ClockNotFromTail, 865, "is final through"),
+    (Mutation::ClockAfterParking, 2, "records were filtered"),
+    (Mutation::DirtyEvicted, 11, "is neither read by a load nor in the cold store"),
+    (Mutation::EvictedInHand, 11, "is neither read by a load nor in the cold store"),
+    (Mutation::EvictedNotWritten, 1, "after a refresh of"),
+    (Mutation::EvictedTakenForNew, 6, "was taken for new"),
+    (Mutation::OpenOfTailOnly, 18, "was taken for new"),
+    (Mutation::NeverFetched, 0, "was taken for new"),
+    (Mutation::FinalityOfSetting, 230, "go back"),
+    (Mutation::HorizonOfStored, 2, "records were filtered"),
+    (Mutation::TimesNotStored, 20, "its newest record came from"),
+    (Mutation::TimesOfFlushedOnly, 2, "is final through"),
+    (Mutation::FlushedTailLoaded, 5, "of which all facts are in the cold store"),
+    (Mutation::TailBehindHorizonLoaded, 31, "behind the horizon"),
+    (Mutation::FinalStays, 66, "final windows hold more"),
+    (Mutation::FlushForgets, 27, "is neither read by a load nor in the cold store"),
+    (Mutation::FlushWithoutRows, 0, "after a refresh of"),
+    (Mutation::FlushOvertakesBatch, 0, "is neither read by a load nor in the cold store"),
+];
+
 /// Runs a schedule with a fault in it, and returns what was noticed.
 fn with<F: Fn() -> Result<(), String> + UnwindSafe>(mutation: Mutation, run: F) -> String {
     mutation::make(Some(mutation));
@@ -66,6 +90,17 @@ fn each_fault_is_noticed() {
             "{mutation:?}: the schedule of seed {seed} does not say `{words}`"
         );
         assert_eq!(properties::run(seed), Ok(()), "{mutation:?}: the schedule of its seed holds without it");
+    }
+}
+
+#[test]
+fn each_fault_of_what_leaves_memory_is_noticed() {
+    for (mutation, seed, words) in CAUGHT_LEAVING {
+        assert!(
+            is_noticed(mutation, words, || properties::run_leaving(seed)),
+            "{mutation:?}: the schedule of seed {seed} does not say `{words}`"
+        );
+        assert_eq!(properties::run_leaving(seed), Ok(()), "{mutation:?}: the schedule of its seed holds without it");
     }
 }
 
@@ -96,7 +131,8 @@ fn every_fault_has_a_schedule() {
     let lines = include_str!("../core/mutation.rs").lines();
     let names = lines.filter_map(|line| line.strip_prefix("    ")?.strip_suffix(','));
     let named: Vec<&str> = names.filter(|name| name.chars().all(char::is_alphanumeric)).collect();
-    let caught = CAUGHT.iter().map(|caught| caught.0).chain(CAUGHT_BY_HAND.iter().map(|caught| caught.0));
+    let caught =
+        CAUGHT.iter().chain(&CAUGHT_LEAVING).map(|caught| caught.0).chain(CAUGHT_BY_HAND.iter().map(|caught| caught.0));
     let caught: BTreeSet<String> = caught.map(|mutation| format!("{mutation:?}")).collect();
     assert_eq!(
         caught.iter().collect::<Vec<_>>(),
@@ -109,6 +145,18 @@ fn every_fault_has_a_schedule() {
 fn seeds() {
     let only = std::env::var("ONLY").unwrap_or_default();
     let from: u64 = std::env::var("FROM").ok().and_then(|from| from.parse().ok()).unwrap_or(0);
+    for (mutation, _, words) in
+        CAUGHT_LEAVING.into_iter().filter(|(mutation, ..)| format!("{mutation:?}").contains(&only))
+    {
+        let found = (from..from + 30_000).find_map(|seed| {
+            let noticed = with(mutation, || properties::run_leaving(seed));
+            Some((seed, noticed)).filter(|(_, noticed)| noticed.contains(words))
+        });
+        match found {
+            Some((seed, _)) => println!("(Mutation::{mutation:?}, {seed}, \"{words}\"),"),
+            None => println!("{mutation:?}: NOT NOTICED in these words"),
+        }
+    }
     for (mutation, _, words) in CAUGHT.into_iter().filter(|(mutation, ..)| format!("{mutation:?}").contains(&only)) {
         let mut other = None;
         let found = (from..from + 30_000).find(|seed| {

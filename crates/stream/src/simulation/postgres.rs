@@ -13,7 +13,7 @@ use std::{
 };
 
 use self::database::{Change, Database, Faults, Lock};
-pub(crate) use self::tables::{Accounted, FactRow, SimPartition, Tables, read_segments, write_segment};
+pub(crate) use self::tables::{Accounted, FactRow, SimPartition, Tables, read_cold, read_segments, write_segment};
 use crate::{
     core::offsets::PartitionRow,
     postgres::{database::SqlResult, statements::Server},

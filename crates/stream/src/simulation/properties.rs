@@ -2,10 +2,15 @@
 
 use std::{collections::BTreeMap, env, thread};
 
-use crate::simulation::{
-    kafka::Record,
-    postgres::{Accounted, Tables},
-    world::World,
+use crate::{
+    core::windows::NEVER,
+    pipeline::{Residency, Windows},
+    simulation::{
+        kafka::Record,
+        postgres::{Accounted, Tables},
+        world::World,
+    },
+    tests::tiny::{SIZE_MS, partition_key, slot},
 };
 
 impl World {
@@ -25,13 +30,31 @@ impl World {
         for replica in self.replicas() {
             let (memory, owned) = replica.core.memory();
             let memory: BTreeMap<String, String> = memory.into_iter().filter(|(_, facts)| !facts.is_empty()).collect();
-            let stored = database.tables.rows(|owner| owned.contains(&owner));
+            let mut stored = database.tables.rows(|owner| owned.contains(&owner));
+            if self.plan.residency != Residency::Memory {
+                // What is not in memory is in the cold store.
+                stored.retain(|group, _| memory.contains_key(group));
+                let held = replica.core.held();
+                if held.bytes > self.plan.settings.facts_memory {
+                    violations.push(format!("{held:?} are more than memory may hold"));
+                }
+                // At the end of a run what was loaded is not refreshed once more.
+                if held.of_final > self.plan.settings.facts_memory / 2 && !self.plan.settings.until_end {
+                    violations.push(format!("{held:?}: final windows hold more than half of what memory may"));
+                }
+            }
             if memory != stored {
                 violations.push(format!("memory of {owned:?} is {memory:?}, and stored is {stored:?}"));
             }
         }
+        if let Residency::Windows(windows) = self.plan.residency
+            && self.plan.keyed
+            && self.old_logs.is_none()
+        {
+            self.check_windows(&database.tables, &windows, &mut violations);
+        }
         if self.plan.settings.repartition {
-            check_owners(&database.tables, &mut violations);
+            self.check_owners(&database.tables, &mut violations);
         }
         let sent = self.sent + self.replicas().map(|replica| replica.sent).sum::<usize>();
         // `consumer repartition` draws within its transaction, at every try.
@@ -86,15 +109,20 @@ impl World {
                 let time = greatest.entry(partition).or_default();
                 *time = record.timestamp_ms.max(*time);
                 let rank = (*time, partition, topic, record.offset);
-                let numbers: Vec<i64> = record.value.split(' ').filter_map(|word| word.parse().ok()).collect();
-                let [group, key, value] = numbers[..] else {
-                    poison += usize::from(record.value == "poison");
-                    continue;
-                };
-                let small = |number: i64| i16::try_from(number).unwrap();
-                let known = latest.entry((small(group), small(key))).or_default();
-                *known = (*known).max((rank, value));
+                poison += usize::from(record.value == "poison");
+                for (group, key, value) in facts_of(record) {
+                    let known = latest.entry((group, key)).or_default();
+                    // Of one record, what it says last counts.
+                    if rank >= known.0 {
+                        *known = (rank, value);
+                    }
+                }
             }
+        }
+        let has_horizon = matches!(self.plan.residency, Residency::Windows(Windows { keep_ms: Some(_), .. }));
+        // What a repetition overtakes is not stored, and may be said by another partition after it.
+        if has_horizon || self.plan.has_spread && self.plan.residency != Residency::Memory {
+            latest.clear();
         }
         let facts = tables.facts();
         for (key, (_, value)) in latest {
@@ -109,21 +137,105 @@ impl World {
     }
 }
 
+/// The facts that a record tells: group, key and value.
+fn facts_of(record: &Record) -> Vec<(i16, i16, i64)> {
+    let numbers: Vec<i64> = record.value.split(' ').filter_map(|word| word.parse().ok()).collect();
+    let small = |number: i64| i16::try_from(number).unwrap();
+    match numbers[..] {
+        [group, key, value] => vec![(small(group), small(key), value)],
+        [group, key, value, from, its] => vec![(small(from), small(its), -1), (small(group), small(key), value)],
+        _ => Vec::new(),
+    }
+}
+
+/// What a window is, by its records one after another: of each key of a fact its value, and whether it came late.
+type Window = BTreeMap<i16, (i64, bool)>;
+
+impl World {
+    /// Each window is what its records say one after another, without memory, batches, or anything that goes wrong.
+    fn check_windows(&self, tables: &Tables, windows: &Windows, violations: &mut Vec<String>) {
+        let mut known: BTreeMap<i16, Window> = BTreeMap::new();
+        // The clock, the end of what is final, the horizon.
+        let mut keys: BTreeMap<String, [i64; 3]> = BTreeMap::new();
+        let (mut filtered, mut lateness) = (0, false);
+        for (partition, log) in (0..).zip(&self.logs) {
+            let ranges = ranges(tables, partition, topic(tables, partition));
+            for record in log.records.iter().filter(|record| is_covered(&ranges, record)) {
+                let mut is_kept = false;
+                for (group, key, value) in facts_of(record) {
+                    let at = slot(group) + i64::from(key);
+                    let (end, [clock, is_final, horizon]) =
+                        (slot(group) + SIZE_MS, keys.entry(partition_key(group)).or_insert([NEVER; 3]));
+                    if end <= *horizon {
+                        continue;
+                    }
+                    let late = end <= *is_final;
+                    lateness |= late;
+                    *clock = at.max(*clock);
+                    *is_final = (*is_final).max(*clock - windows.lateness_ms);
+                    *horizon = (*horizon).max(windows.keep_ms.map_or(NEVER, |keep_ms| *clock - keep_ms));
+                    let before = known.entry(group).or_default().insert(key, (value, late));
+                    let is_same = before.is_some_and(|(before, _)| before == value);
+                    if let Some((_, late)) = before.filter(|_| is_same) {
+                        known.entry(group).or_default().insert(key, (value, late));
+                    }
+                    // A retraction of what is not known says nothing.
+                    is_kept |= value >= 0 || before.is_some_and(|(before, _)| before >= 0);
+                }
+                filtered += i64::from(!is_kept);
+            }
+        }
+        let mut rows = BTreeMap::new();
+        for (group, window) in known {
+            let counts: Vec<(&i16, &(i64, bool))> = window.iter().filter(|(_, (value, _))| *value >= 0).collect();
+            let late = counts.iter().filter(|(_, (_, late))| *late).count();
+            let facts = counts.iter().map(|(key, (value, _))| format!("{key}={value}"));
+            let late = (late > 0 && !self.plan.lateness_changes).then(|| format!("late {late}"));
+            let row = facts.chain(late).collect::<Vec<_>>().join(" ");
+            if !row.is_empty() {
+                rows.insert(format!("g{group}"), row);
+            }
+            let key = partition_key(group);
+            let is_final = |through: i64| slot(group) + SIZE_MS <= through;
+            let stored = tables.times.get(&key).copied().unwrap_or_default().final_through_ms;
+            if is_final(stored) != is_final(keys[&key][1]) && !self.plan.lateness_changes {
+                violations.push(format!("g{group} is final through {stored}, and should be through {}", keys[&key][1]));
+            }
+        }
+        let mut held = tables.groups.clone();
+        if self.plan.lateness_changes {
+            held.values_mut().for_each(|row| row.truncate(row.find(" late").unwrap_or(row.len())));
+        }
+        if held != rows {
+            violations.push(format!("the windows are {held:?}, and their records say {rows:?}; any late: {lateness}"));
+        }
+        let stored: i64 = tables.accounting.iter().map(|row| row.filtered).sum();
+        if stored != filtered {
+            violations.push(format!("{stored} records were filtered, and {filtered} should have been"));
+        }
+    }
+}
+
 /// A record's rank among all records: the greatest time of its partition so far, then the partition; within it the
 /// later one wins.
 type Rank = (i64, i32, usize, i64);
 
-/// Each partition key belongs to the partition that its newest record came from.
-fn check_owners(tables: &Tables, violations: &mut Vec<String>) {
-    let mut newest: BTreeMap<String, (i64, i32)> = BTreeMap::new();
-    for (_, row) in tables.facts().into_values() {
-        let known = newest.entry(format!("r{}", row.group / 2)).or_default();
-        *known = (*known).max((row.timestamp_ms, row.partition));
-    }
-    for (key, (_, partition)) in newest {
-        let owner = tables.keys.get(&key);
-        if owner != Some(&partition) {
-            violations.push(format!("{key} belongs to {owner:?}, and its newest record came from {partition}"));
+impl World {
+    /// Each partition key belongs to the partition that its newest record came from. Where groups leave memory, that may be one that
+    /// has said again what was known: whether it counts depends on when it came.
+    fn check_owners(&self, tables: &Tables, violations: &mut Vec<String>) {
+        let mut newest: BTreeMap<String, (i64, i32)> = BTreeMap::new();
+        for (_, row) in tables.facts().into_values() {
+            let known = newest.entry(partition_key(row.group)).or_default();
+            *known = (*known).max((row.timestamp_ms, row.partition));
+        }
+        let stored = |key: &String| tables.times.get(key).and_then(|times| times.newest);
+        for (key, (_, partition)) in newest {
+            let owner = tables.keys.get(&key);
+            let said_again = stored(&key).map(|version| i32::from(version.partition()));
+            if owner != Some(&partition) && (said_again.is_none() || owner != said_again.as_ref()) {
+                violations.push(format!("{key} belongs to {owner:?}, and its newest record came from {partition}"));
+            }
         }
     }
 }
@@ -159,8 +271,25 @@ pub(super) fn outcome(world: &World) -> Result<(), String> {
     Err(format!("{:?}:\n  {}\n  {}", world.plan, world.trace.join(", "), world.violations.join("\n  ")))
 }
 
+/// As [`run`], where groups leave memory.
+pub(super) fn run_leaving(seed: u64) -> Result<(), String> {
+    let windows = !seed.is_multiple_of(4);
+    outcome(&World::leaving(seed, windows).run()).map_err(|violations| format!("seed {seed}, {violations}"))
+}
+
 #[test]
 fn whatever_happens_each_record_counts_once_and_every_row_is_right() {
+    try_all(run);
+}
+
+#[test]
+fn whatever_leaves_memory_every_row_is_right() {
+    try_all(run_leaving);
+}
+
+/// Runs as many schedules as are asked for.
+fn try_all(run: impl Fn(u64) -> Result<(), String> + Sync) {
+    let run = &run;
     let first = env::var("FUZZ_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
     let threads = thread::available_parallelism().map_or(1, |threads| u64::try_from(threads.get()).unwrap());
     let tries = |thread| {

@@ -11,18 +11,19 @@ use crate::{
     Error,
     core::{
         Command, Consumer, Input, Settings, Takes,
-        jobs::{Answer, Job, JobOutcome, Load, Loaded, ShardOutcome},
+        jobs::{Answer, Job, JobOutcome, Load, Loaded, LookedUp, Lookup, StoredParts},
         kafka::{Failure, Offsets, TopicQuery, TopicState},
         watch::Client as Name,
     },
     kafka_errors::Decision,
-    postgres::{loader::Loader, retry::Postgres, writer::Writer},
+    pipeline::Residency,
+    postgres::{loader::Loader, lookup, retry::Postgres, writer::Writer},
     simulation::{
         kafka::{Arrived, Client, Log, Request},
         postgres::{SimPartition, SimServer},
         turns::{Clock, Rng, Work},
     },
-    tests::tiny::Tiny,
+    tests::tiny::{SIZE_MS, Tiny, partition_key, slot},
 };
 
 type Queue<T> = Rc<RefCell<VecDeque<T>>>;
@@ -53,6 +54,11 @@ pub(crate) struct Replica {
     /// Commits of offsets to Kafka that have no response yet.
     offset_commits: usize,
     writer: Rc<Work>,
+    lookups: tokio::sync::mpsc::Sender<Lookup>,
+    looked_up: Queue<(u64, Result<LookedUp, Error>)>,
+    looking_up: Rc<Work>,
+    /// Which groups leave its memory.
+    residency: Residency,
     load_works: BTreeMap<u64, Rc<Work>>,
     /// What came while no records were taken.
     kept: VecDeque<Arrived>,
@@ -94,7 +100,14 @@ pub(crate) struct Around<'a> {
 }
 
 impl Replica {
-    pub(crate) fn start(server: &SimServer, name: String, settings: Settings, logs: &[Log], clock: &Clock) -> Self {
+    pub(crate) fn start(
+        server: &SimServer,
+        name: String,
+        settings: Settings,
+        residency: Residency,
+        logs: &[Log],
+        clock: &Clock,
+    ) -> Self {
         let feed = Arc::new(crate::tests::consumer::feed());
         let ends: Vec<i64> = logs.iter().map(|log| log.end).collect();
         let server = SimServer { name: name.clone(), ends: ends.clone(), ..server.clone() };
@@ -102,6 +115,13 @@ impl Replica {
         let (jobs, queue) = tokio::sync::mpsc::channel(crate::core::JOBS);
         let answers: Queue<Answer> = Rc::default();
         let received = Rc::clone(&answers);
+        let (lookups, asked) = tokio::sync::mpsc::channel(1);
+        let looked_up: Queue<(u64, Result<LookedUp, Error>)> = Rc::default();
+        let found = Rc::clone(&looked_up);
+        let looking_up = lookup::run::<Tiny, _>(postgres.clone(), asked, move |number, rows| {
+            found.borrow_mut().push_back((number, rows));
+            true
+        });
         let writer = Writer::new(postgres.clone(), move |answer| {
             received.borrow_mut().push_back(answer);
             true
@@ -110,7 +130,7 @@ impl Replica {
         let client = Name { settings: kafka, group: "group".to_owned(), topic: feed.topic.clone() };
         let named = (0..).zip(ends.iter().copied()).collect();
         Self {
-            core: Consumer::new(clock.now(), Arc::new(Tiny::default()), feed, settings, client, named),
+            core: Consumer::new(clock.now(), Arc::new(Tiny { residency }), feed, settings, client, named),
             client: Client::default(),
             commands: Vec::new(),
             jobs,
@@ -119,6 +139,10 @@ impl Replica {
             topic_responses: VecDeque::new(),
             offset_commits: 0,
             writer: Work::new(writer.run(queue)),
+            lookups,
+            looked_up,
+            looking_up: Work::new(looking_up),
+            residency,
             load_works: BTreeMap::new(),
             kept: VecDeque::new(),
             postgres,
@@ -152,7 +176,8 @@ impl Replica {
 
     /// Sessions that may go on.
     pub(crate) fn works(&self) -> Vec<Rc<Work>> {
-        [Rc::clone(&self.writer)].into_iter().chain(self.loading()).collect()
+        let looking_up = Some(&self.looking_up).filter(|_| self.residency != Residency::Memory);
+        [Some(&self.writer), looking_up].into_iter().flatten().map(Rc::clone).chain(self.loading()).collect()
     }
 
     /// Those of them that load.
@@ -198,11 +223,37 @@ impl Replica {
         }
     }
 
+    /// A load takes no group into memory of which all facts are in the cold store, and none behind the horizon.
+    fn check_loaded(&self, loaded: &Loaded<Tiny>, around: &mut Around<'_>) {
+        let Loaded::Shards(shards) = loaded else { return };
+        let database = self.server.database.borrow();
+        let tables = &database.tables;
+        for shard in shards.iter().filter(|shard| shard.groups.leave()) {
+            let epoch = |partition: i32| tables.partitions.get(&partition).map_or(0, |row| row.stored.epoch);
+            if shard.stored.iter().any(|row| row.epoch != epoch(row.partition)) {
+                continue;
+            }
+            for group in shard.groups.groups.keys() {
+                let name = (partition_key(group.0), slot(group.0));
+                let through = tables.cold.get(&name).map_or(0, |cold| cold.through);
+                if !tables.stored().any(|(id, row)| row.group == group.0 && id > through) {
+                    around
+                        .violations
+                        .push(format!("a load takes {group} into memory, of which all facts are in the cold store"));
+                }
+                let horizon = tables.times.get(&name.0).copied().unwrap_or_default();
+                if horizon.is_behind_horizon(name.1 + SIZE_MS) {
+                    around.violations.push(format!("a load takes {group} into memory, which is behind the horizon"));
+                }
+            }
+        }
+    }
+
     /// What is stored of a shard that was dropped since was stored before its partitions were claimed again, and loaded with them.
-    fn check_stored(&mut self, shards: &[ShardOutcome<(i32, i64)>], around: &mut Around<'_>) {
+    fn check_stored(&mut self, shards: &[(u64, JobOutcome<StoredParts>)], around: &mut Around<'_>) {
         let dropped = shards.iter().filter(|(shard, _)| !self.claims.contains_key(shard));
-        let stored =
-            dropped.flat_map(|(_, outcome)| if let JobOutcome::Stored(offsets) = outcome { &**offsets } else { &[] });
+        let stored = dropped
+            .flat_map(|(_, outcome)| if let JobOutcome::Stored(stored) = outcome { &*stored.offsets } else { &[] });
         for (partition, end) in stored.filter(|_| !self.was_undone) {
             if self.core.committed(*partition).is_some_and(|loaded| loaded < *end) {
                 around.violations.push(format!("what was stored of partition {partition} is not in its new memory"));
@@ -250,7 +301,7 @@ impl Replica {
         match command {
             Command::Load(load) => {
                 let feed = crate::tests::consumer::feed();
-                let loader = Loader::new(self.postgres.clone(), self.name.clone(), &feed, None);
+                let loader = Loader::new(self.postgres.clone(), self.name.clone(), &feed, self.residency, None);
                 let loads = Rc::clone(&self.loads);
                 let work = async move |load: Load| {
                     let claimed = || loads.borrow_mut().push_back(LoadNews::Claimed(load.number));
@@ -260,6 +311,11 @@ impl Replica {
                 self.load_works.insert(load.number, Work::new(async move { work(load).await }));
             }
             Command::CancelLoad(load) => drop(self.load_works.remove(&load)),
+            Command::LookUp(lookup) => {
+                if self.lookups.try_send(lookup).is_err() {
+                    around.violations.push("there is no room for another lookup".to_owned());
+                }
+            }
             Command::Accept => around.violations.extend(self.client.accept().err()),
             Command::Job(job) => {
                 self.sent += usize::from(matches!(job, Job::Commit(_)));
@@ -295,7 +351,10 @@ impl Replica {
     /// Hands over one thing that has come from PostgreSQL, of a source that chance picks; returns whether there was
     /// one.
     pub(crate) fn deliver_postgres(&mut self, around: &mut Around<'_>) -> bool {
-        self.deliver_one_of([Self::deliver_answer, Self::deliver_load], around)
+        if self.residency == Residency::Memory {
+            return self.deliver_one_of([Self::deliver_answer, Self::deliver_load], around);
+        }
+        self.deliver_one_of([Self::deliver_answer, Self::deliver_load, Self::deliver_lookup], around)
     }
 
     /// Hands over one thing of the first source that has one, from the one on that chance picks; whether there was one.
@@ -325,9 +384,18 @@ impl Replica {
             LoadNews::Claimed(load) => self.on(Input::Claimed(load), around),
             LoadNews::Loaded(load, loaded) => {
                 self.load_works.remove(&load);
+                if let Ok(loaded) = &loaded {
+                    self.check_loaded(loaded, around);
+                }
                 self.on(Input::Loaded { load, loaded }, around);
             }
         }
+        true
+    }
+
+    fn deliver_lookup(&mut self, around: &mut Around<'_>) -> bool {
+        let Some((lookup, rows)) = self.looked_up.borrow_mut().pop_front() else { return false };
+        self.on(Input::LookedUp { lookup, rows }, around);
         true
     }
 

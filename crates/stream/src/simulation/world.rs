@@ -6,12 +6,14 @@ use crate::{
     Error,
     core::{Input, Settings},
     kafka_errors::Decision,
+    pipeline::{Residency, Windows},
     simulation::{
         kafka::{Coordinator, Log},
         postgres::{SimPartition, SimServer, Tables},
         replica::{Around, Ended, Replica, failure},
         turns::{Clock, Rng},
     },
+    tests::tiny::{OF_A_KEY, SIZE_MS, WHOLE, WINDOWS},
 };
 
 /// How many things happen before faults end.
@@ -28,12 +30,17 @@ const MOST_STEPS: usize = 60_000;
 pub(crate) struct Plan {
     pub(crate) partitions: usize,
     pub(crate) keyed: bool,
+    /// Whether keys that had one partition have come to others since.
+    pub(crate) has_spread: bool,
     /// Whether nothing is sent once consumers run.
     pub(crate) quiet: bool,
     /// Whether all but the first come once that one has read for a while.
     pub(crate) late: bool,
     /// Whether the topic is recreated, which is accepted as well.
     pub(crate) recreates: bool,
+    /// Which groups leave memory; the lateness of windows may change with a restart.
+    pub(crate) residency: Residency,
+    pub(crate) lateness_changes: bool,
     /// No batch is smaller, unless time is up.
     pub(crate) least_batch: usize,
     pub(crate) settings: Settings,
@@ -88,6 +95,8 @@ impl World {
             wait: Duration::from_secs(60),
             outage_timeout: Duration::from_secs(86_400),
             compacted: false,
+            facts_memory: 0,
+            tail_facts: 0,
         };
         let quiet = spread || chance.once_in(3);
         let server = SimServer::new(Rc::clone(&chance), Rc::clone(&clock));
@@ -99,9 +108,12 @@ impl World {
             plan: Plan {
                 partitions,
                 keyed,
+                has_spread: false,
                 quiet,
                 late: chance.once_in(3),
                 recreates: settings.reset_offsets && !quiet && chance.once_in(2),
+                residency: Residency::Memory,
+                lateness_changes: false,
                 least_batch: 1,
                 settings,
             },
@@ -117,6 +129,22 @@ impl World {
             sent: 0,
             trace: Vec::new(),
         }
+    }
+
+    /// A schedule of groups that leave memory; with `windows` they are such.
+    pub(crate) fn leaving(seed: u64, windows: bool) -> Self {
+        let mut world = Self::new(seed);
+        let chance = Rc::new(Rng::new(seed ^ 0x5eed));
+        let settings = &mut world.plan.settings;
+        settings.facts_memory = [0, 600, 3_000, 1 << 20][chance.below(4)];
+        settings.tail_facts = [2, 10, 1_000][chance.below(3)];
+        let small = |number: usize| i64::try_from(number).expect("it is small");
+        let lateness_ms = [5, 15, 30][chance.below(3)];
+        let keep_ms = (chance.once_in(2)).then(|| 30 + SIZE_MS + small(chance.below(20)));
+        let of_windows = Windows { size_ms: SIZE_MS, lateness_ms, ahead_ms: i64::MAX, keep_ms };
+        world.plan.residency = if windows { Residency::Windows(of_windows) } else { Residency::Groups };
+        world.plan.lateness_changes = windows && chance.once_in(4);
+        world
     }
 
     /// Runs a schedule to its end.
@@ -146,8 +174,50 @@ impl World {
         self.trace.push(what.into());
     }
 
+    /// Sends a record of a group that leaves memory: at times it is late, said before, or moves what was said before.
+    fn produce_leaving(&mut self) {
+        self.next_value += 1;
+        let small = |number: usize| i16::try_from(number).expect("it is small");
+        let key = small(self.chance.below(3));
+        let partition = if self.plan.keyed { usize::from(key.unsigned_abs()) } else { self.chance.below(100) }
+            % self.plan.partitions;
+        let place = |key: i16, at: i16| match self.plan.residency {
+            Residency::Windows(_) => (WINDOWS + key * OF_A_KEY + at / 10, at % 10),
+            _ => (WHOLE + key * OF_A_KEY + at / 30, at % 30),
+        };
+        let now = i16::try_from(self.next_value * 4).unwrap_or(i16::MAX);
+        let back = [0, 0, 0, 1, 7, 25, 60, 130][self.chance.below(8)];
+        let ahead = if self.chance.once_in(30) { 40 } else { 0 };
+        let at = |now: i16| (now - back + ahead).clamp(0, OF_A_KEY * 10 - 1);
+        let (group, fact) = place(key, at(now));
+        // A repeated retraction of another partition is the exception that guarantee 3 of the README names.
+        // Nor is anything said again by another partition: what a repetition overtakes is not stored.
+        let value = match (self.plan.keyed, self.chance.once_in(8)) {
+            (true, true) => -1,
+            (true, false) => i64::from(small(1 + self.chance.below(3))),
+            (false, _) => self.next_value,
+        };
+        let mut text = format!("{group} {fact} {value}");
+        if self.plan.keyed && self.chance.once_in(6) {
+            let (group, fact) = place(key, at(now - small(self.chance.below(12))));
+            text = format!("{text} {group} {fact}");
+        }
+        let said =
+            self.logs[partition].records.iter().rev().take(8).map(|record| record.value.clone()).collect::<Vec<_>>();
+        if let Some(said) = self.chance.pick(&said).filter(|_| self.plan.keyed && self.chance.once_in(6)) {
+            text.clone_from(said);
+        }
+        let late = i64::try_from(self.chance.below(4)).expect("it is small");
+        let log = &mut self.logs[partition];
+        log.append(1_000 + self.next_value - late, text);
+        self.server.database.borrow_mut().ends[partition] = log.end;
+    }
+
     /// Sends a record: a fact, at times one that retracts, is poison, or is not kept.
     fn produce(&mut self) {
+        if self.plan.residency != Residency::Memory {
+            return self.produce_leaving();
+        }
         let (group, key) = (self.chance.below(6), self.chance.below(3));
         let partition = if self.plan.keyed { group / 2 } else { self.chance.below(100) } % self.plan.partitions;
         self.next_value += 1;
@@ -217,6 +287,10 @@ impl World {
 
     /// What is done to the tables while the consumers run.
     fn maintain(&mut self) {
+        if self.plan.residency != Residency::Memory && self.chance.once_in(2) {
+            self.server.database.borrow_mut().by_hand(Tables::delete);
+            return;
+        }
         match self.chance.below(4) {
             0 => {
                 let done = self.server.database.borrow_mut().by_hand(|tables| {
@@ -235,6 +309,8 @@ impl World {
                     self.note("reset");
                 }
             }
+            // What leaves memory is not compacted.
+            1 if self.plan.residency != Residency::Memory => {}
             1 => {
                 self.server.database.borrow_mut().by_hand(Tables::compact);
             }
@@ -283,6 +359,7 @@ impl World {
         self.old_logs.iter_mut().for_each(|logs| logs.push(Log::default()));
         self.server.database.borrow_mut().ends.push(0);
         self.plan.partitions += 1;
+        self.plan.has_spread |= self.plan.keyed;
         self.plan.keyed = false;
         self.note("partition added");
         self.rebalance();
@@ -293,7 +370,13 @@ impl World {
         let batch_size = (1 + self.chance.below(5)).max(self.plan.least_batch);
         let settings = Settings { batch_size, ..self.plan.settings.clone() };
         let name = format!("{at}, started {}", self.trace.len());
-        let mut replica = Replica::start(&self.server, name, settings, &self.logs, &self.clock);
+        let mut residency = self.plan.residency;
+        if let Residency::Windows(windows) = &mut residency
+            && self.plan.lateness_changes
+        {
+            windows.lateness_ms = [5, 15, 30][self.chance.below(3)];
+        }
+        let mut replica = Replica::start(&self.server, name, settings, residency, &self.logs, &self.clock);
         replica.is_after_another = self.old_logs.is_some();
         self.slots[at] = Slot { replica: Some(replica), asleep: false };
         self.coordinator.join(at);

@@ -6,7 +6,7 @@ use crate::{
         jobs::JobOutcome,
     },
     postgres::commit,
-    tests::consumer::{Consumer, SHARD, Tables, message},
+    tests::consumer::{Consumer, SHARD, Tables, message, stored},
 };
 
 fn row(owner: i32, partition: i32, offset: i64, fact: &str) -> (i32, i32, i64, String) {
@@ -53,12 +53,12 @@ async fn a_refresh_waits_for_no_other_and_is_refused_once_another_has_claimed() 
     let mut holder = tables.connect().await;
     let lock = "SELECT pg_advisory_lock(hashtextextended('refresh tiny', 0))";
     sqlx::raw_sql(lock).execute(&mut holder).await.unwrap();
-    let refresh = old.next_refresh();
-    assert_eq!(old.refresh_parts(&refresh).await, [(SHARD, JobOutcome::Void)]);
+    let mut refresh = old.next_refresh();
+    assert_eq!(old.refresh_parts(&mut refresh).await, [(SHARD, JobOutcome::Void)]);
     let mut new = Consumer::start(&tables, &[0]).await;
     sqlx::raw_sql("SELECT pg_advisory_unlock_all()").execute(&mut holder).await.unwrap();
     let fenced = Refusal::Fenced { partition: 0, epoch: 2 };
-    assert_eq!(old.refresh_parts(&refresh).await, [(SHARD, JobOutcome::Refused(fenced))]);
+    assert_eq!(old.refresh_parts(&mut refresh).await, [(SHARD, JobOutcome::Refused(fenced))]);
     assert_eq!(new.refresh().await, Ok(()));
     assert_eq!(tables.groups().await, [("g0".to_owned(), "1=5".to_owned())]);
 }
@@ -74,13 +74,16 @@ async fn what_is_refused_of_one_shard_leaves_that_of_another() {
     batch.parts[1].shard = 2;
     let mut refresh = here.next_refresh();
     let other = there.next_refresh();
-    refresh.add(2, other.rows, other.parts[0].to.clone());
+    refresh.add(2, other.rows, other.parts[0].to.clone(), None);
     let mut new = Consumer::start(&tables, &[1]).await;
     let fenced = Refusal::Fenced { partition: 1, epoch: 2 };
     let committed = commit::commit(&mut here.session, std::slice::from_mut(&mut batch)).await.unwrap();
-    assert_eq!(committed, [(SHARD, JobOutcome::Stored(vec![(0, 1)])), (2, JobOutcome::Refused(fenced.clone()))]);
+    assert_eq!(committed, [(SHARD, stored(vec![(0, 1)])), (2, JobOutcome::Refused(fenced.clone()))]);
     let to = refresh.parts[0].to.clone();
-    assert_eq!(here.refresh_parts(&refresh).await, [(SHARD, JobOutcome::Stored(to)), (2, JobOutcome::Refused(fenced))]);
+    assert_eq!(
+        here.refresh_parts(&mut refresh).await,
+        [(SHARD, JobOutcome::Stored(to)), (2, JobOutcome::Refused(fenced))]
+    );
     assert_eq!(tables.groups().await, [("g0".to_owned(), "1=5".to_owned())]);
     assert_eq!(new.carry(1, 0, &["2 1 6"]).await, Ok(()));
     assert_eq!(tables.changelog().await, [row(0, 0, 0, "0 1 5"), row(1, 1, 0, "2 1 6")]);
@@ -98,7 +101,7 @@ async fn two_shards_that_bring_the_same_new_key_do_not_both_get_it() {
     let moved = Refusal::KeyMoved(KeyMoved { key: "r0".to_owned(), owner: 0, partition: 1 });
     for _ in 0..2 {
         let committed = commit::commit(&mut here.session, std::slice::from_mut(&mut batch)).await.unwrap();
-        assert_eq!(committed, [(SHARD, JobOutcome::Stored(vec![(0, 1)])), (2, JobOutcome::Refused(moved.clone()))]);
+        assert_eq!(committed, [(SHARD, stored(vec![(0, 1)])), (2, JobOutcome::Refused(moved.clone()))]);
     }
     assert_eq!(tables.changelog().await, [row(0, 0, 0, "0 1 5")]);
     let keys: Vec<(String, i32)> = tables.query("SELECT key, partition FROM key_partitions").await;

@@ -12,12 +12,15 @@ use crate::{
         batch::{Batch, Part},
         check::Refusal,
         cursor::{Cursor, Cursors, Start, Verdict},
-        jobs::{Claim, JobOutcome},
+        jobs::{Claim, JobOutcome, StoredParts},
+        keys::KeyRow,
         offsets::Feed,
         refresh::{PartitionProgress, Refresh, Target},
         shard::Memory,
+        windows::KeyTimes,
     },
     database::Database,
+    pipeline::Residency,
     postgres::{
         claims, commit, load, refresh,
         session::{PgServer, PgSession},
@@ -109,6 +112,16 @@ pub(crate) struct Consumer {
     pub(crate) memory: Memory<Tiny>,
 }
 
+/// Keys and their owners, as they are stored.
+pub(crate) fn key_rows(owners: impl IntoIterator<Item = (String, i32)>) -> Vec<KeyRow> {
+    owners.into_iter().map(|(key, owner)| KeyRow { key, owner, times: KeyTimes::default() }).collect()
+}
+
+/// Of a batch with the number 1, what of a shard is stored in it.
+pub(crate) fn stored(offsets: Vec<(i32, i64)>) -> JobOutcome<StoredParts> {
+    JobOutcome::Stored(StoredParts { offsets, numbers: vec![1] })
+}
+
 /// The number of its shard.
 pub(crate) const SHARD: u64 = 1;
 
@@ -118,7 +131,8 @@ impl Consumer {
         let mut session = tables.server().connect().await.unwrap();
         let claim = Claim { partitions: partitions.to_vec(), ..Claim::default() };
         let (stored, _) = claims::claim(&mut session, &claim, "a test").await.unwrap();
-        let mut loaded = load::load(&mut session, &[partitions.to_vec()], &stored, || Ok(())).await.unwrap();
+        let mut loaded =
+            load::load(&mut session, Residency::Memory, &[partitions.to_vec()], &stored, || Ok(())).await.unwrap();
         let mut cursors = Cursors::default();
         for stored in stored {
             let start = Start { offset: stored.next_offset.unwrap_or(0), checked: false, stable: 0 };
@@ -162,22 +176,27 @@ impl Consumer {
     /// The refresh of all that was sent.
     pub(crate) fn next_refresh(&mut self) -> Refresh<Tiny> {
         let mut refresh = Refresh::new(Target::default());
-        refresh.add(SHARD, self.memory.groups.begin_refresh(&Tiny::default()), self.memory.cursors.refreshed_to());
+        refresh.add(
+            SHARD,
+            self.memory.groups.begin_refresh(&Tiny::default()),
+            self.memory.cursors.refreshed_to(),
+            None,
+        );
         refresh
     }
 
     /// Executes a refresh; returns what becomes of each shard's part.
     pub(crate) async fn refresh_parts(
         &mut self,
-        refresh: &Refresh<Tiny>,
+        refresh: &mut Refresh<Tiny>,
     ) -> Vec<(u64, JobOutcome<Vec<PartitionProgress>>)> {
         refresh::refresh(&mut self.session, refresh).await.unwrap().shards
     }
 
     /// Refreshes; else returns why that must not be.
     pub(crate) async fn refresh(&mut self) -> Result<(), Refusal> {
-        let refresh = self.next_refresh();
-        only(self.refresh_parts(&refresh).await).map(drop)
+        let mut refresh = self.next_refresh();
+        only(self.refresh_parts(&mut refresh).await).map(drop)
     }
 }
 

@@ -64,6 +64,7 @@ impl Process {
             outage_timeout: Duration::from_secs(30),
             reset_offsets: false,
             max_facts_memory: None,
+            facts_memory: 24,
             repartition: false,
             fetch_queue_kib: 8192,
         };

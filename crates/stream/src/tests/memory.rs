@@ -10,11 +10,16 @@ use crate::{
     copy::HEADER,
     core::{
         batch::{Changes, Counts, Outcome},
-        groups::{GroupLoader, Groups},
+        group_loader::GroupLoader,
+        groups::Groups,
         offsets::{Position, Version},
     },
+    pipeline::Residency,
     simulation::postgres::{FactRow, read_segments, write_segment},
-    tests::tiny::{Group, Row, Tiny},
+    tests::{
+        consumer::key_rows,
+        tiny::{Group, Row, Tiny},
+    },
 };
 
 /// A record as sent: group, key, value, to which partition, and how many milliseconds after the one before.
@@ -98,7 +103,7 @@ impl Memory {
         let message = format!("{} {} {}", lying.group, lying.key, lying.value);
         let Decoded::Record(record) = Tiny::default().read(None, message.as_bytes()) else { panic!("{message}") };
         self.owners.entry(Tiny::partition_key(&Tiny::group(&record))).or_insert(lying.at.version.partition().into());
-        let outcome = self.groups.apply(&record, lying.at, &mut self.batch);
+        let outcome = self.groups.apply(&Tiny::default(), &record, lying.at, &mut self.batch);
         self.counts.add(outcome);
         self.retracted += i64::from(outcome == Outcome::Corrected && lying.value < 0);
         outcome
@@ -132,7 +137,7 @@ impl Memory {
         let mut segments: Vec<_> = self.stored.iter().flatten().collect();
         let rank = |owner: i32| (u64::from(owner.unsigned_abs()) ^ order).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         segments.sort_by_key(|(id, facts)| (rank(facts[0].owner), *id));
-        let mut loading = GroupLoader::new(shards, &[], self.owners.clone().into_iter().collect()).unwrap();
+        let mut loading = GroupLoader::new(Residency::Memory, shards, &[], &key_rows(self.owners.clone())).unwrap();
         loading.push(HEADER).unwrap();
         segments.into_iter().for_each(|(id, facts)| loading.push(&write_segment(*id, facts)).unwrap());
         loading.finish()

@@ -10,13 +10,15 @@ use crate::{
     Decoded, Pipeline,
     core::{
         batch::Changes,
-        groups::{GroupLoader, Groups},
+        group_loader::GroupLoader,
+        groups::Groups,
         offsets::{Position, Version},
         segments::ID_SHIFT,
     },
+    pipeline::Residency,
     postgres::changelog::{self, Read},
     tests::{
-        consumer::Tables,
+        consumer::{Tables, key_rows},
         tiny::{Group, Row, Tiny},
     },
 };
@@ -96,7 +98,7 @@ impl Both {
                     *known = (at.version, value);
                 }
                 let before = self.batch.facts();
-                self.groups.apply(&record, at, &mut self.batch);
+                self.groups.apply(&Tiny::default(), &record, at, &mut self.batch);
                 if self.batch.facts() > before {
                     self.in_batch.push((u16::try_from(owner).unwrap(), at, group, key, value));
                 }
@@ -173,7 +175,7 @@ fn groups_of(rows: &[FactRow]) -> Vec<Row> {
 }
 
 async fn load(connection: &mut PgConnection, owners: &BTreeMap<String, i32>) -> Groups<Tiny> {
-    let mut loader = GroupLoader::new(&[vec![0, 1, 2]], &[], owners.clone().into_iter().collect()).unwrap();
+    let mut loader = GroupLoader::new(Residency::Memory, &[vec![0, 1, 2]], &[], &key_rows(owners.clone())).unwrap();
     changelog::read::<sqlx::Error>(connection, &Tiny::CHANGELOG, Read::WithoutOffsets, "true", |piece| {
         Ok(loader.push(piece)?)
     })

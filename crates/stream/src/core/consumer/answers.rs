@@ -10,7 +10,7 @@ use crate::{
     core::{
         check::{KeyMoved, Refusal},
         interface::Command,
-        jobs::{Answer, JobOutcome, ShardOutcome},
+        jobs::{Answer, JobOutcome, ShardOutcome, StoredParts},
         mutation::{self, Mutation},
         offsets::PartitionRow,
         refresh::PartitionProgress,
@@ -25,17 +25,19 @@ impl<P: Pipeline> Consumer<P> {
     pub(super) fn answer(&mut self, now: Instant, answer: Answer, out: &mut Vec<Command<P>>) -> Result<(), Error> {
         match answer {
             Answer::Batches { count, shards } => {
-                let mut is_known = |of: &ShardOutcome<_>| self.shards.numbered(of.0).is_some();
+                let mut is_known = |of: &(u64, JobOutcome<_>)| self.shards.numbered(of.0).is_some();
                 if !mutation::is(Mutation::SlotsKept) || shards.iter().any(&mut is_known) {
                     self.unanswered.batches -= count;
                 }
                 for (shard, outcome) in shards {
                     match outcome {
-                        JobOutcome::Stored(offsets) if self.shards.numbered(shard).is_some() => {
-                            self.watch.note_stored(offsets)
+                        JobOutcome::Stored(StoredParts { offsets, numbers }) => {
+                            let Some(shard) = self.shards.numbered(shard) else { continue };
+                            self.watch.note_stored(offsets);
+                            shard.memory_mut().into_iter().for_each(|memory| memory.groups.stored(&numbers));
                         }
                         JobOutcome::Refused(refusal) => self.recover(now, shard, refusal, out)?,
-                        JobOutcome::Stored(_) | JobOutcome::Void => {}
+                        JobOutcome::Void => {}
                     }
                 }
             }

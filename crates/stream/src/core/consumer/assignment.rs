@@ -104,7 +104,7 @@ impl<P: Pipeline> Consumer<P> {
         if self.shards.has_range() {
             self.send_batch(out);
         }
-        if self.unanswered.batches > 0 || self.unanswered.refresh {
+        if self.unanswered.batches > 0 || self.unanswered.refresh || self.lookup.is_some() {
             return;
         }
         self.joins = false;

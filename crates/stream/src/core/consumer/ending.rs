@@ -67,6 +67,7 @@ impl<P: Pipeline> Consumer<P> {
 
     pub(super) fn begin_ending(&mut self, now: Instant, error: Option<Error>, out: &mut Vec<Command<P>>) {
         if self.ending.is_none() {
+            self.settling = None;
             self.send_batch(out);
             self.ending = Some(Ending { began: now, refreshed: false, error });
         }
@@ -76,7 +77,7 @@ impl<P: Pipeline> Consumer<P> {
     pub(super) fn go_on_ending(&mut self, now: Instant, out: &mut Vec<Command<P>>) -> Result<bool, Error> {
         let Some(ending) = &self.ending else { return Ok(false) };
         let took = now.duration_since(ending.began);
-        let stores = self.unanswered.batches > 0 && took < STOP_STORING;
+        let stores = (self.unanswered.batches > 0 || self.lookup.is_some()) && took < STOP_STORING;
         // One may be under way, of what had been read before.
         let refreshes = self.unanswered.refresh && took < STOP_REFRESHING;
         let waits = self.schedule.postponed_until(now).is_some() && took < STOP_REFRESHING;

@@ -4,16 +4,33 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     Pipeline,
-    core::shard::{self, Shard},
+    core::{
+        groups::Groups,
+        shard::{self, Shard},
+    },
 };
 
 use super::{Consumer, Unanswered};
+
+/// What is in memory, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    pub(crate) bytes: usize,
+    /// What of it is of windows that are final.
+    pub(crate) of_final: usize,
+}
 
 impl<P: Pipeline> Consumer<P> {
     /// Whether all jobs are answered.
     pub(crate) fn is_idle(&self) -> bool {
         let Unanswered { batches, refresh, progress_read: _, repartition } = self.unanswered;
-        batches == 0 && !refresh && !repartition
+        batches == 0 && !refresh && !repartition && self.lookup.is_none() && !self.wants_flush()
+    }
+
+    /// What is in memory, of groups that leave it, in bytes.
+    pub(crate) fn held(&self) -> Held {
+        let groups = self.shards.memories().map(|memory| &memory.groups).filter(|groups| groups.leave());
+        Held { of_final: groups.map(Groups::final_bytes).sum(), bytes: self.facts_bytes() }
     }
 
     /// The state, in words.

@@ -8,13 +8,13 @@ use crate::{
         batch::Batch,
         cursor::{Cursor, Verdict},
         interface::{Command, Message},
-        jobs::Job,
+        jobs::{Job, LookedUp, Lookup},
         mutation::{self, Mutation},
         shard::Shard,
     },
 };
 
-use super::{BUSY, Consumer, IN_FLIGHT, OpenBatch};
+use super::{BUSY, Consumer, IN_FLIGHT, LOOKUP, OpenBatch};
 
 impl<P: Pipeline> Consumer<P> {
     pub(super) fn record(
@@ -27,6 +27,7 @@ impl<P: Pipeline> Consumer<P> {
         let (partition, offset) = (message.partition, message.offset);
         let Some(memory) = self.shards.of(partition).and_then(Shard::reading_mut) else { return Ok(()) };
         let end = if self.settings.until_end { self.ends.get(&partition).copied() } else { None };
+        let mut has_parked_enough = false;
         if let Some(end) = end.filter(|end| offset >= *end) {
             // It came after we began: not for this run, and neither is anything between.
             if let Some(cursor) = memory.cursors.get_mut(partition).filter(|cursor| cursor.is_of(fetch)) {
@@ -37,6 +38,7 @@ impl<P: Pipeline> Consumer<P> {
             let bytes = memory.open.len_bytes();
             match memory.take(&self.pipeline, &self.feed.topic, fetch, message) {
                 Verdict::Apply(_) => {
+                    has_parked_enough = memory.groups.parked_groups() >= LOOKUP;
                     self.open.add(now, memory.open.len_bytes() - bytes);
                     self.watch.on_fetched(partition);
                 }
@@ -48,7 +50,7 @@ impl<P: Pipeline> Consumer<P> {
         }
         // No need to wait for Kafka to say that this was the last record of the run.
         let is_last = end.is_some_and(|end| offset + 1 >= end) && self.shards.reached(&self.ends);
-        if is_last || self.open.is_full(self.settings.batch_size) {
+        if is_last || has_parked_enough || self.open.is_full(self.settings.batch_size) {
             self.send_batch(out);
         }
         Ok(())
@@ -65,14 +67,58 @@ impl<P: Pipeline> Consumer<P> {
         }
     }
 
-    /// Sends the open batch, if it covers anything: all parts of it together.
+    /// Sends the open batch, if it covers anything: all parts of it together. Those with records that wait for groups are left, and
+    /// the groups are looked up.
     pub(super) fn send_batch(&mut self, out: &mut Vec<Command<P>>) {
-        self.open = OpenBatch::default();
         let parts = self.shards.iter_mut().filter_map(|shard| shard.reading_mut()?.take_part()).collect::<Vec<_>>();
+        let since = self.open.since;
+        self.open = OpenBatch::default();
+        for left in self.shards.memories().filter(|memory| memory.groups.parked_groups() > 0) {
+            self.open.records += left.open.records();
+            self.open.bytes += left.open.len_bytes();
+            self.open.since = since;
+        }
         if !parts.is_empty() {
             self.unanswered.batches += 1;
             out.push(Command::Job(Job::Commit(Box::new(Batch { number: None, parts }))));
         }
+        self.look_up(out);
+    }
+
+    /// Looks up the groups that records wait for, unless that is under way.
+    fn look_up(&mut self, out: &mut Vec<Command<P>>) {
+        if self.lookup.is_some() || self.shards.memories().all(|memory| memory.groups.parked_groups() == 0) {
+            return;
+        }
+        let number = self.numbers.draw();
+        self.lookup = Some(number);
+        let parked = |shard: &Shard<P>| Some((shard.number, shard.memory()?.groups.parked()));
+        let shards = self.shards.iter().filter_map(parked).filter(|(_, names)| !names.is_empty()).collect();
+        out.push(Command::LookUp(Lookup { number, shards }));
+    }
+
+    /// Takes in the groups that records wait for, and sends those records.
+    ///
+    /// # Errors
+    /// When a row is not what this program writes.
+    pub(super) fn looked_up(&mut self, number: u64, rows: LookedUp, out: &mut Vec<Command<P>>) -> Result<(), Error> {
+        if self.lookup.take_if(|lookup| *lookup == number).is_none() {
+            return Ok(());
+        }
+        for (shard, rows) in rows {
+            // What was dropped meanwhile is read again.
+            let Some(memory) = self.shards.numbered(shard).and_then(Shard::memory_mut) else { continue };
+            memory.found(&rows)?;
+        }
+        self.send_batch(out);
+        Ok(())
+    }
+
+    /// Whether a record may be taken in: not while groups are looked up, while a refresh waits until all is stored, and while one is
+    /// made that memory waits for.
+    pub(super) fn may_take(&self) -> bool {
+        let is_full = self.unanswered.refresh && self.facts_bytes() > self.settings.facts_memory / 4 * 5;
+        self.has_room() && self.lookup.is_none() && self.settling.is_none() && !is_full
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -80,12 +126,12 @@ impl<P: Pipeline> Consumer<P> {
     }
 
     pub(super) fn note_room(&mut self, now: Instant) {
-        self.full_since = if self.has_room() { None } else { self.full_since.or(Some(now)) };
+        self.full_since = if self.may_take() { None } else { self.full_since.or(Some(now)) };
     }
 
     pub(super) fn pause_or_resume(&mut self, now: Instant, out: &mut Vec<Command<P>>) {
         let is_busy = self.full_since.is_some_and(|since| now.duration_since(since) >= BUSY);
-        let pause = is_busy || (self.paused && !self.has_room());
+        let pause = is_busy || (self.paused && !self.may_take());
         if std::mem::replace(&mut self.paused, pause) != pause {
             out.push(if pause { Command::Pause } else { Command::Resume });
         }

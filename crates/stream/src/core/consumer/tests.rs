@@ -12,7 +12,10 @@ use crate::{
         kafka::TopicState,
         offsets::PartitionRow,
     },
-    tests::{consumer::feed, tiny::Tiny},
+    tests::{
+        consumer::{feed, stored},
+        tiny::Tiny,
+    },
 };
 
 /// By then the progress of all partitions is read again.
@@ -38,6 +41,8 @@ impl Case {
             wait: 60 * second,
             outage_timeout: 300 * second,
             compacted: false,
+            facts_memory: 1 << 20,
+            tail_facts: 1_000,
         };
         let kafka = KafkaSettings::plaintext("kafka:9092");
         let client = Client { settings: kafka, group: "group".to_owned(), topic: feed.topic.clone() };
@@ -266,7 +271,7 @@ fn nothing_is_fetched_of_shards_that_are_about_to_become_one() {
     let begun = case.on(Input::Topic { query, response: Ok(Some(seen)) });
     assert!(fetches(&begun).is_none(), "a batch is still unanswered");
     let shard = case.shard(1);
-    let shards = vec![(shard, JobOutcome::Stored(vec![(1, 1)]))];
+    let shards = vec![(shard, stored(vec![(1, 1)]))];
     let all = load(&case.on(Input::Answer(Answer::Batches { shards, count: 1 }))).expect("they are one");
     assert_eq!(all.shards, [[0]], "the others keep what they hold");
 }
@@ -311,7 +316,7 @@ fn a_stop_stores_and_refreshes_what_was_read_and_ends() {
     case.read(&[0], 2);
     assert_eq!(batches(&case.on(Input::Stop)), 1);
     let shard = case.shard(0);
-    let shards = vec![(shard, JobOutcome::Stored(vec![(0, 2)]))];
+    let shards = vec![(shard, stored(vec![(0, 2)]))];
     let commands = case.on(Input::Answer(Answer::Batches { shards, count: 1 }));
     let to = commands.iter().find_map(|command| match command {
         Command::Job(Job::Refresh(refresh)) => Some(refresh.parts[0].to.clone()),

@@ -26,7 +26,9 @@ pub struct Count {
 pub async fn count(connection: &mut PgConnection, feeds: &[FeedTables]) -> Result<Vec<Count>, sqlx::Error> {
     let mut counts = Vec::new();
     for table in names(feeds) {
-        let (expression, of) = match feeds.iter().any(|feed| table == feed.tables.changelog.table) {
+        let has_facts =
+            |feed: &FeedTables| [Some(feed.tables.changelog.table), feed.tables.cold].contains(&Some(table));
+        let (expression, of) = match feeds.iter().any(has_facts) {
             true => ("coalesce(sum(facts), 0)::bigint", "facts"),
             false => ("count(*)", "rows"),
         };
@@ -54,7 +56,8 @@ pub async fn reset(connection: &mut PgConnection, feeds: &[FeedTables]) -> Resul
     sqlx::query(
         "UPDATE stream_offsets SET epoch = epoch + 1, owner = NULL, next_offset = NULL, refreshed_through = NULL,
                 cluster_id = NULL, last_offset = NULL, last_timestamp_ms = NULL, last_crc32 = NULL,
-                max_timestamp_ms = 0, catching_up = false, last_id = 0, refreshed_id = 0, resume_from = 0
+                max_timestamp_ms = 0, catching_up = false, last_id = 0, refreshed_id = 0, redo_from = 0,
+                resume_from = 0
          WHERE feed = ANY ($1)",
     )
     .bind(&feed_names)
@@ -69,7 +72,8 @@ pub async fn reset(connection: &mut PgConnection, feeds: &[FeedTables]) -> Resul
 
 fn names(feeds: &[FeedTables]) -> impl Iterator<Item = &'static str> {
     let of_feeds = feeds.iter().flat_map(|FeedTables { tables, .. }| {
-        [tables.changelog.table, tables.state.name].into_iter().chain(tables.derived.iter().copied())
+        let facts = [tables.changelog.table, tables.state.name].into_iter().chain(tables.cold);
+        facts.chain(tables.derived.iter().copied())
     });
     of_feeds.chain(OURS)
 }

@@ -5,9 +5,9 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use super::tables::{Accounted, FactRow, SimPartition, Tables};
+use super::tables::{Accounted, FactRow, SimCold, SimPartition, Tables};
 use crate::{
-    core::{offsets::Gap, refresh::PartitionProgress},
+    core::{cold::ColdName, offsets::Gap, refresh::PartitionProgress, windows::KeyTimes},
     simulation::turns::Rng,
     tests::tiny::Row,
 };
@@ -42,6 +42,8 @@ pub(super) struct Transaction {
 pub(super) enum Change {
     Partition(Box<SimPartition>),
     Key(String, i32),
+    Times(String, KeyTimes),
+    Cold(ColdName, Option<SimCold>),
     Facts(Vec<(i64, Vec<FactRow>)>),
     Rejects(usize),
     Accounted(Vec<Accounted>),
@@ -132,6 +134,9 @@ impl Database {
         if let Some((to, rows)) = ended.refresh {
             self.check_refresh(&to, &rows);
         }
+        if !self.tables.cold.is_empty() {
+            self.tables.check_cold(&mut self.violations);
+        }
         let Some(ends) = ended.complete_to else { return };
         let behind = self.behind(&ends);
         self.violations.extend(behind.map(|behind| format!("a run is called complete, and {behind}")));
@@ -200,6 +205,19 @@ fn apply(tables: &mut Tables, change: Change, violations: &mut Vec<String>) {
     match change {
         Change::Partition(row) => drop(tables.partitions.insert(row.stored.partition, *row)),
         Change::Key(key, owner) => drop(tables.keys.insert(key, owner)),
+        Change::Times(key, times) => {
+            let known = tables.times.insert(key.clone(), times).unwrap_or_default();
+            let pairs = [
+                (known.clock_ms, times.clock_ms),
+                (known.final_through_ms, times.final_through_ms),
+                (known.horizon_ms, times.horizon_ms),
+            ];
+            if pairs.iter().any(|(before, after)| after < before) {
+                violations.push(format!("the times of {key} go back: {known:?}, {times:?}"));
+            }
+        }
+        Change::Cold(name, Some(cold)) => drop(tables.cold.insert(name, cold)),
+        Change::Cold(name, None) => drop(tables.cold.remove(&name)),
         Change::Facts(rows) => {
             for (id, facts) in rows {
                 if tables.segments.insert(id, facts).is_some() {

@@ -6,15 +6,18 @@ use super::{
     Fate, SimSession,
     database::{Change, Lock, Transaction},
     lost,
-    tables::{Accounted, FactRow, SimPartition, Tables, read_segments, write_segment},
+    tables::{Accounted, FactRow, SimCold, SimPartition, Tables, read_cold, read_segments, write_cold, write_segment},
 };
 use crate::{
     Error,
     copy::{CopyBuffer, HEADER},
     core::{
         batch::{KeyOwner, OffsetRange},
+        cold::{ColdHead, ColdName, ColdRows},
+        keys::KeyRow,
         offsets::{Forget, Gap, PartitionRow},
         refresh::PartitionProgress,
+        windows::KeyTimes,
     },
     pipeline::Coverage,
     postgres::{database::SqlResult, state::RefreshReport, statements::Statements},
@@ -185,9 +188,10 @@ impl Statements<Tiny> for SimSession {
             let to = to.iter().find(|to| to.partition == stored.partition).expect("it was asked for");
             let is_current = stored.refreshed_through == to.next_offset
                 && stored.refreshed_id == stored.last_id
-                && !stored.catching_up;
+                && (!stored.catching_up || to.catching_up);
             stored.refreshed_through = to.next_offset;
-            (stored.refreshed_id, stored.catching_up) = (stored.last_id, false);
+            stored.refreshed_id = stored.last_id;
+            stored.catching_up &= to.catching_up;
             !is_current
         };
         self.change_partitions(to.iter().map(|to| to.partition), mark).await?;
@@ -269,12 +273,86 @@ impl Statements<Tiny> for SimSession {
         .await
     }
 
-    async fn keys(&mut self, owners: &[i32]) -> SqlResult<Vec<KeyOwner>> {
+    async fn keys(&mut self, owners: &[i32]) -> SqlResult<Vec<KeyRow>> {
         self.read(|view| {
-            let of = view.keys.iter().filter(|(_, owner)| owners.contains(owner));
-            of.map(|(key, owner)| (key.clone(), *owner)).collect()
+            let row = |(key, owner): (&String, &i32)| KeyRow {
+                key: key.clone(),
+                owner: *owner,
+                times: view.times.get(key).copied().unwrap_or_default(),
+            };
+            view.keys.iter().filter(|(_, owner)| owners.contains(owner)).map(row).collect()
         })
         .await
+    }
+
+    async fn store_times(&mut self, times: &[(String, KeyTimes)]) -> SqlResult<()> {
+        let seen: Vec<&(String, KeyTimes)> =
+            self.read(|view| times.iter().filter(|(key, _)| view.keys.contains_key(key)).collect()).await?;
+        self.lock(seen.iter().map(|(key, _)| Lock::Key(key.clone())).collect()).await?;
+        let changes = seen.into_iter().map(|(key, times)| Change::Times(key.clone(), *times)).collect();
+        self.write(|_| ((), changes)).await
+    }
+
+    async fn cold_heads(&mut self, owners: &[(i32, i64)], size_ms: Option<i64>) -> SqlResult<Vec<ColdHead>> {
+        self.read(|view| {
+            let redo_from = |key: &String| {
+                let owner = view.keys.get(key)?;
+                owners.iter().find(|(partition, _)| partition == owner).map(|(_, redo_from)| *redo_from)
+            };
+            let is_wanted = |(key, slot): &ColdName, cold: &SimCold| {
+                let times = view.times.get(key).copied().unwrap_or_default();
+                let is_open = size_ms.is_some_and(|size_ms| !times.is_final(slot + size_ms));
+                redo_from(key).is_some_and(|redo_from| cold.through > redo_from || is_open)
+            };
+            let wanted = view.cold.iter().filter(|(name, cold)| is_wanted(name, cold));
+            let head = |(key, slot): &ColdName, through| ColdHead { key: key.clone(), slot: *slot, through };
+            wanted.map(|(name, cold)| head(name, cold.through)).collect()
+        })
+        .await
+    }
+
+    async fn cold_rows(&mut self, groups: &[ColdName]) -> SqlResult<Vec<u8>> {
+        self.read(|view| write_cold(view.cold.iter().filter(|(name, _)| groups.contains(name)))).await
+    }
+
+    async fn has_cold_rows(&mut self, groups: &[(ColdName, i64)]) -> SqlResult<bool> {
+        let is_older =
+            |view: &Tables, (name, id): &(ColdName, i64)| view.cold.get(name).is_some_and(|cold| cold.through < *id);
+        self.read(|view| groups.iter().any(|group| is_older(view, group))).await
+    }
+
+    async fn write_cold_rows(&mut self, rows: &ColdRows) -> SqlResult<()> {
+        let changes =
+            read_cold(rows.rows().bytes()).into_iter().map(|(name, cold)| Change::Cold(name, Some(cold))).collect();
+        self.write(|_| ((), changes)).await
+    }
+
+    async fn remove_cold_rows(&mut self, keys: &[&str], size_ms: i64) -> SqlResult<()> {
+        self.write(|view| {
+            let is_gone = |(key, slot): &ColdName| {
+                let times = view.times.get(key).copied().unwrap_or_default();
+                keys.contains(&&**key) && times.is_behind_horizon(slot + size_ms)
+            };
+            ((), view.cold.keys().filter(|name| is_gone(name)).map(|name| Change::Cold(name.clone(), None)).collect())
+        })
+        .await
+    }
+
+    async fn set_redo_from(&mut self, ids: &BTreeMap<i32, i64>) -> SqlResult<()> {
+        let mut back = None;
+        let set = |row: &mut SimPartition| {
+            let id = ids[&row.stored.partition];
+            if id < row.stored.redo_from {
+                back = Some(row.stored.partition);
+            }
+            std::mem::replace(&mut row.stored.redo_from, id) != id
+        };
+        self.change_partitions(ids.keys().copied(), set).await?;
+        if let Some(partition) = back {
+            let violation = format!("what a load of partition {partition} reads grows backwards");
+            self.server.database.borrow_mut().violations.push(violation);
+        }
+        Ok(())
     }
 
     async fn draw_numbers(&mut self, count: usize) -> SqlResult<Vec<i64>> {
@@ -305,6 +383,7 @@ impl Statements<Tiny> for SimSession {
                 start: range.start,
                 end: range.end,
                 read: range.counts.read(),
+                filtered: range.counts.filtered,
                 topic: view.partitions.get(&range.partition).map_or(0, |row| row.topic),
             };
             ((), vec![Change::Accounted(ranges.iter().map(row).collect())])
@@ -312,11 +391,19 @@ impl Statements<Tiny> for SimSession {
         .await
     }
 
-    async fn facts(&mut self, owners: &[i32], take: &mut impl FnMut(&[u8]) -> Result<(), Error>) -> anyhow::Result<()> {
-        let of = |facts: &Vec<FactRow>| owners.contains(&facts[0].owner);
+    async fn facts(
+        &mut self,
+        owners: &[(i32, i64)],
+        take: &mut impl FnMut(&[u8]) -> Result<(), Error>,
+    ) -> anyhow::Result<()> {
+        let of = |id: i64, facts: &Vec<FactRow>| {
+            let last_id = id + i64::try_from(facts.len()).unwrap() - 1;
+            owners.iter().any(|(owner, redo_from)| *owner == facts[0].owner && last_id > *redo_from)
+        };
         let mut segments: Vec<(i64, Vec<FactRow>)> = self
             .read(|view| {
-                view.segments.iter().filter(|(_, facts)| of(facts)).map(|(id, facts)| (*id, facts.clone())).collect()
+                let wanted = view.segments.iter().filter(|(id, facts)| of(**id, facts));
+                wanted.map(|(id, facts)| (*id, facts.clone())).collect()
             })
             .await?;
         segments.sort_by_key(|(_, facts)| facts[0].owner);
