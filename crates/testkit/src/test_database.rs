@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::postgres::with_database;
+use crate::{postgres::with_database, script::repository};
 
 /// What the names of test databases begin with; the time at which they were made follows, in seconds since 1970.
 const PREFIX: &str = "tributary_test_";
@@ -43,6 +43,28 @@ impl TestDatabase {
     /// When that server does not let us make a database.
     pub async fn create_on(server_url: &str) -> anyhow::Result<Self> {
         Self::named_on(server_url.to_owned()).make().await
+    }
+
+    /// Makes the database, and executes the files of these folders of `postgres/migrations/` in it, without roles and records.
+    ///
+    /// # Errors
+    /// As [`TestDatabase::create`]; when a file cannot be read or executed.
+    pub async fn create_with(folders: &[&str]) -> anyhow::Result<Self> {
+        let database = Self::create().await?;
+        let mut connection = PgConnection::connect(&database.url()).await?;
+        for folder in folders {
+            let folder = repository().join("postgres/migrations").join(folder);
+            let entries = std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+            let mut files = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+            files.sort_unstable();
+            for file in files {
+                let statements = std::fs::read_to_string(&file)?;
+                let done = sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut connection).await;
+                done.with_context(|| format!("cannot execute {}", file.display()))?;
+            }
+        }
+        connection.close().await?;
+        Ok(database)
     }
 
     async fn make(self) -> anyhow::Result<Self> {

@@ -30,14 +30,8 @@ struct Tables {
 
 impl Tables {
     async fn create() -> Self {
-        let database = TestDatabase::create().await.unwrap();
+        let database = TestDatabase::create_with(&["stream", "emissions"]).await.unwrap();
         let mut connection = PgConnection::connect(&database.url()).await.unwrap();
-        for migration in [
-            include_str!("../../../../postgres/migrations/stream/0001_schema.sql"),
-            include_str!("../../../../postgres/migrations/emissions/0001_schema.sql"),
-        ] {
-            sqlx::raw_sql(migration).execute(&mut connection).await.unwrap();
-        }
         let feed = "INSERT INTO feeds (feed, identity, database_oid) VALUES ('emissions', gen_random_uuid(), 0)";
         sqlx::raw_sql(feed).execute(&mut connection).await.unwrap();
         Self { connection }

@@ -27,14 +27,8 @@ struct Tables {
 
 impl Tables {
     async fn create() -> Self {
-        let database = TestDatabase::create().await.unwrap();
+        let database = TestDatabase::create_with(&["stream", "energy"]).await.unwrap();
         let mut connection = PgConnection::connect(&database.url()).await.unwrap();
-        for migration in [
-            include_str!("../../../../postgres/migrations/stream/0001_schema.sql"),
-            include_str!("../../../../postgres/migrations/energy/0001_schema.sql"),
-        ] {
-            sqlx::raw_sql(migration).execute(&mut connection).await.unwrap();
-        }
         let feed = "INSERT INTO feeds (feed, identity, database_oid) VALUES ('energy', gen_random_uuid(), 0)";
         sqlx::raw_sql(feed).execute(&mut connection).await.unwrap();
         Self { connection }

@@ -11,5 +11,5 @@ mod mutations;
 pub(crate) mod postgres;
 mod properties;
 mod replica;
-mod turns;
+pub(crate) mod turns;
 mod world;

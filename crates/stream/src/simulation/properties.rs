@@ -3,14 +3,16 @@
 use std::{collections::BTreeMap, env, thread};
 
 use crate::{
-    core::windows::NEVER,
     pipeline::{Residency, Windows},
     simulation::{
         kafka::Record,
         postgres::{Accounted, Tables},
         world::World,
     },
-    tests::tiny::{SIZE_MS, partition_key, slot},
+    tests::{
+        reference::{Reference, facts_of, without_late},
+        tiny::{SIZE_MS, partition_key, slot},
+    },
 };
 
 impl World {
@@ -110,7 +112,7 @@ impl World {
                 *time = record.timestamp_ms.max(*time);
                 let rank = (*time, partition, topic, record.offset);
                 poison += usize::from(record.value == "poison");
-                for (group, key, value) in facts_of(record) {
+                for (group, key, value) in facts_of(&record.value) {
                     let known = latest.entry((group, key)).or_default();
                     // Of one record, what it says last counts.
                     if rank >= known.0 {
@@ -137,81 +139,33 @@ impl World {
     }
 }
 
-/// The facts that a record tells: group, key and value.
-fn facts_of(record: &Record) -> Vec<(i16, i16, i64)> {
-    let numbers: Vec<i64> = record.value.split(' ').filter_map(|word| word.parse().ok()).collect();
-    let small = |number: i64| i16::try_from(number).unwrap();
-    match numbers[..] {
-        [group, key, value] => vec![(small(group), small(key), value)],
-        [group, key, value, from, its] => vec![(small(from), small(its), -1), (small(group), small(key), value)],
-        _ => Vec::new(),
-    }
-}
-
-/// What a window is, by its records one after another: of each key of a fact its value, and whether it came late.
-type Window = BTreeMap<i16, (i64, bool)>;
-
 impl World {
-    /// Each window is what its records say one after another, without memory, batches, or anything that goes wrong.
+    /// Each window is what its records say one after another.
     fn check_windows(&self, tables: &Tables, windows: &Windows, violations: &mut Vec<String>) {
-        let mut known: BTreeMap<i16, Window> = BTreeMap::new();
-        // The clock, the end of what is final, the horizon.
-        let mut keys: BTreeMap<String, [i64; 3]> = BTreeMap::new();
-        let (mut filtered, mut lateness) = (0, false);
+        let mut reference = Reference::default();
         for (partition, log) in (0..).zip(&self.logs) {
             let ranges = ranges(tables, partition, topic(tables, partition));
             for record in log.records.iter().filter(|record| is_covered(&ranges, record)) {
-                let mut is_kept = false;
-                for (group, key, value) in facts_of(record) {
-                    let at = slot(group) + i64::from(key);
-                    let (end, [clock, is_final, horizon]) =
-                        (slot(group) + SIZE_MS, keys.entry(partition_key(group)).or_insert([NEVER; 3]));
-                    if end <= *horizon {
-                        continue;
-                    }
-                    let late = end <= *is_final;
-                    lateness |= late;
-                    *clock = at.max(*clock);
-                    *is_final = (*is_final).max(*clock - windows.lateness_ms);
-                    *horizon = (*horizon).max(windows.keep_ms.map_or(NEVER, |keep_ms| *clock - keep_ms));
-                    let before = known.entry(group).or_default().insert(key, (value, late));
-                    let is_same = before.is_some_and(|(before, _)| before == value);
-                    if let Some((_, late)) = before.filter(|_| is_same) {
-                        known.entry(group).or_default().insert(key, (value, late));
-                    }
-                    // A retraction of what is not known says nothing.
-                    is_kept |= value >= 0 || before.is_some_and(|(before, _)| before >= 0);
-                }
-                filtered += i64::from(!is_kept);
+                reference.tell(&record.value, windows);
             }
         }
-        let mut rows = BTreeMap::new();
-        for (group, window) in known {
-            let counts: Vec<(&i16, &(i64, bool))> = window.iter().filter(|(_, (value, _))| *value >= 0).collect();
-            let late = counts.iter().filter(|(_, (_, late))| *late).count();
-            let facts = counts.iter().map(|(key, (value, _))| format!("{key}={value}"));
-            let late = (late > 0 && !self.plan.lateness_changes).then(|| format!("late {late}"));
-            let row = facts.chain(late).collect::<Vec<_>>().join(" ");
-            if !row.is_empty() {
-                rows.insert(format!("g{group}"), row);
-            }
-            let key = partition_key(group);
-            let is_final = |through: i64| slot(group) + SIZE_MS <= through;
-            let stored = tables.times.get(&key).copied().unwrap_or_default().final_through_ms;
-            if is_final(stored) != is_final(keys[&key][1]) && !self.plan.lateness_changes {
-                violations.push(format!("g{group} is final through {stored}, and should be through {}", keys[&key][1]));
-            }
-        }
-        let mut held = tables.groups.clone();
+        let (mut rows, mut held) = (reference.rows(), tables.groups.clone());
         if self.plan.lateness_changes {
-            held.values_mut().for_each(|row| row.truncate(row.find(" late").unwrap_or(row.len())));
+            let plain = |row: &mut String| *row = without_late(row).to_owned();
+            rows.values_mut().chain(held.values_mut()).for_each(plain);
         }
         if held != rows {
-            violations.push(format!("the windows are {held:?}, and their records say {rows:?}; any late: {lateness}"));
+            violations.push(format!("the windows are {held:?}, and their records say {rows:?}"));
+        }
+        for (group, is_final) in reference.finality().filter(|_| !self.plan.lateness_changes) {
+            let times = tables.times.get(&partition_key(group)).copied().unwrap_or_default();
+            if times.is_final(slot(group) + SIZE_MS) != is_final {
+                violations.push(format!("g{group} is final through {times:?}, and should be: {is_final}"));
+            }
         }
         let stored: i64 = tables.accounting.iter().map(|row| row.filtered).sum();
-        if stored != filtered {
-            violations.push(format!("{stored} records were filtered, and {filtered} should have been"));
+        if stored != reference.filtered {
+            violations.push(format!("{stored} records were filtered, and {} should have been", reference.filtered));
         }
     }
 }

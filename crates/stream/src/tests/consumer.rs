@@ -38,15 +38,11 @@ pub(crate) struct Tables {
 
 impl Tables {
     pub(crate) async fn create() -> Self {
-        let tables = Self { database: TestDatabase::create().await.unwrap() };
+        let tables = Self { database: TestDatabase::create_with(&["stream"]).await.unwrap() };
         let mut connection = tables.connect().await;
-        for migration in [
-            include_str!("../../../../postgres/migrations/stream/0001_schema.sql"),
-            "INSERT INTO feeds (feed, identity, database_oid)
-             SELECT feed, gen_random_uuid(), 0 FROM unnest('{tiny,tiny-second}'::text[]) AS feed",
-        ] {
-            sqlx::raw_sql(migration).execute(&mut connection).await.unwrap();
-        }
+        let feeds = "INSERT INTO feeds (feed, identity, database_oid)
+                     SELECT feed, gen_random_uuid(), 0 FROM unnest('{tiny,tiny-second}'::text[]) AS feed";
+        sqlx::raw_sql(feeds).execute(&mut connection).await.unwrap();
         sqlx::raw_sql(SCHEMA).execute(&mut connection).await.unwrap();
         tables
     }

@@ -34,7 +34,7 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// When a connection is cut.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Cut {
+pub(crate) enum Cut {
     /// COMMIT never reaches Postgres.
     Before,
     /// Postgres executes it, and its response is lost.
@@ -48,13 +48,26 @@ fn commits(bytes: &[u8]) -> bool {
 }
 
 /// Forwards between a client and Postgres, and cuts at each COMMIT as `cuts` say, one after another.
-struct Proxy {
+pub(crate) struct Proxy {
     cuts: Mutex<std::vec::IntoIter<Cut>>,
     made: AtomicUsize,
     server: (String, u16),
 }
 
 impl Proxy {
+    /// A proxy in front of the server that these options name, and the options that name the proxy.
+    pub(crate) async fn in_front_of(options: PgConnectOptions, cuts: Vec<Cut>) -> (Arc<Self>, PgConnectOptions) {
+        let server = (options.get_host().to_owned(), options.get_port());
+        let proxy = Arc::new(Self { cuts: Mutex::new(cuts.into_iter()), made: AtomicUsize::new(0), server });
+        let port = proxy.listen().await;
+        (proxy, options.host("127.0.0.1").port(port))
+    }
+
+    /// How many cuts were made.
+    pub(crate) fn made(&self) -> usize {
+        self.made.load(Ordering::SeqCst)
+    }
+
     async fn listen(self: &Arc<Self>) -> u16 {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -114,10 +127,7 @@ async fn writer(
     tables: &Tables,
     cuts: Vec<Cut>,
 ) -> (Arc<Proxy>, tokio::sync::mpsc::Sender<Job<Tiny>>, mpsc::Receiver<Answer>) {
-    let options: PgConnectOptions = tables.database.url().parse().unwrap();
-    let server = (options.get_host().to_owned(), options.get_port());
-    let proxy = Arc::new(Proxy { cuts: Mutex::new(cuts.into_iter()), made: AtomicUsize::new(0), server });
-    let options = options.host("127.0.0.1").port(proxy.listen().await);
+    let (proxy, options) = Proxy::in_front_of(tables.database.url().parse().unwrap(), cuts).await;
     let (jobs, queue) = tokio::sync::mpsc::channel(16);
     let (sender, events) = mpsc::channel();
     let server = PgServer { database: Database::new(options), ..tables.server() };
@@ -179,7 +189,7 @@ async fn check(hand: Hand, cuts: Vec<Cut>) {
         }
     }
     assert_eq!(stored, 4, "{cuts:?}");
-    assert_eq!(proxy.made.load(Ordering::SeqCst), made, "{cuts:?}");
+    assert_eq!(proxy.made(), made, "{cuts:?}");
     assert_eq!(tables.changelog().await, sent, "{cuts:?}");
     assert_eq!(tables.accounting().await, [(0, 6, 6), (1, 6, 6)], "{cuts:?}");
     let expected = [("g0", "0=0 1=0 2=2 3=2 4=2"), ("g2", "0=1 1=1 2=3 3=3 4=3")];
