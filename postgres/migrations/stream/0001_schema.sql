@@ -299,9 +299,10 @@ BEGIN
         ORDER BY attnum
     LOOP
         -- Segments that are older than a column have no array of it.
-        EXECUTE format('ALTER TABLE %I ADD COLUMN %s %I %s%s%s', segments,
-            CASE WHEN NOT is_new THEN 'IF NOT EXISTS' END, fact.name, fact.type, fact.collation,
-            CASE WHEN is_new THEN ' NOT NULL' END);
+        IF is_new OR NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = quote_ident(segments)::regclass AND attname = fact.name) THEN
+            EXECUTE format('ALTER TABLE %I ADD COLUMN %I %s%s%s', segments, fact.name, fact.type, fact.collation,
+                CASE WHEN is_new THEN ' NOT NULL' END);
+        END IF;
         EXECUTE format('COMMENT ON COLUMN %I.%I IS %L', segments, fact.name, 'of each fact: ' || fact.comment);
         names := names || quote_ident(fact.name) || ', ';
         arrays := arrays || 's.' || quote_ident(fact.name) || ', ';
@@ -389,9 +390,10 @@ BEGIN
           AND attname <> ALL (string_to_array(groups, ' '))
         ORDER BY attnum
     LOOP
-        EXECUTE format('ALTER TABLE %I ADD COLUMN %s %I %s%s%s', cold,
-            CASE WHEN NOT is_new THEN 'IF NOT EXISTS' END, fact.name, fact.type, fact.collation,
-            CASE WHEN is_new THEN ' NOT NULL' END);
+        IF is_new OR NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = quote_ident(cold)::regclass AND attname = fact.name) THEN
+            EXECUTE format('ALTER TABLE %I ADD COLUMN %I %s%s%s', cold, fact.name, fact.type, fact.collation,
+                CASE WHEN is_new THEN ' NOT NULL' END);
+        END IF;
         EXECUTE format('COMMENT ON COLUMN %I.%I IS %L', cold, fact.name, 'of each fact: ' || fact.comment);
     END LOOP;
     PERFORM compress_arrays(cold);

@@ -122,6 +122,19 @@ fn check_energy(bytes: &[u8]) -> Result<(), TestCaseError> {
     check_sum(counts, bytes, &energy::csv_row::LAYOUT)
 }
 
+/// Else the properties below would try files that nothing is read from.
+#[test]
+fn of_a_valid_file_rows_are_sent() {
+    let emissions = include_bytes!("../../corpus/emissions-files/valid.csv").as_slice();
+    let opened = CsvSource::open(emissions, &CsvSettings { from_year: FROM_YEAR });
+    assert!(run(opened, emissions_sent).unwrap().is_some_and(|counts| counts.sent > 0));
+    let header = with_header(EMISSIONS, true, Vec::new());
+    assert!(CsvSource::open(&*header, &CsvSettings { from_year: FROM_YEAR }).is_ok(), "{EMISSIONS}");
+    let energy = include_bytes!("../../corpus/energy-files/valid.txt").as_slice();
+    let opened = MeterSource::open(energy, &MeterSettings {});
+    assert!(run(opened, energy_sent).unwrap().is_some_and(|counts| counts.sent > 0));
+}
+
 /// With a valid header in front as often as not: without one, nothing is read beyond the first line.
 fn with_header(header: &str, present: bool, bytes: Vec<u8>) -> Vec<u8> {
     if present { [header.as_bytes(), &bytes].concat() } else { bytes }

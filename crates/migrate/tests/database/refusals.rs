@@ -31,7 +31,7 @@ async fn an_edited_migration_is_named() {
 async fn a_database_of_a_build_before_the_baseline_is_named() {
     let change = "UPDATE migrations_stream SET description = 'ledger' WHERE version = 1; \
                   UPDATE migrations_emissions SET description = 'facts' WHERE version = 1; \
-                  INSERT INTO migrations_emissions VALUES (2, 'clusters', now(), true, '', 0)";
+                  INSERT INTO migrations_emissions VALUES (9002, 'clusters', now(), true, '', 0)";
     check_changed(change, &["before 0.1.0", "stream/0001_ledger.sql", "emissions/0001_facts.sql"]).await;
 }
 
