@@ -208,6 +208,17 @@ COMMENT ON COLUMN feeds.spread IS 'records of one partition key come from severa
 COMMENT ON COLUMN feeds.last_run IS 'the batch_id of the latest run: never used twice, not even after `consumer reset`; 0: none';
 COMMENT ON COLUMN feeds.last_run_at IS 'when that run was; null: none';
 
+CREATE TABLE feed_settings (
+    feed  text NOT NULL,
+    name  text NOT NULL,
+    value text NOT NULL,
+    PRIMARY KEY (feed, name)
+);
+COMMENT ON TABLE feed_settings IS 'Settings that give the stored groups of a feed their meaning: fixed when its consumer first runs, until `consumer reset`';
+COMMENT ON COLUMN feed_settings.feed IS 'the feed''s name, as in feeds';
+COMMENT ON COLUMN feed_settings.name IS 'the setting: window_size_ms is how long a window is, milliseconds';
+COMMENT ON COLUMN feed_settings.value IS 'its value';
+
 -- Timestamps outside of 1970 to 2100 are no times: crates/stream/src/core/offsets.rs has the same range.
 CREATE VIEW freshness AS
 SELECT o.topic, count(*) AS partitions,

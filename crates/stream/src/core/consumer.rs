@@ -46,7 +46,7 @@ pub(crate) const JOBS: usize = IN_FLIGHT + 3;
 const MOST_LOADS: usize = 2;
 /// A trickle of records is stored after this time, even if it never pauses.
 const BATCH_AGE: Duration = Duration::from_millis(500);
-/// How long a refresh waits at most until all that was read is stored. What is not by then is left out of it.
+/// How long a refresh waits at most until groups are looked up, and all that was read is sent. What is not by then is left out of it.
 const SETTLE: Duration = Duration::from_secs(1);
 /// So many groups that records wait for are looked up together at most.
 const LOOKUP: usize = 256;
@@ -114,7 +114,7 @@ struct Ending {
     error: Option<Error>,
 }
 
-/// A refresh that waits until all that was read is stored: it writes facts to the cold store, and says up to which id.
+/// A refresh that waits until all that was read is sent: it writes facts to the cold store, and says up to which id.
 #[derive(Clone, Copy, Debug)]
 struct Settling {
     of: RefreshOf,
@@ -159,7 +159,7 @@ pub(crate) struct Consumer<P: Pipeline> {
     topic_query: Option<(u64, Purpose)>,
     /// The lookup under way of groups that records wait for.
     lookup: Option<u64>,
-    /// A refresh that is made once all that was read is stored.
+    /// A refresh that is made once all that was read is sent.
     settling: Option<Settling>,
     ending: Option<Ending>,
     /// Since when there has been no room for another batch.

@@ -24,6 +24,8 @@ pub(crate) struct Flush {
     pub(crate) times: Vec<(String, KeyTimes)>,
     /// The size of a window, in milliseconds, where windows behind the horizon of their key are to be removed.
     pub(crate) size_ms: Option<i64>,
+    /// How long facts are kept in the changelog that the cold store has, in milliseconds, where older ones are to be removed.
+    pub(crate) history_ms: Option<i64>,
 }
 
 impl Flush {

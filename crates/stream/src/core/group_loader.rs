@@ -69,6 +69,8 @@ impl<P: Pipeline> GroupLoader<P> {
             }
         }
         let mut shards: Vec<Groups<P>> = shards.iter().map(|_| Groups::new(residency)).collect();
+        let last_number = claimed.iter().map(|row| row.last_id >> ID_SHIFT).max().unwrap_or(0);
+        shards.iter_mut().for_each(|groups| groups.last_number = last_number);
         for key in keys {
             let owner = short(key.owner)?;
             if let Some(index) = shard_of.get(&owner) {

@@ -37,6 +37,8 @@ pub struct Groups<P: Pipeline> {
     parked: Box<Parked<P>>,
     /// What was sent and is not known to be stored, batch by batch.
     sent: VecDeque<Sent<P>>,
+    /// The greatest number of a batch that is known to be stored: what is sent gets greater ones.
+    pub(crate) last_number: i64,
     /// What was stored since what a load need not read, by owner partition.
     pub(crate) tails: BTreeMap<u16, Tail>,
     /// What the refresh under way writes to the cold store.
@@ -95,7 +97,7 @@ struct Sent<P: Pipeline> {
 /// What a refresh under way does to groups, once it is stored.
 struct Flushing<P: Pipeline> {
     /// Those that are written, and since when they had not been.
-    flushed: Vec<(P::Group, Unflushed)>,
+    flushed: HashMap<P::Group, Unflushed, Hasher>,
     evicted: Vec<P::Group>,
     /// The times of keys, by their numbers.
     times: Vec<(u32, KeyTimes)>,
@@ -138,6 +140,7 @@ impl<P: Pipeline> Groups<P> {
             in_refresh: Vec::new(),
             parked: Box::default(),
             sent: VecDeque::new(),
+            last_number: 0,
             tails: BTreeMap::new(),
             flushing: None,
         }
@@ -204,6 +207,7 @@ impl<P: Pipeline> Groups<P> {
         });
         self.groups.extend(moved);
         self.tails.extend(others.tails);
+        self.last_number = self.last_number.max(others.last_number);
         self.in_refresh.extend(others.in_refresh);
         self.totals.changed.extend(others.totals.changed);
         self.totals.facts += others.totals.facts;
@@ -254,7 +258,7 @@ impl<P: Pipeline> Groups<P> {
     }
 
     /// Chooses what leaves memory with the refresh that was begun, and encodes what is written to the cold store for it. `owners` are
-    /// the shard's partitions; nothing of it may be unsealed, parked or unanswered.
+    /// the shard's partitions; nothing of it may be unsealed or parked. What was sent is stored before the refresh is made.
     pub(crate) fn begin_flush(&mut self, owners: &[i32], limits: &Limits) -> Flush {
         let candidate = |(name, group): (&P::Group, &Group<P>)| Candidate {
             group: *name,
@@ -266,22 +270,29 @@ impl<P: Pipeline> Groups<P> {
         };
         let choice = choose(self.groups.iter().map(candidate).collect(), limits);
         let keeps = self.windows().filter(|windows| windows.keep_ms.is_some());
-        let mut flush = Flush { size_ms: keeps.map(|windows| windows.size_ms), ..Flush::default() };
-        let mut flushed = Vec::with_capacity(choice.flush.len());
+        let mut flush = Flush {
+            size_ms: keeps.map(|windows| windows.size_ms),
+            history_ms: self.windows().and_then(|windows| windows.history_ms),
+            ..Flush::default()
+        };
+        let mut flushed = HashMap::default();
         let mut flushed_keys = Vec::new();
         for name in choice.flush {
             let Some(group) = self.groups.get_mut(&name) else { continue };
             let key = self.keys.get(group.key);
             flush.rows.add(group.owner, (key.name.clone(), P::slot(&name)), P::CHANGELOG.columns, &group.cold(&name));
-            flushed.push((name, std::mem::replace(&mut group.unflushed, Unflushed::Clean)));
+            flushed.insert(name, std::mem::replace(&mut group.unflushed, Unflushed::Clean));
             flushed_keys.push(group.key);
         }
         flush.needed = owners.iter().map(|owner| (*owner, None)).collect();
         for group in self.groups.values() {
-            if let Unflushed::Since(number) = group.unflushed {
-                let needed = flush.needed.entry(group.owner.into()).or_default();
-                *needed = Some(needed.map_or(number, |known| known.min(number)));
-            }
+            let number = match group.unflushed {
+                Unflushed::Clean => continue,
+                Unflushed::Since(number) => number,
+                Unflushed::InHand => self.last_number + 1,
+            };
+            let needed = flush.needed.entry(group.owner.into()).or_default();
+            *needed = Some(needed.map_or(number, |known| known.min(number)));
         }
         for name in &self.in_refresh {
             let Some(group) = self.groups.get(name).filter(|group| !group.is_known) else { continue };
@@ -315,7 +326,7 @@ impl<P: Pipeline> Groups<P> {
             self.groups.get_mut(&name).into_iter().for_each(|group| group.is_known = true);
         }
         let Some(Flushing { flushed, evicted, times, needed }) = self.flushing.take() else { return };
-        for (name, _) in flushed {
+        for name in flushed.into_keys() {
             let Some(group) = self.groups.get_mut(&name) else { continue };
             (group.has_row, group.is_known) = (true, true);
             self.totals.met.flushed += group.facts.len() as u64;
@@ -370,13 +381,15 @@ impl<P: Pipeline> Groups<P> {
 
     /// What was sent first is stored, under these batch numbers.
     pub(crate) fn stored(&mut self, numbers: &[i64]) {
-        for (number, Sent { groups, facts }) in
-            numbers.iter().zip(self.sent.drain(..numbers.len().min(self.sent.len())))
-        {
+        let sent = self.sent.drain(..numbers.len().min(self.sent.len()));
+        for (number, Sent { groups, facts }) in numbers.iter().zip(sent) {
+            self.last_number = self.last_number.max(*number);
             for name in groups {
-                let Some(group) = self.groups.get_mut(&name) else { continue };
-                if group.unflushed == Unflushed::InHand {
-                    group.unflushed = Unflushed::Since(*number);
+                // A refresh that was sent after it may write the group; since when it had not been is known now.
+                let flushed = self.flushing.as_mut().and_then(|flushing| flushing.flushed.get_mut(&name));
+                let held = self.groups.get_mut(&name).map(|group| &mut group.unflushed);
+                if let Some(unflushed) = flushed.or(held).filter(|unflushed| **unflushed == Unflushed::InHand) {
+                    *unflushed = Unflushed::Since(*number);
                 }
             }
             for (owner, facts) in facts {
@@ -385,9 +398,9 @@ impl<P: Pipeline> Groups<P> {
         }
     }
 
-    /// Whether nothing of it is unsealed, parked or unanswered, so that a refresh may flush.
+    /// Whether nothing of it is unsealed or parked, so that a refresh may flush.
     pub(crate) fn is_settled(&self) -> bool {
-        self.parked.is_empty() && self.sent.is_empty() && self.totals.unsealed.is_empty()
+        self.parked.is_empty() && self.totals.unsealed.is_empty()
     }
 
     /// The groups that records wait for.

@@ -113,7 +113,7 @@ pub(crate) enum Mutation {
     FlushForgets,
     /// The cold rows of a refresh are stored without the groups' rows.
     FlushWithoutRows,
-    /// A refresh that writes to the cold store is made while batches are unanswered.
+    /// A refresh that writes to the cold store is made before the batch is sent.
     FlushOvertakesBatch,
 }
 

@@ -9,7 +9,7 @@ use crate::core::mutation::{self, Mutation};
 pub(crate) enum Unflushed {
     /// None.
     Clean,
-    /// Some, of a batch that has no number yet.
+    /// Some, of a batch whose number is not known yet.
     InHand,
     /// Some; the first of them came with the batch of this number, or a later one.
     Since(i64),
@@ -83,7 +83,7 @@ pub(crate) fn choose<G: Copy + Ord>(mut all: Vec<Candidate<G>>, limits: &Limits)
     let mut choice = Choice { flush: Vec::new(), evict: Vec::new() };
     let mut flushed = 0;
     let mut may_flush = |group: &Candidate<G>| {
-        let may = group.unflushed != Unflushed::InHand && (flushed == 0 || flushed + group.bytes <= limits.flush);
+        let may = flushed == 0 || flushed + group.bytes <= limits.flush;
         flushed += if may { group.bytes } else { 0 };
         may
     };

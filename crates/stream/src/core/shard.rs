@@ -471,7 +471,7 @@ impl<P: Pipeline> Memory<P> {
         self.groups.leave() || !self.cursors.catching_up()
     }
 
-    /// Whether all that was read of it is stored, so that a refresh may write to the cold store.
+    /// Whether all that was read of it is sent, so that a refresh may write to the cold store.
     pub(crate) fn is_settled(&self) -> bool {
         !self.groups.leave() || (self.groups.is_settled() && !self.cursors.has_range())
     }

@@ -29,6 +29,8 @@ pub struct Windows {
     pub ahead_ms: i64,
     /// How long before the greatest time so far the windows of a key are kept; `None` is for ever.
     pub keep_ms: Option<i64>,
+    /// How long the changelog keeps facts that the cold store has, by the Kafka timestamps of their records; `None` is for ever.
+    pub history_ms: Option<i64>,
 }
 
 impl Windows {

@@ -10,7 +10,7 @@ use crate::{
         offsets::{Feed, PartitionRow},
     },
     memory_limit,
-    pipeline::Residency,
+    pipeline::{Residency, Windows},
     postgres::{
         claims, load,
         retry::{Postgres, Work},
@@ -63,6 +63,9 @@ impl<D> Loader<D> {
             if let Some(other) = session.other_topic().await? {
                 return Err(Error::OtherTopic { topic: self.topic.clone(), other }.into());
             }
+            if let Residency::Windows(windows) = self.residency {
+                fix_windows(session, &windows).await?;
+            }
             Ok(claims::claim(session, &load.claim, &self.owner).await?)
         });
         let (stored, spread) = claiming.await?;
@@ -83,5 +86,14 @@ impl<D> Loader<D> {
             }
         });
         Ok(Loaded::Shards(shards.collect()))
+    }
+}
+
+/// Stores the size of the windows, the first time: it gives groups their meaning.
+async fn fix_windows<P: Pipeline>(session: &mut impl Statements<P>, windows: &Windows) -> anyhow::Result<()> {
+    let settings = [("window_size_ms", windows.size_ms.to_string())];
+    match session.fix_settings(&settings).await?.pop() {
+        Some((name, stored)) => Err(Error::SettingFixed { name, stored, given: settings[0].1.clone() }.into()),
+        None => Ok(()),
     }
 }

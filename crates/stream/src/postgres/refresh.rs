@@ -137,7 +137,12 @@ async fn flush<P: Pipeline>(
         let keys: Vec<&str> = flush.times.iter().map(|(key, _)| &**key).collect();
         session.remove_cold_rows(&keys, size_ms).await?;
     }
-    session.set_redo_from(&flush.redo_from(stored)).await
+    session.set_redo_from(&flush.redo_from(stored)).await?;
+    if let Some(history_ms) = flush.history_ms {
+        let owners: Vec<i32> = flush.needed.keys().copied().collect();
+        session.remove_history(&owners, history_ms).await?;
+    }
+    Ok(())
 }
 
 fn last_id(stored: &[PartitionRow], owner: i32) -> i64 {

@@ -545,6 +545,48 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
         .await
     }
 
+    async fn remove_history(&mut self, owners: &[i32], history_ms: i64) -> SqlResult<()> {
+        let segments = P::CHANGELOG.table;
+        sqlx::query(sql(format!(
+            "DELETE FROM {segments} s USING stream_offsets o
+             CROSS JOIN LATERAL (SELECT owner_partition, id, facts, first_timestamp_ms FROM {segments}
+                                 WHERE owner_partition = o.partition AND id <= o.redo_from ORDER BY id LIMIT 1000) AS oldest
+             WHERE o.feed = $1 AND o.topic = $2 AND o.partition = ANY ($3)
+               AND oldest.id + oldest.facts <= o.redo_from + 1 AND oldest.first_timestamp_ms < o.max_timestamp_ms - $4
+               AND s.owner_partition = oldest.owner_partition AND s.id = oldest.id"
+        )))
+        .bind(self.feed.name)
+        .bind(&self.feed.topic)
+        .bind(owners)
+        .bind(history_ms)
+        .execute(&mut self.connection)
+        .await
+        .map(drop)
+    }
+
+    async fn fix_settings(&mut self, settings: &[(&'static str, String)]) -> SqlResult<Vec<(String, String)>> {
+        let names: Vec<&str> = settings.iter().map(|(name, _)| *name).collect();
+        let values: Vec<&str> = settings.iter().map(|(_, value)| value.as_str()).collect();
+        sqlx::query(
+            "INSERT INTO feed_settings (feed, name, value) SELECT $1, * FROM unnest($2::text[], $3::text[])
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(self.feed.name)
+        .bind(&names)
+        .bind(&values)
+        .execute(&mut self.connection)
+        .await?;
+        sqlx::query_as(
+            "SELECT name, f.value FROM feed_settings f JOIN unnest($2::text[], $3::text[]) AS given (name, value) USING (name)
+             WHERE feed = $1 AND f.value <> given.value ORDER BY name",
+        )
+        .bind(self.feed.name)
+        .bind(&names)
+        .bind(&values)
+        .fetch_all(&mut self.connection)
+        .await
+    }
+
     async fn draw_numbers(&mut self, count: usize) -> SqlResult<Vec<i64>> {
         sqlx::query_scalar("SELECT nextval('ingest_batch_numbers') FROM generate_series(1, $1)")
             .bind(i64::try_from(count).expect("batches fit in memory"))

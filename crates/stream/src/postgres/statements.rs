@@ -102,6 +102,12 @@ pub(crate) trait Statements<P: Pipeline> {
     async fn remove_cold_rows(&mut self, keys: &[&str], size_ms: i64) -> SqlResult<()>;
     /// Stores the ids up to which all facts of owner partitions are in the cold store.
     async fn set_redo_from(&mut self, ids: &BTreeMap<i32, i64>) -> SqlResult<()>;
+    /// Removes segments of owner partitions that no load reads, and whose records are older than that, in milliseconds, than the
+    /// newest of their partition; so many at most that it takes no time.
+    async fn remove_history(&mut self, owners: &[i32], history_ms: i64) -> SqlResult<()>;
+    /// Stores settings that give the feed's groups their meaning, where they are not; returns those that are stored with another
+    /// value: their names, and the values.
+    async fn fix_settings(&mut self, settings: &[(&'static str, String)]) -> SqlResult<Vec<(String, String)>>;
 
     /// Draws batch numbers; they are never drawn again, whatever becomes of the transaction.
     async fn draw_numbers(&mut self, count: usize) -> SqlResult<Vec<i64>>;

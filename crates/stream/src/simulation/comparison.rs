@@ -86,6 +86,7 @@ enum Statement {
     WriteColdRows(Vec<ColdGroupRow>),
     RemoveColdRows(Vec<String>, i64),
     SetRedoFrom(BTreeMap<i32, i64>),
+    RemoveHistory(Vec<i32>, i64),
     TryLockRefreshes,
     Upsert(Vec<Row>),
     RefreshGlobal(bool),
@@ -180,6 +181,7 @@ async fn execute<S: Statements<Tiny>>(session: &mut S, statement: &Statement) ->
             said(session.remove_cold_rows(&keys.iter().map(String::as_str).collect::<Vec<_>>(), *size_ms).await)
         }
         Statement::SetRedoFrom(ids) => said(session.set_redo_from(ids).await),
+        Statement::RemoveHistory(owners, history_ms) => said(session.remove_history(owners, *history_ms).await),
         Statement::TryLockRefreshes => said(session.try_lock_refreshes().await),
         Statement::Upsert(rows) => said(session.upsert(rows).await.map(drop)),
         Statement::RefreshGlobal(complete) => session
@@ -317,7 +319,8 @@ impl Script {
         self.number += 1;
         if refreshes && self.chance.once_in(3) {
             let facts = if self.chance.once_in(3) { String::new() } else { format!("0={}", self.small()) };
-            return match self.chance.below(8) {
+            return match self.chance.below(9) {
+                8 => Statement::RemoveHistory(self.partitions(), self.small()),
                 4 => Statement::WriteColdRows(self.cold_rows()),
                 5 => Statement::RemoveColdRows(vec![self.name().0], 10),
                 6 => Statement::StoreTimes(vec![(self.name().0, self.times())]),
@@ -376,7 +379,11 @@ impl Script {
                 Statement::ColdHeads(owners.into_iter().map(|owner| (owner, self.small())).collect(), size)
             }
             41 => Statement::ColdRows(vec![self.name(), self.name()]),
-            42 => Statement::SetRedoFrom(self.ids()),
+            // Ids of facts begin with the number of their batch.
+            42 => {
+                let id = |(partition, id): (i32, i64)| (partition, (id + self.number - 3) << ID_SHIFT);
+                Statement::SetRedoFrom(self.ids().into_iter().map(id).collect())
+            }
             32 => Statement::IsSpread,
             33 => Statement::SetSpread(self.chance.once_in(2)),
             _ => Statement::TryLockRefreshes,

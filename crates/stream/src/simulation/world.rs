@@ -141,7 +141,8 @@ impl World {
         let small = |number: usize| i64::try_from(number).expect("it is small");
         let lateness_ms = [5, 15, 30][chance.below(3)];
         let keep_ms = (chance.once_in(2)).then(|| 30 + SIZE_MS + small(chance.below(20)));
-        let of_windows = Windows { size_ms: SIZE_MS, lateness_ms, ahead_ms: i64::MAX, keep_ms };
+        let history_ms = (chance.once_in(3)).then(|| small(chance.below(10)));
+        let of_windows = Windows { size_ms: SIZE_MS, lateness_ms, ahead_ms: i64::MAX, keep_ms, history_ms };
         world.plan.residency = if windows { Residency::Windows(of_windows) } else { Residency::Groups };
         world.plan.lateness_changes = windows && chance.once_in(4);
         world
@@ -614,6 +615,10 @@ impl World {
             let works = self.slots[at].replica.as_ref().map(Replica::works).unwrap_or_default();
             for work in works {
                 work.step();
+                if self.plan.residency != Residency::Memory {
+                    // The first step of a lookup is no statement.
+                    work.step();
+                }
             }
             went_on |= self.with(at, Replica::deliver_postgres).unwrap_or(false);
             went_on |= self.with(at, Replica::deliver_kafka).unwrap_or(false);

@@ -12,7 +12,7 @@ use sqlx::postgres::PgConnectOptions;
 use testkit::broker::EmbeddedBroker;
 
 use crate::{
-    Consume, ConsumeSettings, Identity, Pipeline, Residency, Windows, consume,
+    Consume, ConsumeSettings, Error, Identity, Pipeline, Residency, Windows, consume,
     simulation::turns::Rng,
     tests::{
         consumer::Tables,
@@ -24,9 +24,10 @@ use crate::{
 
 const KEYS: i16 = 4;
 /// No window is forgotten.
-const KEPT: Windows = Windows { size_ms: SIZE_MS, lateness_ms: 30, ahead_ms: i64::MAX, keep_ms: None };
-/// Those that end 120 ms before the greatest time are.
-const FORGOTTEN: Windows = Windows { keep_ms: Some(120), ..KEPT };
+const KEPT: Windows =
+    Windows { size_ms: SIZE_MS, lateness_ms: 30, ahead_ms: i64::MAX, keep_ms: None, history_ms: None };
+/// Those that end 120 ms before the greatest time are, and so is the history of the others.
+const FORGOTTEN: Windows = Windows { keep_ms: Some(120), history_ms: Some(0), ..KEPT };
 
 /// Readings of [`KEYS`] keys: most in order, some late, said twice, corrected, taken back, moved to another window.
 fn readings(seed: u64, count: usize) -> Vec<(i16, String)> {
@@ -79,6 +80,10 @@ impl Case {
 
     /// A consumer that reads to the end, or until `stop`.
     async fn consume(&self, until_end: bool, stop: &Stop) {
+        consume(Tiny { residency: Residency::Windows(self.windows) }, self.what(until_end, stop)).await.unwrap();
+    }
+
+    fn what(&self, until_end: bool, stop: &Stop) -> Consume {
         let settings = ConsumeSettings {
             until_end,
             refresh_every: Duration::from_millis(20),
@@ -92,7 +97,7 @@ impl Case {
             repartition: false,
             fetch_queue_kib: 1024,
         };
-        let what = Consume {
+        Consume {
             topic: Tiny::TOPIC.to_owned(),
             kafka: KafkaSettings::plaintext(self.broker.bootstrap()),
             database: self.through.clone().unwrap_or_else(|| self.tables.database.url().parse().unwrap()),
@@ -100,8 +105,7 @@ impl Case {
             settings,
             health: Health::new(Duration::from_secs(60)),
             stop: stop.clone(),
-        };
-        consume(Tiny { residency: Residency::Windows(self.windows) }, what).await.unwrap();
+        }
     }
 
     async fn read_to_the_end(&self) {
@@ -158,6 +162,16 @@ async fn whatever_is_lost_at_commit_rows_are_right() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn windows_of_another_size_are_refused_by_name() {
+    let case = Case::new(1, KEPT, 0).await;
+    case.send(1, &readings(8, 10));
+    case.read_to_the_end().await;
+    let other = Windows { size_ms: 2 * SIZE_MS, ..KEPT };
+    let ended = consume(Tiny { residency: Residency::Windows(other) }, case.what(true, &Stop::default())).await;
+    assert!(matches!(&ended, Err(Error::SettingFixed { name, .. }) if name == "window_size_ms"), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn it_is_stopped_and_goes_on_and_another_one_joins() {
     let case = Case::new(3, KEPT, 0).await;
     let readings = readings(4, 1_500);
@@ -209,6 +223,8 @@ async fn what_is_sent_again_changes_nothing_and_what_is_older_than_is_kept_is_fi
     assert_eq!(case.filtered().await, reference.filtered);
     assert_eq!(case.rows().await, reference.rows());
     let cold: Vec<(i64,)> = case.tables.query("SELECT count(*) FROM tiny_cold").await;
+    let segments: Vec<(i64,)> = case.tables.query("SELECT coalesce(sum(facts), 0)::bigint FROM tiny_segments").await;
+    assert!(segments[0].0 < i64::try_from(readings.len()).unwrap() / 2, "the history is not removed: {segments:?}");
     // Of each key the windows of the last 120 ms.
     assert!(cold[0].0 <= i64::from(KEYS) * 16, "{cold:?}");
     assert!(rows.len() > 16 * usize::from(KEYS.unsigned_abs()));

@@ -37,7 +37,8 @@ impl<P: Pipeline> Consumer<P> {
     pub(crate) fn describe(&self) -> String {
         let state =
             |shard: &Shard<P>| format!("{:?} {:?}", shard.partitions, shard.memory().map(|memory| &memory.cursors));
-        format!("{:?}, {:?}", self.shards.iter().map(state).collect::<Vec<_>>(), self.unanswered)
+        let waits = (self.lookup, self.settling);
+        format!("{:?}, {:?}, {waits:?}", self.shards.iter().map(state).collect::<Vec<_>>(), self.unanswered)
     }
 
     /// The shards, by number, with the claims under which each is read.

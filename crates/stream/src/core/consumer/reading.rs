@@ -114,8 +114,7 @@ impl<P: Pipeline> Consumer<P> {
         Ok(())
     }
 
-    /// Whether a record may be taken in: not while groups are looked up, while a refresh waits until all is stored, and while one is
-    /// made that memory waits for.
+    /// Whether a record may be taken in: not while groups are looked up, or while a refresh is made that memory waits for.
     pub(super) fn may_take(&self) -> bool {
         let is_full = self.unanswered.refresh && self.facts_bytes() > self.settings.facts_memory / 4 * 5;
         self.has_room() && self.lookup.is_none() && self.settling.is_none() && !is_full

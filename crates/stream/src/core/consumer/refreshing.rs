@@ -60,14 +60,14 @@ impl<P: Pipeline> Consumer<P> {
         self.settings.tail_facts / self.group.assigned.len().max(1)
     }
 
-    /// Whether all that was read is stored.
+    /// Whether all that was read is sent.
     fn is_settled(&self) -> bool {
-        self.unanswered.batches == 0 && self.shards.memories().all(Memory::is_settled)
+        self.shards.memories().all(Memory::is_settled)
     }
 
-    /// Sends a refresh; where groups leave memory, once all that was read is stored.
+    /// Sends a refresh; where groups leave memory, once all that was read is sent.
     pub(super) fn refresh(&mut self, now: Instant, of: RefreshOf, out: &mut Vec<Command<P>>) {
-        if !mutation::is(Mutation::RefreshOvertakesBatch) {
+        if !mutation::is(Mutation::RefreshOvertakesBatch) && !mutation::is(Mutation::FlushOvertakesBatch) {
             self.send_batch(out);
         }
         let leave = self.shards.memories().any(|memory| memory.groups.leave());

@@ -64,6 +64,7 @@ pub async fn reset(connection: &mut PgConnection, feeds: &[FeedTables]) -> Resul
     .execute(&mut *tx)
     .await?;
     sqlx::query("UPDATE feeds SET spread = false WHERE feed = ANY ($1)").bind(&feed_names).execute(&mut *tx).await?;
+    sqlx::query("DELETE FROM feed_settings WHERE feed = ANY ($1)").bind(&feed_names).execute(&mut *tx).await?;
     for table in names(feeds) {
         sqlx::query(sql(format!("DELETE FROM {table}"))).execute(&mut *tx).await?;
     }

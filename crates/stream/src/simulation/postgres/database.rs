@@ -45,6 +45,8 @@ pub(super) enum Change {
     Times(String, KeyTimes),
     Cold(ColdName, Option<SimCold>),
     Facts(Vec<(i64, Vec<FactRow>)>),
+    /// The segment of that id is not stored any more.
+    Removed(i64),
     Rejects(usize),
     Accounted(Vec<Accounted>),
     Gap(i32, Gap),
@@ -224,6 +226,10 @@ fn apply(tables: &mut Tables, change: Change, violations: &mut Vec<String>) {
                     violations.push(format!("two segments have the id {id}"));
                 }
             }
+        }
+        Change::Removed(id) => {
+            let removed = tables.segments.remove(&id).map(|facts| (id, facts));
+            tables.deleted.extend(removed);
         }
         Change::Rejects(rows) => tables.rejects += rows,
         Change::Accounted(rows) => {

@@ -355,6 +355,25 @@ impl Statements<Tiny> for SimSession {
         Ok(())
     }
 
+    async fn remove_history(&mut self, owners: &[i32], history_ms: i64) -> SqlResult<()> {
+        self.write(|view| {
+            let is_old = |id: i64, facts: &[FactRow]| {
+                let Some(row) = view.partitions.get(&facts[0].owner).map(|row| &row.stored) else { return false };
+                owners.contains(&row.partition)
+                    && id + i64::try_from(facts.len()).unwrap() <= row.redo_from + 1
+                    && facts[0].timestamp_ms < row.max_timestamp_ms - history_ms
+            };
+            let old = view.segments.iter().filter(|(id, facts)| is_old(**id, facts));
+            ((), old.map(|(id, _)| Change::Removed(*id)).collect())
+        })
+        .await
+    }
+
+    async fn fix_settings(&mut self, _settings: &[(&'static str, String)]) -> SqlResult<Vec<(String, String)>> {
+        // None of them ever changes here.
+        self.read(|_| Vec::new()).await
+    }
+
     async fn draw_numbers(&mut self, count: usize) -> SqlResult<Vec<i64>> {
         self.statement(|database, _| {
             let first = database.sequence + 1;
