@@ -46,6 +46,8 @@ pub(crate) const JOBS: usize = IN_FLIGHT + 3;
 const MOST_LOADS: usize = 2;
 /// A trickle of records is stored after this time, even if it never pauses.
 const BATCH_AGE: Duration = Duration::from_millis(500);
+/// A batch of windows with less records stays open for longer: twenty readings a second are not to be twenty transactions.
+const TRICKLE: usize = 1_000;
 /// How long a refresh waits at most until groups are looked up, and all that was read is sent. What is not by then is left out of it.
 const SETTLE: Duration = Duration::from_secs(1);
 /// So many groups that records wait for are looked up together at most.
@@ -225,6 +227,7 @@ impl<P: Pipeline> Consumer<P> {
             Input::Assigned(partitions) => self.assigned(now, &partitions, out),
             Input::Revoked(partitions) => self.revoked(now, partitions, out),
             Input::EndOfPartition { fetch, partition } => self.end_of_partition(now, fetch, partition, out),
+            Input::Idle if self.is_trickle(now) => {}
             Input::Idle => self.send_batch(out),
             Input::Topic { query, response } => self.topic(now, query, response, out)?,
             Input::KafkaFailed(failure) => self.kafka_failed(now, &failure, out)?,
@@ -257,7 +260,7 @@ impl<P: Pipeline> Consumer<P> {
             return self.schedule.postponed_until(now).map_or(deadline, |until| until.min(deadline));
         }
         let full = self.full_since.filter(|_| !self.paused).map(|since| since + BUSY);
-        let age = self.open.since.filter(|_| self.lookup.is_none()).map(|since| since + BATCH_AGE);
+        let age = self.open.since.filter(|_| self.lookup.is_none()).map(|since| since + self.batch_age());
         let settled = self.settling.map(|settling| settling.since + SETTLE);
         let load = self.shards.iter().filter_map(|shard| self.load_at(shard)).min();
         let refresh = self.wants_refresh().then(|| self.schedule.next_refresh()).flatten();
@@ -342,7 +345,7 @@ impl<P: Pipeline> Consumer<P> {
         self.join_if_due(now, out);
         self.load_if_due(now, out);
         self.check_kafka(now, out)?;
-        let is_old = self.open.since.is_some_and(|since| now.duration_since(since) > BATCH_AGE);
+        let is_old = self.open.since.is_some_and(|since| now.duration_since(since) > self.batch_age());
         if is_old && self.lookup.is_none() {
             self.send_batch(out);
         }

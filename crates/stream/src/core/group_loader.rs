@@ -34,8 +34,9 @@ pub(crate) struct GroupLoader<P: Pipeline> {
     heads: Vec<ColdHead>,
     /// The ids that cold rows go through, where they are beyond those of their partition.
     through: HashMap<ColdName, i64, Hasher>,
-    /// What is known of the groups of stored facts.
-    met: HashMap<P::Group, Met, Hasher>,
+    /// What is known of the groups of stored facts, by the owner partition that these were stored for: a group has facts of two
+    /// where its partition key was given another owner.
+    met: HashMap<(u16, P::Group), Met, Hasher>,
     /// The groups that are in memory, by their names.
     hot: HashMap<ColdName, (usize, P::Group), Hasher>,
 }
@@ -169,7 +170,7 @@ impl<P: Pipeline> GroupLoader<P> {
 /// Takes back the facts of a stored segment that are not in the cold store. All of them have the clock of their key go on.
 fn load<P: Pipeline>(
     groups: &mut Groups<P>,
-    met: &mut HashMap<P::Group, Met, Hasher>,
+    met: &mut HashMap<(u16, P::Group), Met, Hasher>,
     through: &HashMap<ColdName, i64, Hasher>,
     segment: &mut SegmentReader<'_>,
     refreshed_id: i64,
@@ -182,7 +183,7 @@ fn load<P: Pipeline>(
             continue;
         }
         let name = P::decode_group(&mut segment.values)?;
-        let known = *met.entry(name).or_insert_with(|| {
+        let known = *met.entry((owner, name)).or_insert_with(|| {
             let key = P::partition_key(&name);
             match groups.keys.owner(&key) {
                 Some((number, known)) if known == owner => {

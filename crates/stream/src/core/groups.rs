@@ -69,6 +69,8 @@ pub(crate) struct Met {
     pub(crate) behind_horizon: u64,
     /// Groups whose row in the cold store was read.
     pub(crate) fetched: u64,
+    /// What those take in memory, in bytes.
+    pub(crate) fetched_bytes: u64,
     /// Facts that were written to the cold store.
     pub(crate) flushed: u64,
     /// Groups that left memory.
@@ -82,6 +84,7 @@ impl Met {
             late: self.late + other.late,
             behind_horizon: self.behind_horizon + other.behind_horizon,
             fetched: self.fetched + other.fetched,
+            fetched_bytes: self.fetched_bytes + other.fetched_bytes,
             flushed: self.flushed + other.flushed,
             evicted: self.evicted + other.evicted,
         }
@@ -431,6 +434,7 @@ impl<P: Pipeline> Groups<P> {
             if let Some(waiting) = name.and_then(|name| groups.get_mut(name)) {
                 self.totals.facts = self.totals.facts.saturating_add_signed(waiting.group.load_cold(&mut row)?);
                 self.totals.met.fetched += 1;
+                self.totals.met.fetched_bytes += waiting.group.bytes() as u64;
             }
         }
         let mut outcomes = Vec::new();

@@ -465,10 +465,9 @@ impl<P: Pipeline> Memory<P> {
         self.groups.has_changed() || self.cursors.unrefreshed()
     }
 
-    /// Whether a refresh would be of whole partitions: none whose topic was recreated is still being read. Where groups leave memory,
-    /// it cannot wait for that.
+    /// Whether a refresh would be of whole partitions: none whose topic was recreated is still being read.
     pub(crate) fn may_refresh(&self) -> bool {
-        self.groups.leave() || !self.cursors.catching_up()
+        !self.cursors.catching_up()
     }
 
     /// Whether all that was read of it is sent, so that a refresh may write to the cold store.

@@ -41,6 +41,10 @@ const MIN_WAIT: Duration = Duration::from_millis(1);
 const BURST: Duration = Duration::from_millis(500);
 /// So many facts are freed in less than a millisecond.
 const SMALL: usize = 10_000;
+/// How often it is said at most that groups were read back.
+const MINUTE: Duration = Duration::from_secs(60);
+/// Less groups in a minute are not worth a word.
+const MANY_FETCHED: u64 = 600;
 /// How many records are read before the time is checked.
 const RECORDS_PER_CHECK: u32 = 256;
 
@@ -147,6 +151,9 @@ pub(crate) struct Driver<P: Pipeline> {
     stop_seen: bool,
     was_behind: bool,
     behind_since: Option<Instant>,
+    /// What was read back from the cold store, and since when that is counted.
+    fetched_back: Met,
+    fetched_since: Instant,
     ended: bool,
 }
 
@@ -165,6 +172,8 @@ impl<P: Pipeline> Driver<P> {
             stop_seen: false,
             was_behind: false,
             behind_since: None,
+            fetched_back: Met::default(),
+            fetched_since: Instant::now(),
             ended: false,
         }
     }
@@ -231,8 +240,28 @@ impl<P: Pipeline> Driver<P> {
         }
     }
 
+    /// Says once a minute, where many groups were read back, how much memory would have held them.
+    fn note_fetched(&mut self, met: Met) {
+        self.fetched_back = self.fetched_back.plus(met);
+        if self.now.duration_since(self.fetched_since) < MINUTE {
+            return;
+        }
+        let Met { fetched, fetched_bytes, .. } = std::mem::take(&mut self.fetched_back);
+        self.fetched_since = self.now;
+        if fetched >= MANY_FETCHED {
+            let would_hold = (fetched_bytes + self.core.facts_bytes() as u64).div_ceil(1 << 20);
+            tracing::info!(
+                feed = P::NAME,
+                groups = fetched,
+                "groups were read back from the database, for late records or corrections; --facts-memory {would_hold} would hold them"
+            );
+        }
+    }
+
     fn report_facts(&mut self) {
-        let Met { late, behind_horizon, fetched, flushed, evicted } = self.core.take_met();
+        let met = self.core.take_met();
+        self.note_fetched(met);
+        let Met { late, behind_horizon, fetched, fetched_bytes: _, flushed, evicted } = met;
         let counters = [
             (metrics::LATE, late),
             (metrics::BEHIND_HORIZON, behind_horizon),

@@ -18,7 +18,7 @@ use crate::{
     simulation::postgres::{FactRow, read_segments, write_segment},
     tests::{
         consumer::key_rows,
-        tiny::{Group, Row, Tiny},
+        tiny::{Group, Row, Tiny, WHOLE, partition_key},
     },
 };
 
@@ -364,4 +364,28 @@ fn a_group_that_was_moved_keeps_its_times() {
     memory.commit();
     memory.restart(0);
     assert_eq!(memory.take(&record(15, 2, 5)), Outcome::Unchanged, "older than the repetition");
+}
+
+#[test]
+fn what_was_stored_for_an_earlier_owner_hides_nothing_of_a_group_that_leaves_memory() {
+    let fact = |owner: i32, value: i64| FactRow {
+        owner,
+        partition: owner,
+        offset: 0,
+        timestamp_ms: 1_000 + value,
+        late: false,
+        group: WHOLE,
+        key: 0,
+        value,
+    };
+    let keys = key_rows([(partition_key(WHOLE), 1)]);
+    for shards in [vec![vec![0], vec![1]], vec![vec![0, 1]]] {
+        let mut loading = GroupLoader::<Tiny>::new(Residency::Groups, &shards, &[], &keys).unwrap();
+        loading.push(HEADER).unwrap();
+        loading.push(&write_segment(1 << 20, &[fact(0, 5)])).unwrap();
+        loading.push(&write_segment(2 << 20, &[fact(1, 7)])).unwrap();
+        let rows: Vec<Row> =
+            loading.finish().iter().flat_map(|groups| groups.rows(&Tiny { residency: Residency::Groups })).collect();
+        assert_eq!(rows, [(format!("g{WHOLE}"), "0=7".to_owned())], "{shards:?}");
+    }
 }

@@ -1,6 +1,6 @@
 //! Records are applied to their shards and go into the open batch.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::{
     Error, Pipeline,
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-use super::{BUSY, Consumer, IN_FLIGHT, LOOKUP, OpenBatch};
+use super::{BATCH_AGE, BUSY, Consumer, IN_FLIGHT, LOOKUP, OpenBatch, TRICKLE};
 
 impl<P: Pipeline> Consumer<P> {
     pub(super) fn record(
@@ -62,7 +62,7 @@ impl<P: Pipeline> Consumer<P> {
         let Some(cursor) = self.shards.cursor(partition).filter(is_of) else { return };
         cursor.reach_end(end, now);
         self.watch.on_fetched(partition);
-        if self.shards.read_are_at_end() {
+        if self.shards.read_are_at_end() && !self.is_trickle(now) {
             self.send_batch(out);
         }
     }
@@ -112,6 +112,21 @@ impl<P: Pipeline> Consumer<P> {
         }
         self.send_batch(out);
         Ok(())
+    }
+
+    /// Whether the open batch is kept open though nothing more has come: until half of the time between two refreshes.
+    pub(super) fn is_trickle(&self, now: Instant) -> bool {
+        self.open
+            .since
+            .is_some_and(|since| self.open.records < TRICKLE && now.duration_since(since) <= self.batch_age())
+            && self.batch_age() > BATCH_AGE
+    }
+
+    /// How old the open batch gets.
+    pub(super) fn batch_age(&self) -> Duration {
+        let keeps = self.shards.memories().any(|memory| memory.groups.windows().is_some());
+        let is_small = self.open.records < TRICKLE && !self.settings.until_end && self.ending.is_none();
+        if keeps && is_small { BATCH_AGE.max(self.settings.refresh_every / 2) } else { BATCH_AGE }
     }
 
     /// Whether a record may be taken in: not while groups are looked up, or while a refresh is made that memory waits for.

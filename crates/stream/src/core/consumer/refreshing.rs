@@ -82,11 +82,14 @@ impl<P: Pipeline> Consumer<P> {
     fn make_refresh(&mut self, now: Instant, of: RefreshOf, out: &mut Vec<Command<P>>) {
         self.settling = None;
         let (held, limit, mut is_any_left) = (self.facts_bytes(), self.tail_limit(), false);
+        let is_full = self.wants_flush();
         let overtakes = mutation::is(Mutation::FlushOvertakesBatch);
         let mut refresh = Refresh::new(self.schedule.target(&self.ends, self.settings.compacted));
         for shard in self.shards.iter_mut() {
             let (number, is_owing, partitions) = (shard.number, shard.is_owing(), shard.partitions.clone());
-            let Some(memory) = shard.memory_mut().filter(|memory| memory.may_refresh()) else { continue };
+            // Where memory is full, it cannot wait until a topic that was recreated is read.
+            let may = |memory: &&mut Memory<P>| memory.may_refresh() || is_full && memory.groups.leave();
+            let Some(memory) = shard.memory_mut().filter(may) else { continue };
             if !memory.is_settled() && !overtakes {
                 is_any_left = true;
                 continue;
