@@ -41,7 +41,7 @@ pub struct ConsumeSettings {
     /// What facts may take in memory, MiB, in pipelines whose groups leave memory; those that were not used for the longest time are
     /// then read from the database when they are needed.
     #[arg(long, env = "FACTS_MEMORY", default_value = "8", value_name = "MIB",
-          value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+          value_parser = clap::value_parser!(u32).range(0..=1_048_576))]
     pub facts_memory: u32,
     /// Move groups to the partitions their records come from, at the end. Set by `consumer repartition`.
     #[arg(skip)]
