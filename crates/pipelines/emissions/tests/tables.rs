@@ -197,6 +197,7 @@ async fn old_runs_go_and_the_history_that_is_needed_stays() {
 const STORED: &str = "
     INSERT INTO stream_offsets (feed, topic, partition, epoch, next_offset, refreshed_through)
         VALUES ('emissions', 't', 0, 4, 9, 9), ('emissions', 't', 1, 2, 9, 9), ('other', 't', 0, 1, 9, 9);
+    INSERT INTO feed_settings VALUES ('emissions', 'window_size_ms', '900000');
     INSERT INTO stream_gaps VALUES ('emissions', 't', 1, 1, 0, 5);
     INSERT INTO stream_completeness VALUES ('emissions', 't', false, 'offsets 0 to 5');
     INSERT INTO key_partitions VALUES ('t', 'SM1', 0), ('t', 'SM2', 0);

@@ -6,7 +6,8 @@ use super::lock;
 use crate::{pipeline::FeedTables, postgres::database::sql};
 
 /// What `stream` keeps that a reset empties; offsets are kept as rows, so that epochs go on counting.
-const OURS: [&str; 5] = ["ingest_accounting", "rejects", "key_partitions", "stream_gaps", "stream_completeness"];
+const OURS: [&str; 6] =
+    ["ingest_accounting", "rejects", "key_partitions", "stream_gaps", "stream_completeness", "feed_settings"];
 
 /// How much a table holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +65,6 @@ pub async fn reset(connection: &mut PgConnection, feeds: &[FeedTables]) -> Resul
     .execute(&mut *tx)
     .await?;
     sqlx::query("UPDATE feeds SET spread = false WHERE feed = ANY ($1)").bind(&feed_names).execute(&mut *tx).await?;
-    sqlx::query("DELETE FROM feed_settings WHERE feed = ANY ($1)").bind(&feed_names).execute(&mut *tx).await?;
     for table in names(feeds) {
         sqlx::query(sql(format!("DELETE FROM {table}"))).execute(&mut *tx).await?;
     }
