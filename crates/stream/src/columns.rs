@@ -161,6 +161,11 @@ impl Array {
         (words.as_flattened().try_into().expect("five words"), &self.bytes)
     }
 
+    /// Writes it as a field of a row; NULL where it has no values.
+    pub(crate) fn write_unless_empty(&self, kind: Kind, row: &mut CopyRow<'_>) {
+        if self.len == 0 { row.null() } else { self.write(kind, row) }
+    }
+
     /// Writes it as a field of a row.
     pub(crate) fn write(&self, kind: Kind, row: &mut CopyRow<'_>) {
         let (header, values) = self.parts(kind);

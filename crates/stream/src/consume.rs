@@ -227,7 +227,8 @@ impl<P: Pipeline> Run<P> {
             .spawn(move || handle.block_on(writer.run(job_queue)))
             .map_err(|source| Error::Thread { name: "writer", source })?;
         let (lookups, asked) = tokio::sync::mpsc::channel(1);
-        if pipeline.residency() != Residency::Memory {
+        let residency = Residency::of(pipeline.as_ref());
+        if residency != Residency::Memory {
             let answers = Guard::new(&sender);
             let (handle, postgres) = (self.runtime.clone(), postgres.clone());
             let answer = move |number, rows| answers.say(News::LookedUp(number, rows));
@@ -248,7 +249,7 @@ impl<P: Pipeline> Run<P> {
         let parts = Parts {
             consumer: Arc::clone(consumer),
             kafka: consume.kafka.clone(),
-            loader: Loader::new(postgres.clone(), owner(), &feed, pipeline.residency(), memory_limit_mib),
+            loader: Loader::new(postgres.clone(), owner(), &feed, residency, memory_limit_mib),
             feed,
             outages: postgres.outages().clone(),
             runtime: self.runtime.clone(),

@@ -77,6 +77,13 @@ pub enum Residency {
     Windows(Windows),
 }
 
+impl Residency {
+    /// What a pipeline says; without a cold store none of its groups leave memory.
+    pub(crate) fn of<P: Pipeline>(pipeline: &P) -> Self {
+        if P::TABLES.cold.is_some() { pipeline.residency() } else { Self::Memory }
+    }
+}
+
 /// Takes what a record tells.
 pub trait Say<P: Pipeline> {
     /// One fact of a group, and when what it tells happened, in milliseconds since 1970 UTC; that counts only where there are windows.

@@ -238,11 +238,29 @@ COMMENT ON COLUMN freshness.last_batch_at IS 'when a batch was last stored';
 COMMENT ON COLUMN freshness.last_run_at IS 'when a refresh last changed anything; null: none has';
 COMMENT ON COLUMN freshness.offsets_to_refresh IS 'offsets stored and not yet in the state tables; 0: what is shown is what is known';
 
--- Has a server compress the arrays of a table with lz4, where it can.
-CREATE FUNCTION compress_arrays(target text) RETURNS void LANGUAGE plpgsql AS $function$
+-- Adds to a table an array for each column of the type <feed>_fact that it lacks, except those named in `but`, and has all arrays of
+-- the table compressed with lz4, where the server can.
+CREATE FUNCTION add_arrays(target text, feed text, is_new boolean, but text DEFAULT '') RETURNS void LANGUAGE plpgsql AS $function$
 DECLARE
     fact record;
 BEGIN
+    FOR fact IN
+        SELECT attname AS name, format_type(atttypid, atttypmod) || '[]' AS type,
+               col_description(attrelid, attnum) AS comment,
+               (SELECT ' COLLATE ' || quote_ident(collname) FROM pg_collation
+                WHERE oid = attcollation AND collname <> 'default') AS collation
+        FROM pg_attribute
+        WHERE attrelid = quote_ident(feed || '_fact')::regclass AND attnum > 0 AND NOT attisdropped
+          AND attname <> ALL (string_to_array(but, ' '))
+        ORDER BY attnum
+    LOOP
+        -- Rows that are older than a column have no array of it.
+        IF is_new OR NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = quote_ident(target)::regclass AND attname = fact.name) THEN
+            EXECUTE format('ALTER TABLE %I ADD COLUMN %I %s%s%s', target, fact.name, fact.type, fact.collation,
+                CASE WHEN is_new THEN ' NOT NULL' END);
+        END IF;
+        EXECUTE format('COMMENT ON COLUMN %I.%I IS %L', target, fact.name, 'of each fact: ' || fact.comment);
+    END LOOP;
     FOR fact IN
         SELECT attname AS name FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
         WHERE a.attrelid = quote_ident(target)::regclass AND attnum > 0 AND NOT attisdropped AND typcategory = 'A'
@@ -256,7 +274,7 @@ BEGIN
     END LOOP;
 END
 $function$;
-COMMENT ON FUNCTION compress_arrays IS 'Has the arrays of a table compressed; called by create_changelog and create_cold_store';
+COMMENT ON FUNCTION add_arrays IS 'Adds arrays of a feed''s facts to a table, compressed; called by create_changelog and create_cold_store';
 
 -- A pipeline names the columns of its facts as a composite type, <feed>_fact. From it this makes the feed's changelog: the
 -- table <feed>_segments with an array a column, and the view <feed>_changelog with a row a fact. Called again once the type
@@ -266,9 +284,9 @@ DECLARE
     segments text := feed || '_segments';
     is_new   boolean := to_regclass(quote_ident(feed || '_segments')) IS NULL;
     fact     record;
-    names    text := '';
-    arrays   text := '';
-    facts    text := '';
+    names    text;
+    arrays   text;
+    facts    text;
 BEGIN
     IF is_new THEN
         EXECUTE format($$
@@ -300,26 +318,12 @@ BEGIN
             EXECUTE format('COMMENT ON COLUMN %I.%I IS %L', segments, fact.name, fact.comment);
         END LOOP;
     END IF;
-    FOR fact IN
-        SELECT attname AS name, format_type(atttypid, atttypmod) || '[]' AS type,
-               col_description(attrelid, attnum) AS comment,
-               (SELECT ' COLLATE ' || quote_ident(collname) FROM pg_collation
-                WHERE oid = attcollation AND collname <> 'default') AS collation
-        FROM pg_attribute
-        WHERE attrelid = quote_ident(feed || '_fact')::regclass AND attnum > 0 AND NOT attisdropped
-        ORDER BY attnum
-    LOOP
-        -- Segments that are older than a column have no array of it.
-        IF is_new OR NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = quote_ident(segments)::regclass AND attname = fact.name) THEN
-            EXECUTE format('ALTER TABLE %I ADD COLUMN %I %s%s%s', segments, fact.name, fact.type, fact.collation,
-                CASE WHEN is_new THEN ' NOT NULL' END);
-        END IF;
-        EXECUTE format('COMMENT ON COLUMN %I.%I IS %L', segments, fact.name, 'of each fact: ' || fact.comment);
-        names := names || quote_ident(fact.name) || ', ';
-        arrays := arrays || 's.' || quote_ident(fact.name) || ', ';
-        facts := facts || ', f.' || quote_ident(fact.name);
-    END LOOP;
-    PERFORM compress_arrays(segments);
+    PERFORM add_arrays(segments, feed, is_new);
+    SELECT string_agg(quote_ident(attname) || ', ', '' ORDER BY attnum),
+           string_agg('s.' || quote_ident(attname) || ', ', '' ORDER BY attnum),
+           string_agg(', f.' || quote_ident(attname), '' ORDER BY attnum)
+    INTO names, arrays, facts
+    FROM pg_attribute WHERE attrelid = quote_ident(feed || '_fact')::regclass AND attnum > 0 AND NOT attisdropped;
     EXECUTE format($$
         CREATE OR REPLACE VIEW %I AS
         SELECT s.id + f.place - 1 AS id, s.owner_partition, s.partition,
@@ -391,23 +395,7 @@ BEGIN
             EXECUTE format('COMMENT ON COLUMN %I.%I IS %L', cold, fact.name, fact.comment);
         END LOOP;
     END IF;
-    FOR fact IN
-        SELECT attname AS name, format_type(atttypid, atttypmod) || '[]' AS type,
-               col_description(attrelid, attnum) AS comment,
-               (SELECT ' COLLATE ' || quote_ident(collname) FROM pg_collation
-                WHERE oid = attcollation AND collname <> 'default') AS collation
-        FROM pg_attribute
-        WHERE attrelid = quote_ident(feed || '_fact')::regclass AND attnum > 0 AND NOT attisdropped
-          AND attname <> ALL (string_to_array(groups, ' '))
-        ORDER BY attnum
-    LOOP
-        IF is_new OR NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = quote_ident(cold)::regclass AND attname = fact.name) THEN
-            EXECUTE format('ALTER TABLE %I ADD COLUMN %I %s%s%s', cold, fact.name, fact.type, fact.collation,
-                CASE WHEN is_new THEN ' NOT NULL' END);
-        END IF;
-        EXECUTE format('COMMENT ON COLUMN %I.%I IS %L', cold, fact.name, 'of each fact: ' || fact.comment);
-    END LOOP;
-    PERFORM compress_arrays(cold);
+    PERFORM add_arrays(cold, feed, is_new, groups);
 END
 $function$;
 COMMENT ON FUNCTION create_cold_store IS 'Makes or extends the cold store of a feed from its type <feed>_fact; called by migrations';

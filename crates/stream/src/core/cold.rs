@@ -2,8 +2,11 @@
 
 use crate::{
     columns::{Array, ArrayReader, Column, ColumnError, Kind, Role, RowReader, RowWriter},
-    copy::{CopyBuffer, CopyFields, CopyRow},
-    core::offsets::{Stamp, Version},
+    copy::{CopyBuffer, CopyFields},
+    core::{
+        offsets::{Stamp, Version},
+        segments::partition_number,
+    },
 };
 
 /// The columns of a cold row before the pipeline's own. A group is named by its partition key and by when its window begins, so that
@@ -80,14 +83,14 @@ pub(crate) struct ColdGroup {
     size: usize,
     partitions: Vec<u16>,
     timestamps_ms: Vec<i64>,
-    late: Vec<i32>,
+    late: Array,
 }
 
 impl ColdGroup {
     /// No facts yet, of a pipeline with so many columns.
     pub(crate) fn new(columns: usize) -> Self {
         let arrays = vec![Array::default(); columns];
-        Self { arrays, size: 0, partitions: Vec::new(), timestamps_ms: Vec::new(), late: Vec::new() }
+        Self { arrays, size: 0, partitions: Vec::new(), timestamps_ms: Vec::new(), late: Array::default() }
     }
 
     /// Begins a fact; its values follow, those of its group among them.
@@ -95,7 +98,7 @@ impl ColdGroup {
         self.partitions.push(stamp.version().partition());
         self.timestamps_ms.push(stamp.version().timestamp_ms());
         if stamp.is_late() {
-            self.late.push(i32::try_from(self.partitions.len()).expect("a group has less facts than that"));
+            self.late.i32(i32::try_from(self.partitions.len()).expect("a group has less facts than that"));
         }
         RowWriter::new(&mut self.arrays, &mut self.size)
     }
@@ -109,29 +112,24 @@ impl ColdGroup {
         row.i32(i32::try_from(self.partitions.len()).expect("a group has less facts than that"));
         let partition = self.partitions.first().copied().unwrap_or(0);
         row.i32(partition.into());
-        let is_mixed = self.partitions.iter().any(|other| *other != partition);
-        optional(is_mixed, Kind::Int4, &mut row, |to| {
-            self.partitions.iter().for_each(|partition| to.i32(i32::from(*partition)));
-        });
+        let mut partitions = Array::default();
+        if self.partitions.iter().any(|other| *other != partition) {
+            self.partitions.iter().for_each(|partition| partitions.i32(i32::from(*partition)));
+        }
+        partitions.write_unless_empty(Kind::Int4, &mut row);
         let first_ms = self.timestamps_ms.first().copied().unwrap_or(0);
         row.i64(first_ms);
-        let differ = self.timestamps_ms.iter().any(|other| *other != first_ms);
-        optional(differ, Kind::Int8, &mut row, |to| self.timestamps_ms.iter().for_each(|ms| to.i64(*ms)));
-        optional(!self.late.is_empty(), Kind::Int4, &mut row, |to| self.late.iter().for_each(|place| to.i32(*place)));
+        let mut timestamps = Array::default();
+        if self.timestamps_ms.iter().any(|other| *other != first_ms) {
+            self.timestamps_ms.iter().for_each(|ms| timestamps.i64(*ms));
+        }
+        timestamps.write_unless_empty(Kind::Int8, &mut row);
+        self.late.write_unless_empty(Kind::Int4, &mut row);
         for (array, column) in self.arrays[skipped..].iter().zip(own) {
             assert_eq!(array.len(), self.partitions.len(), "column {} has a value for each fact", column.name);
             array.write(column.kind, &mut row);
         }
     }
-}
-
-fn optional(is_given: bool, kind: Kind, row: &mut CopyRow<'_>, fill: impl FnOnce(&mut Array)) {
-    if !is_given {
-        return row.null();
-    }
-    let mut array = Array::default();
-    fill(&mut array);
-    array.write(kind, row);
 }
 
 /// Reads the facts of a cold row, in order.
@@ -171,7 +169,7 @@ impl<'a> ColdReader<'a> {
             slot,
             facts: len,
             read: 0,
-            partition: partition_of(row.i32(partition)?)?,
+            partition: partition_number(partition, row.i32(partition)?)?,
             partitions: ArrayReader::new(row.raw(partitions)?, partitions, Kind::Int4, len)?,
             first_timestamp_ms: row.i64(first_timestamp_ms)?,
             timestamps: ArrayReader::new(row.raw(timestamps)?, timestamps, Kind::Int8, len)?,
@@ -190,15 +188,14 @@ impl<'a> ColdReader<'a> {
         }
         self.values.next_row()?;
         self.read += 1;
-        let partition = if self.partitions.is_null() { self.partition } else { partition_of(self.partitions.i32()?)? };
+        let partition = match self.partitions.is_null() {
+            true => self.partition,
+            false => partition_number("partition", self.partitions.i32()?)?,
+        };
         let timestamp_ms = if self.timestamps.is_null() { self.first_timestamp_ms } else { self.timestamps.i64()? };
         let late = self.late.is_next(self.read)?;
         Ok(Some(Stamp::new(Version::new(timestamp_ms, partition), late)))
     }
-}
-
-fn partition_of(number: i32) -> Result<u16, ColumnError> {
-    u16::try_from(number).map_err(|_| ColumnError::new("partition", format!("is {number}, which no partition is")))
 }
 
 /// The places of facts that came late, counted from 1, in order.

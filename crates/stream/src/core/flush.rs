@@ -32,10 +32,15 @@ impl Flush {
     /// The id up to which all facts of each owner partition are in the cold store, once this is stored.
     pub(crate) fn redo_from(&self, stored: &[PartitionRow]) -> BTreeMap<i32, i64> {
         let from = |(owner, needed): (&i32, &Option<i64>)| {
-            let last_id = stored.iter().find(|row| row.partition == *owner).map_or(0, |row| row.last_id);
+            let last_id = last_id(stored, *owner);
             let needed = needed.filter(|_| !mutation::is(Mutation::RedoTooFar));
             (*owner, needed.map_or(last_id, |number| (number << ID_SHIFT) - 1))
         };
         self.needed.iter().map(from).collect()
     }
+}
+
+/// The greatest id of a fact that is stored for an owner partition; 0 where none is.
+pub(crate) fn last_id(stored: &[PartitionRow], owner: i32) -> i64 {
+    stored.iter().find(|row| row.partition == owner).map_or(0, |row| row.last_id)
 }

@@ -23,8 +23,6 @@ pub(crate) struct Group<P: Pipeline> {
     mixed: bool,
     /// Whether it changed since the last refresh was made.
     pub(crate) changed: bool,
-    /// Whether it has a row in the cold store.
-    pub(crate) has_row: bool,
     /// Whether a refresh has written it since it was first met, or a load has found it.
     pub(crate) is_known: bool,
     pub(crate) unflushed: Unflushed,
@@ -52,7 +50,6 @@ impl<P: Pipeline> Group<P> {
             owner,
             mixed: false,
             changed: false,
-            has_row: false,
             is_known: false,
             unflushed: Unflushed::Clean,
             used: 0,
@@ -151,7 +148,6 @@ impl<P: Pipeline> Group<P> {
             let (counted, counts) = self.load(Versioned { fact, stamp }, false);
             added += isize::from(counts) - isize::from(counted);
         }
-        self.has_row = true;
         Ok(added)
     }
 

@@ -109,9 +109,9 @@ struct Flushing<P: Pipeline> {
 
 /// What became of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
-    /// It is applied.
-    Applied(Outcome),
+pub(crate) enum Applied {
+    /// All of it is applied.
+    Whole(Outcome),
     /// Some of it waits for a group that is not in memory.
     Parked,
     /// It cannot be used, and why.
@@ -127,7 +127,6 @@ impl<P: Pipeline> Default for Groups<P> {
 impl<P: Pipeline> Groups<P> {
     /// No facts yet, of groups that leave memory as that says.
     pub(crate) fn new(residency: Residency) -> Self {
-        let residency = if P::TABLES.cold.is_some() { residency } else { Residency::Memory };
         Self {
             residency,
             groups: HashMap::default(),
@@ -151,28 +150,28 @@ impl<P: Pipeline> Groups<P> {
 
     /// Applies a record, of groups that are all in memory, and notes in `changes` what has to be stored.
     pub fn apply(&mut self, pipeline: &P, record: &P::Record<'_>, at: Position, changes: &mut Changes) -> Outcome {
-        match self.tell(pipeline, record, at, at.version.timestamp_ms(), changes) {
-            Told::Applied(outcome) => outcome,
-            Told::Rejected(_) => Outcome::Rejected,
-            Told::Parked => panic!("a group is not in memory"),
+        match self.apply_or_park(pipeline, record, at, at.version.timestamp_ms(), changes) {
+            Applied::Whole(outcome) => outcome,
+            Applied::Rejected(_) => Outcome::Rejected,
+            Applied::Parked => panic!("a group is not in memory"),
         }
     }
 
     /// Applies a record with that Kafka timestamp, as far as its groups are in memory, and notes in `changes` what has to be stored.
-    pub(crate) fn tell(
+    pub(crate) fn apply_or_park(
         &mut self,
         pipeline: &P,
         record: &P::Record<'_>,
         at: Position,
         timestamp_ms: i64,
         changes: &mut Changes,
-    ) -> Told {
+    ) -> Applied {
         if let Residency::Windows(windows) = self.residency {
             // A record is rejected whole, or not at all.
             let mut check = Check { windows, timestamp_ms, impossible: None };
             pipeline.apply(record, timestamp_ms, &mut check);
             if let Some(reason) = check.impossible {
-                return Told::Rejected(reason);
+                return Applied::Rejected(reason);
             }
         }
         let mut fold = Fold { groups: self, at, changes, outcome: None, parked: 0 };
@@ -180,9 +179,9 @@ impl<P: Pipeline> Groups<P> {
         let (outcome, waiting) = (fold.outcome, fold.parked);
         if waiting > 0 {
             self.parked.record(at.version.partition(), outcome, waiting);
-            return Told::Parked;
+            return Applied::Parked;
         }
-        Told::Applied(outcome.unwrap_or(Outcome::Filtered))
+        Applied::Whole(outcome.unwrap_or(Outcome::Filtered))
     }
 
     /// Whether groups leave memory.
@@ -331,7 +330,7 @@ impl<P: Pipeline> Groups<P> {
         let Some(Flushing { flushed, evicted, times, needed }) = self.flushing.take() else { return };
         for name in flushed.into_keys() {
             let Some(group) = self.groups.get_mut(&name) else { continue };
-            (group.has_row, group.is_known) = (true, true);
+            group.is_known = true;
             self.totals.met.flushed += group.facts.len() as u64;
         }
         for name in evicted {
@@ -458,7 +457,8 @@ impl<P: Pipeline> Groups<P> {
     /// groups of a key have one owner.
     pub(crate) fn misplaced(&self) -> Vec<(P::Group, u16)> {
         let mut newest: HashMap<u32, Version, Hasher> = HashMap::default();
-        for group in self.groups.values() {
+        // Where groups leave memory, their keys know it.
+        for group in self.groups.values().filter(|_| !self.leave()) {
             let Some(version) = group.newest() else { continue };
             let known = newest.entry(group.key).or_insert(version);
             *known = version.max(*known);
@@ -617,9 +617,9 @@ struct Fold<'a, P: Pipeline> {
 impl<P: Pipeline> Say<P> for Fold<'_, P> {
     fn fact(&mut self, group: P::Group, event_ms: i64, fact: impl FnOnce(&mut P::Interner) -> P::Fact) {
         let applied = if self.groups.leave() {
-            self.groups.tell_one(group, event_ms, fact, self.at, self.changes)
+            self.groups.fold_or_park(group, event_ms, fact, self.at, self.changes)
         } else {
-            Some(self.groups.tell_in_memory(group, fact, self.at, self.changes))
+            Some(self.groups.fold_in_memory(group, fact, self.at, self.changes))
         };
         match applied {
             Some(outcome) => self.outcome = Some(together(self.outcome, outcome)),
@@ -629,7 +629,7 @@ impl<P: Pipeline> Say<P> for Fold<'_, P> {
 }
 
 impl<P: Pipeline> Groups<P> {
-    fn tell_in_memory(
+    fn fold_in_memory(
         &mut self,
         name: P::Group,
         fact: impl FnOnce(&mut P::Interner) -> P::Fact,
@@ -648,7 +648,7 @@ impl<P: Pipeline> Groups<P> {
     }
 
     /// Applies a fact whose group is in memory or exists nowhere; parks it where the group has to be fetched.
-    fn tell_one(
+    fn fold_or_park(
         &mut self,
         name: P::Group,
         event_ms: i64,

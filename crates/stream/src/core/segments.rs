@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     columns::{Array, ArrayReader, Column, ColumnError, Kind, RowReader, RowWriter},
-    copy::{CopyBuffer, CopyFields, CopyRow},
+    copy::{CopyBuffer, CopyFields},
     core::{
         cold::Places,
         offsets::{Position, Stamp, Version},
@@ -151,14 +151,10 @@ impl Segment {
         row.i32(self.first.version.partition().into());
         row.i32(i32::try_from(self.facts).expect("a segment has less facts than that"));
         row.i64(self.first.offset);
-        let optional = |array: &Array, kind: Kind, row: &mut CopyRow<'_>| match array.len() {
-            0 => row.null(),
-            _ => array.write(kind, row),
-        };
-        optional(&self.offsets, Kind::Int8, &mut row);
+        self.offsets.write_unless_empty(Kind::Int8, &mut row);
         row.i64(self.first.version.timestamp_ms());
-        optional(&self.timestamps, Kind::Int8, &mut row);
-        optional(&self.late, Kind::Int4, &mut row);
+        self.timestamps.write_unless_empty(Kind::Int8, &mut row);
+        self.late.write_unless_empty(Kind::Int4, &mut row);
         for (array, column) in self.columns.iter().zip(columns) {
             assert_eq!(array.len(), self.facts, "column {} has a value for each fact", column.name);
             array.write(column.kind, &mut row);
@@ -226,6 +222,11 @@ pub(crate) struct SegmentReader<'a> {
     pub(crate) values: RowReader<'a>,
 }
 
+/// The number of a partition, as a column has it.
+pub(crate) fn partition_number(column: &'static str, number: i32) -> Result<u16, ColumnError> {
+    u16::try_from(number).map_err(|_| ColumnError::new(column, format!("is {number}, which no partition is")))
+}
+
 /// What is known of a stored fact besides its values.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stored {
@@ -249,11 +250,9 @@ impl<'a> SegmentReader<'a> {
     pub(crate) fn new(row: &mut CopyFields<'a>, columns: &'static [Column]) -> Result<Self, ColumnError> {
         let [id, owner, partition, facts, first_offset, offsets, first_timestamp_ms, timestamps, late] =
             SEGMENT_COLUMNS;
-        let number = |name, number: i32| {
-            u16::try_from(number).map_err(|_| ColumnError::new(name, format!("is {number}, which no partition is")))
-        };
         let id = row.i64(id)?;
-        let (owner, partition) = (number(owner, row.i32(owner)?)?, number(partition, row.i32(partition)?)?);
+        let (owner, partition) =
+            (partition_number(owner, row.i32(owner)?)?, partition_number(partition, row.i32(partition)?)?);
         let count = row.i32(facts)?;
         let len = usize::try_from(count).map_err(|_| ColumnError::new(facts, "is negative"))?;
         Ok(Self {

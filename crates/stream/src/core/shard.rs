@@ -9,7 +9,7 @@ use crate::{
         batch::{Changes, Outcome, Part, Reject},
         check::KeyMoved,
         cursor::{self, Arrived, Cursor, Cursors, Start, Verdict},
-        groups::{Groups, Told},
+        groups::{Applied, Groups},
         interface::{Fetch, Message},
         jobs::LoadedShard,
         kafka::Offsets,
@@ -504,11 +504,13 @@ fn apply<P: Pipeline>(
         Some(value) => pipeline.read(message.key, value),
     };
     let reason = match reading {
-        Decoded::Record(record) => match groups.tell(pipeline, &record, at, message.timestamp_ms, &mut part.changes) {
-            Told::Applied(outcome) => return Some(outcome),
-            Told::Parked => return None,
-            Told::Rejected(reason) => reason.into(),
-        },
+        Decoded::Record(record) => {
+            match groups.apply_or_park(pipeline, &record, at, message.timestamp_ms, &mut part.changes) {
+                Applied::Whole(outcome) => return Some(outcome),
+                Applied::Parked => return None,
+                Applied::Rejected(reason) => reason.into(),
+            }
+        }
         Decoded::Filtered => return Some(Outcome::Filtered),
         Decoded::Rejected(reason) => reason,
     };

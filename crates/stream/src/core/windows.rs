@@ -39,11 +39,6 @@ impl Windows {
         slot.saturating_add(self.size_ms)
     }
 
-    /// When the window begins that an instant is in; windows are counted from 1970.
-    pub fn slot_of(&self, event_ms: i64) -> i64 {
-        event_ms.div_euclid(self.size_ms) * self.size_ms
-    }
-
     /// Why an event cannot have happened then, as its record's Kafka timestamp has it; `None` where it can. Without a Kafka
     /// timestamp, one that is not positive, no clock is too far ahead.
     pub(crate) fn impossible(&self, event_ms: i64, timestamp_ms: i64) -> Option<String> {

@@ -7,6 +7,7 @@ use crate::{
     core::{
         check::check_refresh,
         cold::ColdName,
+        flush::last_id,
         jobs::{JobOutcome, ShardOutcome},
         mutation::{self, Mutation},
         offsets::PartitionRow,
@@ -143,8 +144,4 @@ async fn flush<P: Pipeline>(
         session.remove_history(&owners, history_ms).await?;
     }
     Ok(())
-}
-
-fn last_id(stored: &[PartitionRow], owner: i32) -> i64 {
-    stored.iter().find(|row| row.partition == owner).map_or(0, |row| row.last_id)
 }

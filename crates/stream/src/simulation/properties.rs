@@ -146,7 +146,7 @@ impl World {
         for (partition, log) in (0..).zip(&self.logs) {
             let ranges = ranges(tables, partition, topic(tables, partition));
             for record in log.records.iter().filter(|record| is_covered(&ranges, record)) {
-                reference.tell(&record.value, windows);
+                reference.apply(&record.value, windows);
             }
         }
         let (mut rows, mut held) = (reference.rows(), tables.groups.clone());

@@ -19,7 +19,7 @@ pub(crate) fn facts_of(message: &str) -> Vec<(i16, i16, i64)> {
     }
 }
 
-/// Windows, as far as their records are told. Each partition key has one partition, and its records come in its order.
+/// Windows, as far as their records were applied. Each partition key has one partition, and its records come in its order.
 #[derive(Debug, Default)]
 pub(crate) struct Reference {
     /// Of each window the value of each key of a fact, and whether it came late.
@@ -31,7 +31,7 @@ pub(crate) struct Reference {
 }
 
 impl Reference {
-    pub(crate) fn tell(&mut self, message: &str, windows: &Windows) {
+    pub(crate) fn apply(&mut self, message: &str, windows: &Windows) {
         let mut is_kept = false;
         for (group, key, value) in facts_of(message) {
             let (at, end) = (slot(group) + i64::from(key), slot(group) + SIZE_MS);

@@ -125,7 +125,7 @@ impl Case {
 
 fn expected(windows: &Windows, readings: &[(i16, String)]) -> Reference {
     let mut reference = Reference::default();
-    readings.iter().for_each(|(_, reading)| reference.tell(reading, windows));
+    readings.iter().for_each(|(_, reading)| reference.apply(reading, windows));
     reference
 }
 
