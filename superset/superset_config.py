@@ -48,8 +48,8 @@ SUPERSET_WEBSERVER_TIMEOUT = 60
 SESSION_COOKIE_SECURE = False
 SESSION_COOKIE_SAMESITE = "Lax"
 
-EXTRA_CATEGORICAL_COLOR_SCHEMES = [colours.categorical()]
-EXTRA_SEQUENTIAL_COLOR_SCHEMES = [colours.map_scale(), colours.power_scale()]
+EXTRA_CATEGORICAL_COLOR_SCHEMES = [colours.categorical(), colours.of_sensors()]
+EXTRA_SEQUENTIAL_COLOR_SCHEMES = [colours.map_scale(), colours.power_scale(), colours.coverage_scale()]
 
 # Nothing that is shown leaves for elsewhere: no counting pixel, no tiles from a map server.
 os.environ.setdefault("SCARF_ANALYTICS", "false")

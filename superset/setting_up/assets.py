@@ -14,8 +14,8 @@ FOLDER = Path(__file__).resolve().parent.parent / "assets"
 
 NOTICE = (
     "#### Made sample: no real figure\n\n"
-    "What follows was computed from the sample that ships with the project, which a seeded generator made. "
-    "Send the real file to see the real ones."
+    "What follows was computed from a sample that a seeded generator of the project made. "
+    "Send real data to see real figures."
 )
 # The rest of a dashboard stays below it, unchanged.
 NOTICE_HEIGHT = 14

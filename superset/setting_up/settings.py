@@ -16,6 +16,7 @@ DEFAULT_WAIT = "60s"
 PIPELINES = {
     "emissions": ("EMISSIONS_DATABASE", "EMISSIONS_SAMPLE"),
     "energy": ("ENERGY_DATABASE", "ENERGY_SAMPLE"),
+    "sensors": ("SENSORS_DATABASE", "SENSORS_SAMPLE"),
 }
 # What is shown where no database is named.
 DEFAULT = {"emissions": "co2_emissions"}

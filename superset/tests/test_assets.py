@@ -21,6 +21,7 @@ CONTRACT = {
         ["Cluster overview", "Countries", "Runs and data quality"],
     ),
     "energy": ("quarterly_energy_data monthly_energy daily_load_profile energy_by_meter ingest_batches", ["Energy"]),
+    "sensors": ("sensor_windows sensor_clocks sensor_events ingest_batches freshness", ["Sensors"]),
 }
 
 
@@ -89,7 +90,8 @@ class Assets(unittest.TestCase):
     def check_columns(self, dataset: dict[str, Any], known: dict[str, set[str]]) -> None:
         if dataset.get("sql"):
             read = set(re.findall(r"\b(?:FROM|JOIN) ([a-z]\w*)", dataset["sql"]))
-            self.assertLessEqual(read, {*known, "latest", "now"})
+            named = set(re.findall(r"(?:WITH|\),) (\w+) AS \(", dataset["sql"]))
+            self.assertLessEqual(read, {*known, *named, "latest", "now"})
         else:
             stored = {one["column_name"] for one in dataset["columns"] if "expression" not in one}
             self.assertLessEqual(stored, known.get(dataset["table_name"], set()))
@@ -153,7 +155,7 @@ class Assets(unittest.TestCase):
 
 
 class Colours(unittest.TestCase):
-    """One colour a cluster and one a meter, in every file that has colours."""
+    """One colour a cluster, a meter, a status and a level, in every file that has colours."""
 
     def check_labels(self, pipeline: str, expected: dict[str, str]) -> None:
         for dashboard in assets.of_kind(OWN[pipeline], "dashboards"):
@@ -178,9 +180,19 @@ class Colours(unittest.TestCase):
         views = "".join(path.read_text(encoding="utf-8") for path in (schema.MIGRATIONS / "energy").glob("*.sql"))
         self.assertEqual([name for name in colours.METERS if f"'{name}'" not in views], [], "no view names it so")
 
+    def test_dashboards_give_each_status_and_each_level_its_colour(self) -> None:
+        known = {**colours.STATUSES, **colours.LEVELS}
+        self.check_labels("sensors", known)
+        tables = "".join(path.read_text(encoding="utf-8") for path in (schema.MIGRATIONS / "sensors").glob("*.sql"))
+        self.assertEqual([name for name in known if f"'{name}'" not in tables], [], "no table or view names it so")
+        for chart in assets.of_kind(OWN["sensors"], "charts"):
+            for rule in chart["params"].get("conditional_formatting", []):
+                self.assertEqual(rule["colorScheme"], known[rule["targetValue"]], chart["slice_name"])
+
     def test_the_legends_use_those_colours(self) -> None:
         self.check_legends("emissions", {*colours.CLUSTERS, colours.NOT_CLUSTERED})
         self.check_legends("energy", set(colours.METERS.values()))
+        self.check_legends("sensors", {*colours.STATUSES.values(), *colours.LEVELS.values()})
 
     def test_the_map_has_a_colour_for_every_number_between_its_ends(self) -> None:
         dataset = next(one for one in DATASETS.values() if one["table_name"] == "map_shown")

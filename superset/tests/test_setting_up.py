@@ -76,6 +76,7 @@ class Settings(unittest.TestCase):
             ({"EMISSIONS_DATABASE": "other"}, {"emissions": "other"}),
             ({"ENERGY_DATABASE": "energy_db"}, {"energy": "energy_db"}),
             ({"ENERGY_DATABASE": "e", "EMISSIONS_DATABASE": "c"}, {"emissions": "c", "energy": "e"}),
+            ({"SENSORS_DATABASE": "s", "ENERGY_DATABASE": "e"}, {"energy": "e", "sensors": "s"}),
         ):
             with mock.patch.dict(os.environ, given, clear=True):
                 self.assertEqual(settings.databases(), expected)
@@ -113,7 +114,7 @@ class Rendering(unittest.TestCase):
 
     def test_each_pipeline_gets_its_own_address_and_the_others_are_left_out(self) -> None:
         files = assets.read()
-        for shown in (["emissions"], ["energy"], ["emissions", "energy"]):
+        for shown in (["emissions"], ["energy"], ["sensors"], ["emissions", "energy"], ["emissions", "energy", "sensors"]):
             rendered = assets.render(files, [source(pipeline) for pipeline in shown])
             addresses = [one["sqlalchemy_uri"] for one in assets.of_kind(rendered, "databases")]
             self.assertEqual(addresses, [f"postgresql+psycopg2://r:2@h/{pipeline}" for pipeline in shown])
