@@ -26,6 +26,8 @@ pub(crate) struct Cost {
     pub(crate) ready: Option<Duration>,
     /// The most memory it had resident, MiB.
     pub(crate) peak_mib: f64,
+    /// The most in each third of its time, MiB.
+    pub(crate) thirds_mib: [f64; 3],
     /// Processor seconds in the program, and in the kernel for it.
     pub(crate) cpu_s: (f64, f64),
     log: Vec<String>,
@@ -35,7 +37,7 @@ impl Cost {
     /// One of which nothing but the time is known.
     #[cfg(test)]
     pub(crate) fn of(took: Duration) -> Self {
-        Self { took, ready: None, peak_mib: 0.0, cpu_s: (0.0, 0.0), log: Vec::new() }
+        Self { took, ready: None, peak_mib: 0.0, thirds_mib: [0.0; 3], cpu_s: (0.0, 0.0), log: Vec::new() }
     }
 
     /// The number behind `key=` in the first line that contains `text`.
@@ -72,10 +74,11 @@ pub(crate) async fn run(program: Program, log: &Path) -> anyhow::Result<Cost> {
     let before = Stat::of("self")?.ended_children_s;
     let began = Instant::now();
     let mut running = program.start()?;
-    let (mut ready, mut peak_kib) = (None, 0.0_f64);
+    let (mut ready, mut peak_kib, mut resident_kib) = (None, 0.0_f64, Vec::new());
     let ended = loop {
         // A program that has ended has no peak any more; the last one read counts.
         peak_kib = peak_kib.max(running.memory_kib("VmHWM").unwrap_or(0.0));
+        resident_kib.extend(running.memory_kib("VmRSS"));
         if ready.is_none() && running.stderr().iter().any(|line| line.contains(READY)) {
             ready = Some(began.elapsed());
         }
@@ -92,9 +95,16 @@ pub(crate) async fn run(program: Program, log: &Path) -> anyhow::Result<Cost> {
         took: ended.took,
         ready,
         peak_mib: peak_kib / 1024.0,
+        thirds_mib: thirds(&resident_kib).map(|kib| kib / 1024.0),
         cpu_s: (after.0 - before.0, after.1 - before.1),
         log: ended.stderr,
     })
+}
+
+/// The greatest of each third.
+fn thirds(samples: &[f64]) -> [f64; 3] {
+    let at = |n: usize| samples.len() * n / 3;
+    std::array::from_fn(|n| samples[at(n)..at(n + 1)].iter().copied().fold(0.0, f64::max))
 }
 
 /// Saves the output of a program that has ended.

@@ -22,6 +22,7 @@ mod report;
 mod results;
 mod rounds;
 mod scan;
+mod sensors;
 mod servers;
 mod settings;
 mod spread;
@@ -65,7 +66,14 @@ async fn measure(settings: &Settings) -> anyhow::Result<()> {
     }
     let folder = servers::folder();
     std::fs::create_dir_all(&folder)?;
-    let workload = workload_of(settings.pipeline);
+    let Some(workload) = workload_of(settings.pipeline) else {
+        let servers = servers::start().await?;
+        let host: String = host::describe(&servers).await?.iter().map(|line| format!("- {line}\n")).collect();
+        let section = format!("{}\n{host}", sensors::measure(&servers, settings.rows).await?);
+        save(&section)?;
+        println!("{section}");
+        return Ok(());
+    };
     let (into, wanted) = (folder.clone(), settings.wanted());
     let input = tokio::task::spawn_blocking(move || (workload.files)(&into, &wanted)).await??;
     let servers = servers::start().await?;
@@ -102,10 +110,12 @@ async fn measure(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn workload_of(pipeline: PipelineArg) -> &'static Workload {
+/// What is measured of pipelines that read files; `None` of one whose records are simulated.
+fn workload_of(pipeline: PipelineArg) -> Option<&'static Workload> {
     match pipeline {
-        PipelineArg::Emissions => &emissions::WORKLOAD,
-        PipelineArg::Energy => &energy::WORKLOAD,
+        PipelineArg::Emissions => Some(&emissions::WORKLOAD),
+        PipelineArg::Energy => Some(&energy::WORKLOAD),
+        PipelineArg::Sensors => None,
     }
 }
 

@@ -18,6 +18,8 @@ pub(crate) enum PipelineArg {
     Emissions,
     /// A household's minutes.
     Energy,
+    /// Simulated readings of twenty sensors.
+    Sensors,
 }
 
 /// Measures producer and consumer on a private Kafka and PostgreSQL, and the ceilings of both.
@@ -26,11 +28,11 @@ pub(crate) struct Settings {
     /// The pipeline that is measured.
     #[arg(long, env = "PIPELINE", default_value = "emissions", value_parser = choice, value_name = "NAME")]
     pub(crate) pipeline: PipelineArg,
-    /// Rows of the large made files.
+    /// Rows of the large made files, or readings that are simulated.
     ///
     /// Below a million, memory a fact is not reported; more rows than the maximum would need too much disk.
     #[arg(long, env = "ROWS", default_value = "1000000", value_name = "N",
-          value_parser = clap::value_parser!(u32).range(1_000..=50_000_000))]
+          value_parser = clap::value_parser!(u32).range(1_000..=60_000_000))]
     pub(crate) rows: u32,
     /// A real file as published: of emissions the small file, instead of 31,076 made rows; of energy the large one,
     /// plain or packed.
@@ -156,9 +158,9 @@ mod tests {
             assert!(error.use_stderr());
             assert_eq!(error.to_string(), format!("error: {expected}\n"));
         };
-        check(["--rows", "999"], "ROWS=999: 999 is not in 1000..=50000000");
+        check(["--rows", "999"], "ROWS=999: 999 is not in 1000..=60000000");
         check(["--repeat", "x"], "REPEAT=x: invalid digit found in string");
-        check(["--pipeline", "foo"], "PIPELINE=foo: emissions or energy is wanted");
+        check(["--pipeline", "foo"], "PIPELINE=foo: emissions or energy or sensors is wanted");
     }
 
     #[test]

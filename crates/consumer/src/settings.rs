@@ -75,13 +75,18 @@ pub(crate) struct Job {
 impl Job {
     /// Parses the command line; which options there are depends on the pipeline.
     pub(crate) fn from_args(args: Vec<OsString>) -> Result<Self, clap::Error> {
-        let (pipeline, options) = pipeline_arg::parse(&Settings::command(), consumers::all(), args)?;
-        Ok(Self { settings: Settings::from_arg_matches(&options)?, pipeline, options })
+        let (mut pipeline, options) = pipeline_arg::parse(&Settings::command(), consumers::all(), args)?;
+        let settings = Settings::from_arg_matches(&options)?;
+        // Maintenance is of all feeds, whatever is consumed.
+        if matches!(settings.task, None | Some(Task::Repartition)) {
+            pipeline.feeds.retain(|feed| feed.topic(&options).is_some());
+        }
+        Ok(Self { settings, pipeline, options })
     }
 
     /// The topic of each feed; `--topic` names the first one's.
     pub(crate) fn topics(&self) -> Vec<String> {
-        let own = self.pipeline.feeds.iter().map(|feed| feed.topic.to_owned());
+        let own = self.pipeline.feeds.iter().filter_map(|feed| feed.topic(&self.options));
         self.settings.topic.iter().cloned().chain(own.skip(usize::from(self.settings.topic.is_some()))).collect()
     }
 

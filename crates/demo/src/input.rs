@@ -1,4 +1,4 @@
-//! The file of the transfer, and where its facts may go.
+//! What the transfer sends, and where its facts may go.
 
 use std::path::{Path, PathBuf};
 
@@ -7,32 +7,45 @@ use testkit::{broker, repository, unpacked};
 
 use crate::{
     failure::Failure,
-    pipeline::{Pipeline, Target},
+    pipeline::{Pipeline, Sample, Target},
     settings::Settings,
 };
 
 /// Partitions of the topic; the producer's default.
 pub(crate) const PARTITIONS: u16 = 6;
 
-/// The file, and the topic and database that it alone goes to.
+/// What is sent, and the topics and the database that it alone goes to.
 #[derive(Debug)]
 pub(crate) struct Input {
-    /// Where the file is.
-    pub(crate) path: PathBuf,
-    /// The remark on its figures, where it is the sample that the project generates.
+    /// Where the records come from.
+    pub(crate) origin: Origin,
+    /// The remark on its figures, where they are made.
     pub(crate) made: Option<&'static str>,
-    /// Rows after the header, those included that cannot be read.
-    pub(crate) rows: u64,
     /// Where its records and facts go.
     pub(crate) target: Target,
     /// Whether the embedded broker can store all of it.
     pub(crate) fits_embedded_broker: bool,
 }
 
+/// Where records come from.
+#[derive(Debug)]
+pub(crate) enum Origin {
+    /// A file, and its rows after the header, those included that cannot be read.
+    File(PathBuf, u64),
+    /// The producer, with these options, and the consumer with these variables.
+    Simulated(&'static [&'static str], &'static [(&'static str, &'static str)]),
+}
+
 impl Input {
     /// Opens the file and counts its rows.
     pub(crate) fn open(pipeline: &Pipeline, settings: &Settings) -> anyhow::Result<Self> {
-        let sample = repository().join(pipeline.sample);
+        let sample = match pipeline.sample {
+            Sample::File(sample) => repository().join(sample),
+            Sample::Simulated(options, shared) if settings.data.is_none() => {
+                return Ok(Self::simulated(pipeline, options, shared));
+            }
+            Sample::Simulated(..) => PathBuf::new(),
+        };
         let path = settings.data.clone().unwrap_or_else(|| sample.clone());
         let name = path.display();
         // Canonical paths: the file, not its name, decides whether facts are made.
@@ -41,13 +54,38 @@ impl Input {
         let rows = count_rows(&path, pipeline.delimiter)
             .map_err(|error| error.context(Failure::input(format!("cannot read {name}"))))?;
         let target = if made.is_some() { pipeline.made_target } else { pipeline.real_target };
-        Ok(Self { path, made, rows, target, fits_embedded_broker: fits(pipeline, rows) })
+        Ok(Self { origin: Origin::File(path, rows), made, target, fits_embedded_broker: fits(pipeline, rows) })
     }
 
-    /// What the file is, in a few words.
+    fn simulated(
+        pipeline: &Pipeline,
+        options: &'static [&'static str],
+        shared: &'static [(&'static str, &'static str)],
+    ) -> Self {
+        let origin = Origin::Simulated(options, shared);
+        Self { origin, made: Some(pipeline.made), target: pipeline.made_target, fits_embedded_broker: true }
+    }
+
+    /// Its rows, where it is a file.
+    pub(crate) fn rows(&self) -> Option<u64> {
+        match self.origin {
+            Origin::File(_, rows) => Some(rows),
+            Origin::Simulated(..) => None,
+        }
+    }
+
+    /// The topics that its records go to.
+    pub(crate) fn topics(&self) -> impl Iterator<Item = &'static str> + use<> {
+        std::iter::once(self.target.topic).chain(self.target.further.map(|(topic, _)| topic))
+    }
+
+    /// What it is, in a few words.
     pub(crate) fn in_words(&self) -> String {
-        let name = self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy();
-        self.made.map_or_else(|| name.to_string(), |made| format!("{name} ({made})"))
+        let name = match &self.origin {
+            Origin::File(path, _) => path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+            Origin::Simulated(options, _) => format!("producer --source simulator {}", options.join(" ")),
+        };
+        self.made.map_or_else(|| name.clone(), |made| format!("{name} ({made})"))
     }
 }
 

@@ -7,8 +7,8 @@ use testkit::sample::{self, household};
 pub(crate) struct Pipeline {
     /// Its name, as given to `--pipeline`.
     pub(crate) name: &'static str,
-    /// The committed sample, from the repository's top folder.
-    pub(crate) sample: &'static str,
+    /// What is shown where no file is named.
+    pub(crate) sample: Sample,
     /// The remark wherever figures of the sample are shown.
     pub(crate) made: &'static str,
     /// Where real data go.
@@ -27,11 +27,22 @@ pub(crate) struct Pipeline {
     pub(crate) shown: &'static [(&'static str, &'static str)],
 }
 
+/// What is shown where no file is named: made data.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Sample {
+    /// A committed file, by its path from the repository's top folder.
+    File(&'static str),
+    /// What the producer simulates with these options, of which the consumer shares some, as variables.
+    Simulated(&'static [&'static str], &'static [(&'static str, &'static str)]),
+}
+
 /// A topic and a database that belong together.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target {
     /// The Kafka topic.
     pub(crate) topic: &'static str,
+    /// The topic of a further feed, and the option of producer and consumer that names it.
+    pub(crate) further: Option<(&'static str, &'static str)>,
     /// The database's name, unless the caller names one for real data.
     pub(crate) database: &'static str,
 }
@@ -39,10 +50,10 @@ pub(crate) struct Target {
 /// Countries by their emissions, in clusters.
 pub(crate) const EMISSIONS: Pipeline = Pipeline {
     name: "emissions",
-    sample: sample::PATH,
+    sample: Sample::File(sample::PATH),
     made: "made data: no real country, no real figure",
-    real_target: Target { topic: "emissions-topic", database: "co2_emissions" },
-    made_target: Target { topic: "emissions-sample-topic", database: "co2_emissions_sample" },
+    real_target: Target { topic: "emissions-topic", further: None, database: "co2_emissions" },
+    made_target: Target { topic: "emissions-sample-topic", further: None, database: "co2_emissions_sample" },
     delimiter: b',',
     // Enough for the seven fields, with space for long names.
     most_bytes_a_record: 200,
@@ -74,10 +85,10 @@ pub(crate) const EMISSIONS: Pipeline = Pipeline {
 /// A household's energy, by quarter.
 pub(crate) const ENERGY: Pipeline = Pipeline {
     name: "energy",
-    sample: household::PATH,
+    sample: Sample::File(household::PATH),
     made: "made data: no real household, no real figure",
-    real_target: Target { topic: "raw_energy", database: "energy_db" },
-    made_target: Target { topic: "raw_energy_sample", database: "energy_db_sample" },
+    real_target: Target { topic: "raw_energy", further: None, database: "energy_db" },
+    made_target: Target { topic: "raw_energy_sample", further: None, database: "energy_db_sample" },
     delimiter: b';',
     // Some 200 of JSON, 10 of the key, and the overhead of a record.
     most_bytes_a_record: 250,
@@ -99,6 +110,83 @@ pub(crate) const ENERGY: Pipeline = Pipeline {
         (
             "All days (daily_energy)",
             "SELECT count(*) AS days, sum(minutes) AS minutes, sum(watt_minutes) AS watt_minutes FROM daily_energy",
+        ),
+    ],
+};
+
+/// A day of twenty sensors, simulated, with what goes wrong with sensors.
+pub(crate) const SENSORS: Pipeline = Pipeline {
+    name: "sensors",
+    // One reading a minute: a second's would be more than the embedded broker can store.
+    sample: Sample::Simulated(
+        &[
+            "--speed=max",
+            "--start=2026-01-15T00:00:00Z",
+            "--duration=1day",
+            "--period=1m",
+            "--late=1%",
+            "--late-by=2h",
+            "--duplicate=0.5%",
+            "--offline=0.5%",
+            "--offline-for=1h",
+            "--skew=7=+50m,8=+26h",
+            "--silent=9=12h",
+        ],
+        &[("PERIOD", "1m")],
+    ),
+    made: "made data: no real sensor, no real figure",
+    real_target: Target {
+        topic: "sensor-data",
+        further: Some(("log-data", "--events-topic")),
+        database: "sensor_data",
+    },
+    made_target: Target {
+        topic: "sensor-data-sample",
+        further: Some(("log-data-sample", "--events-topic")),
+        database: "sensor_data_sample",
+    },
+    delimiter: b',',
+    // Some 100 of JSON, and the overhead of a record.
+    most_bytes_a_record: 150,
+    // Keys are sensors, and there are few of them.
+    unevenness: 3,
+    kept_back: "unreadable",
+    shown: &[
+        (
+            "Windows of sensor 1 (sensor_windows; °C); naive: the mean had extreme values, which are events, been counted as readings",
+            "SELECT to_char(w.window_start, 'HH24:MI') AS from, w.avg_temperature AS mean, w.min_temperature AS lowest,
+                    w.max_temperature AS highest, w.reading_count AS readings, w.late_count AS late, w.status,
+                    round((w.avg_temperature * w.reading_count + coalesce(e.sum, 0)) / (w.reading_count + coalesce(e.count, 0)), 2) AS naive
+             FROM sensor_windows w
+             LEFT JOIN LATERAL (
+                 SELECT count(*) AS count, sum(substring(message FROM 'extreme temperature (.*)')::numeric) AS sum
+                 FROM sensor_events WHERE sensor_id = w.sensor_id AND happened_at >= w.window_start
+                     AND happened_at < w.window_end AND message LIKE 'extreme temperature %'
+             ) e ON true
+             WHERE w.sensor_id = 1 ORDER BY e.count = 0, w.window_start LIMIT 12",
+        ),
+        (
+            "Sensors (sensor_windows); 7 is 50 minutes ahead, 8 is 26 hours ahead and rejected, 9 dies at noon",
+            "SELECT sensor_id AS sensor, count(*) AS windows, sum(reading_count) AS readings, sum(late_count) AS late,
+                    count(*) FILTER (WHERE is_final) AS final, count(*) FILTER (WHERE status = 'silent') AS silent,
+                    min(avg_temperature) AS coldest, max(avg_temperature) AS warmest
+             FROM sensor_windows GROUP BY sensor_id ORDER BY sensor_id",
+        ),
+        (
+            "The windows that late readings corrected most (sensor_temperatures)",
+            "SELECT sensor_id AS sensor, to_char(window_start, 'HH24:MI') AS from, avg_temperature AS mean,
+                    reading_count AS readings, late_count AS late
+             FROM sensor_temperatures ORDER BY late_count DESC, sensor_id, window_start LIMIT 5",
+        ),
+        (
+            "Rejected, the first time (rejects)",
+            "SELECT count(DISTINCT (partition, value)) AS records, min(reason) || ' …' AS such_as FROM rejects",
+        ),
+        (
+            "Events, the first of each sensor that had most (sensor_events)",
+            "SELECT to_char(min(happened_at), 'HH24:MI') AS first, sensor_id AS sensor,
+                    (array_agg('[' || level || '] ' || message ORDER BY happened_at))[1] AS event, count(*) AS of
+             FROM sensor_events GROUP BY sensor_id ORDER BY count(*) DESC, sensor_id LIMIT 6",
         ),
     ],
 };

@@ -17,14 +17,15 @@ use crate::{
 /// Shows the input and the servers.
 pub(crate) fn opening(input: &Input, servers: &Servers) {
     println!("input     {}", input.in_words());
-    println!("kafka     {}, topic {}", servers.kafka_in_words(), input.target.topic);
+    let topics: Vec<&str> = input.topics().collect();
+    println!("kafka     {}, topic {}", servers.kafka_in_words(), topics.join(" and "));
     println!("postgres  {}\n", servers.postgres_in_words());
 }
 
 /// Shows the result.
 pub(crate) fn result(pipeline: &Pipeline, input: &Input, transfer: &Transfer, outcome: &Outcome) {
     println!("\nThe transfer of {}", input.in_words());
-    let mut counts = counts(pipeline, input, transfer, &outcome.accounting).to_vec();
+    let mut counts = counts(pipeline, input, transfer, &outcome.accounting);
     let again = outcome.again.iter();
     counts.extend(again.map(|again| (grouped(again.read), format!("read when sent once more = {}", sum(again)))));
     let width = counts.iter().map(|(count, _)| count.len()).max().unwrap_or(0);
@@ -41,16 +42,16 @@ pub(crate) fn result(pipeline: &Pipeline, input: &Input, transfer: &Transfer, ou
 }
 
 /// Each step of the transfer, with its count.
-fn counts(pipeline: &Pipeline, input: &Input, transfer: &Transfer, accounting: &Accounting) -> [(String, String); 3] {
-    let not_sent = match i128::from(input.rows) - i128::from(transfer.sent) {
+fn counts(pipeline: &Pipeline, input: &Input, transfer: &Transfer, accounting: &Accounting) -> Vec<(String, String)> {
+    let rows = input.rows().map(|rows| (grouped(rows), "rows in the file".to_owned()));
+    let not_sent = match input.rows().map_or(0, |rows| i128::from(rows) - i128::from(transfer.sent)) {
         0 => String::new(),
         not_sent => format!("; {} not sent ({}: see producer.log)", grouped(not_sent), pipeline.kept_back),
     };
-    [
-        (grouped(input.rows), "rows in the file".to_owned()),
-        (grouped(transfer.sent), format!("sent to {}, {PARTITIONS} partitions{not_sent}", input.target.topic)),
-        (grouped(accounting.read), format!("read = {}", sum(accounting))),
-    ]
+    let topics: Vec<&str> = input.topics().collect();
+    let sent = format!("sent to {}, {PARTITIONS} partitions{not_sent}", topics.join(" and "));
+    let read = format!("read = {}", sum(accounting));
+    rows.into_iter().chain([(grouped(transfer.sent), sent), (grouped(accounting.read), read)]).collect()
 }
 
 fn sum(accounting: &Accounting) -> String {

@@ -107,13 +107,13 @@ async fn private_kafka(input: &Input) -> anyhow::Result<(Host<Broker>, String)> 
     if input.fits_embedded_broker {
         let embedded = EmbeddedBroker::start()?;
         // It supports no request that creates a topic, so the producer could not create one.
-        embedded.create_topic(input.target.topic, PARTITIONS.into())?;
+        input.topics().try_for_each(|topic| embedded.create_topic(topic, PARTITIONS.into()))?;
         let brokers = embedded.bootstrap().to_owned();
         return Ok((Host::Ours(Broker::Embedded { _alive: embedded }), brokers));
     }
     let start = tokio::task::spawn_blocking(|| Kafka::start(&folder().join("kafka")));
     let kafka = start.await?.map_err(|error| {
-        let rows = grouped(input.rows);
+        let rows = input.rows().map_or_else(|| "so many".to_owned(), grouped);
         error.context(Failure::unavailable(format!("{rows} rows are more than the embedded broker can store")))
     })?;
     let brokers = kafka.bootstrap().to_owned();

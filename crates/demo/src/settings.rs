@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum, builder::FalseyValueParser};
 
-use crate::pipeline::{EMISSIONS, ENERGY, Pipeline};
+use crate::pipeline::{EMISSIONS, ENERGY, Pipeline, SENSORS};
 
 /// The pipelines that can be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -13,6 +13,8 @@ pub(crate) enum PipelineArg {
     Emissions,
     /// A household's energy, by quarter.
     Energy,
+    /// Temperature sensors, by window.
+    Sensors,
 }
 
 impl PipelineArg {
@@ -21,17 +23,18 @@ impl PipelineArg {
         match self {
             Self::Emissions => &EMISSIONS,
             Self::Energy => &ENERGY,
+            Self::Sensors => &SENSORS,
         }
     }
 }
 
-/// Takes a file through the whole pipeline on this machine: migrate, producer, consumer; then shows the tables.
+/// Takes a file, or simulated records, through the whole pipeline on this machine: migrate, producer, consumer; then shows the tables.
 #[derive(Debug, Parser)]
 pub(crate) struct Settings {
     /// The pipeline that the file is for.
     #[arg(long, value_enum, default_value = "emissions", value_name = "NAME")]
     pub(crate) pipeline: PipelineArg,
-    /// The file as published, plain or packed with gzip, xz or zip; without one, the made sample in data/.
+    /// The file as published, plain or packed with gzip, xz or zip; without one, the made sample in data/, or what is simulated.
     #[arg(long, value_name = "FILE")]
     pub(crate) data: Option<PathBuf>,
     /// Leaves the private PostgreSQL running, so that psql can query it.

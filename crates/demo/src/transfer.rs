@@ -12,7 +12,7 @@ use testkit::{
 use crate::{
     accounting::{self, Accounting, Batches},
     failure::Failure,
-    input::{Input, PARTITIONS},
+    input::{Input, Origin, PARTITIONS},
     pipeline::Pipeline,
     servers::{Servers, folder},
 };
@@ -89,8 +89,12 @@ fn migrate(pipeline: &Pipeline, servers: &Servers) -> anyhow::Result<Program> {
 fn producer(pipeline: &Pipeline, input: &Input, servers: &Servers) -> anyhow::Result<Program> {
     let partitions = PARTITIONS.to_string();
     let program = Program::new("producer")?
-        .args(["--pipeline", pipeline.name, "--topic", input.target.topic, "--partitions", &partitions, "--input"])
-        .args([&input.path]);
+        .args(["--pipeline", pipeline.name, "--topic", input.target.topic, "--partitions", &partitions])
+        .args(further(input));
+    let program = match &input.origin {
+        Origin::File(path, _) => program.args(["--input"]).args([path]),
+        Origin::Simulated(options, _) => program.args(["--source", "simulator"]).args(options.iter()),
+    };
     Ok(program.env("KAFKA_BROKERS", &servers.brokers))
 }
 
@@ -98,8 +102,18 @@ fn consumer(pipeline: &Pipeline, input: &Input, servers: &Servers) -> anyhow::Re
     let url = servers.writer().map_or_else(|| servers.database_url.clone(), |(url, _)| url);
     let program = with_postgres_variables(Program::new("consumer")?)
         .args(["--pipeline", pipeline.name, "--until-end", "--topic", input.target.topic])
+        .args(further(input))
         .args(servers.topic_is_newer_than_database().then_some("--reset-offsets"));
+    let program = match &input.origin {
+        Origin::File(..) => program,
+        Origin::Simulated(_, shared) => shared.iter().fold(program, |program, (name, value)| program.env(name, value)),
+    };
     Ok(program.env("DATABASE_URL", url).env("KAFKA_BROKERS", &servers.brokers))
+}
+
+/// The option that names the topic of a further feed.
+fn further(input: &Input) -> impl Iterator<Item = &'static str> {
+    input.target.further.into_iter().flat_map(|(topic, option)| [option, topic])
 }
 
 /// Passes the caller's variables for PostgreSQL, besides the URL, to a program: a password, certificates.
@@ -139,15 +153,20 @@ fn dimmed(line: &str) -> String {
     if std::io::stderr().is_terminal() { format!("\u{1b}[2m{line}\u{1b}[0m") } else { line.to_owned() }
 }
 
-/// Records ever written to the topic; 0 while it does not exist.
+/// Records ever written to the topics; of one that does not exist yet, 0.
 async fn written(input: &Input, servers: &Servers) -> anyhow::Result<i64> {
-    let (brokers, topic, fresh) = (servers.brokers.clone(), input.target.topic, servers.are_fresh());
-    let ends = tokio::task::spawn_blocking(move || broker::ends(&brokers, topic)).await?;
-    let ends = ends.map_err(|error| {
-        anyhow::Error::new(error).context(Failure::unavailable(format!("kafka at {} does not answer", servers.brokers)))
-    })?;
-    ensure!(!fresh || ends.iter().all(|(earliest, _)| *earliest == 0), "the broker has deleted the oldest records");
-    Ok(ends.iter().map(|(_, next)| next).sum())
+    let mut written = 0;
+    for topic in input.topics() {
+        let (brokers, fresh) = (servers.brokers.clone(), servers.are_fresh());
+        let ends = tokio::task::spawn_blocking(move || broker::ends(&brokers, topic)).await?;
+        let ends = ends.map_err(|error| {
+            let silent = Failure::unavailable(format!("kafka at {} does not answer", servers.brokers));
+            anyhow::Error::new(error).context(silent)
+        })?;
+        ensure!(!fresh || ends.iter().all(|(earliest, _)| *earliest == 0), "the broker has deleted the oldest records");
+        written += ends.iter().map(|(_, next)| next).sum::<i64>();
+    }
+    Ok(written)
 }
 
 async fn last_batch(servers: &Servers) -> anyhow::Result<i64> {

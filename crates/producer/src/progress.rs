@@ -6,6 +6,8 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressBarIter, ProgressStyle};
+use metrics::{Unit, counter, describe_counter};
+use service::health::Health;
 use stream::sender::{Sent, Watch};
 
 /// So many rows that cannot be read are named each; a file of rubbish does not flood the log.
@@ -13,8 +15,21 @@ const NAMED_REJECTS: u64 = 20;
 /// After so long without a line it is said that the sending still goes on.
 const SILENCE: Duration = Duration::from_secs(5);
 
+/// Records by `state`: sent, acknowledged or failed.
+const RECORDS: &str = "tributary_producer_records_total";
+/// What was sent is acknowledged within this, or Kafka is not there.
+const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(10);
+
+/// Describes the metrics, once scrapes are served.
+pub(crate) fn describe_metrics() {
+    describe_counter!(RECORDS, Unit::Count, "records by what became of them: sent, acknowledged, failed");
+}
+
 /// Shows the progress of one run.
 pub(crate) struct Progress {
+    health: Health,
+    /// When a record was last acknowledged, or none was waited for.
+    acknowledged_at: Instant,
     /// Hidden where there is no terminal.
     bar: ProgressBar,
     so_far: Sent,
@@ -23,12 +38,13 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// A bar where standard error is a terminal.
-    pub(crate) fn start() -> Self {
+    pub(crate) fn start(health: Health) -> Self {
         let bar = if stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
         let style =
             ProgressStyle::with_template("{spinner} {wide_bar} {percent}% {msg}").expect("the template is valid");
         bar.set_style(style);
-        Self { bar, so_far: Sent::default(), last_line: Instant::now() }
+        let now = Instant::now();
+        Self { health, acknowledged_at: now, bar, so_far: Sent::default(), last_line: now }
     }
 
     /// Says how long the input is, before its first byte is read.
@@ -40,6 +56,28 @@ impl Progress {
     /// The same input, its bytes counted.
     pub(crate) fn counted<R: Read>(&self, input: R) -> ProgressBarIter<R> {
         self.bar.wrap_read(input)
+    }
+
+    /// Says that settings and topics are good.
+    pub(crate) fn started(&self) {
+        self.health.started();
+        self.health.set_unready(vec![]);
+    }
+
+    /// Tells the probes and the metrics.
+    fn tell(&mut self, so_far: &Sent) {
+        let taken = so_far.acknowledged + so_far.failed;
+        if taken > self.so_far.acknowledged + self.so_far.failed || taken == so_far.sent {
+            self.acknowledged_at = Instant::now();
+        }
+        let silent = self.acknowledged_at.elapsed() > ACKNOWLEDGED_WITHIN;
+        let why = silent.then(|| format!("kafka has acknowledged nothing for {} s", ACKNOWLEDGED_WITHIN.as_secs()));
+        self.health.set_unready(why.into_iter().collect());
+        self.health.turn();
+        for (state, count) in [("sent", so_far.sent), ("acknowledged", so_far.acknowledged), ("failed", so_far.failed)]
+        {
+            counter!(RECORDS, "state" => state).absolute(count);
+        }
     }
 
     /// Removes the bar.
@@ -78,6 +116,7 @@ impl Watch for Progress {
     }
 
     fn progress(&mut self, so_far: &Sent) {
+        self.tell(so_far);
         self.so_far = *so_far;
         if self.bar.is_hidden() && self.last_line.elapsed() > SILENCE {
             self.line("sending");

@@ -2,22 +2,27 @@
 
 use std::time::Duration;
 
-use registry::producers::Input;
-use service::{Exit, Failure, ResultExt, Stop, telemetry};
+use service::{
+    Exit, Failure, ResultExt, Stop,
+    health::{self, Health},
+    telemetry,
+};
 use stream::{
     Source,
     sender::{self, OUTAGE_TIMEOUT, OnRejected, SendError, SendSettings, Sent},
-    topic::{Lookup, Topic, TopicError},
+    topic::{Lookup, Topic, TopicError, TopicSpec},
 };
 
 use crate::{
     input::{self, Wanted},
-    progress::{Progress, grouped, records_per_s},
+    progress::{self, Progress, grouped, records_per_s},
     raw::exit_of,
-    settings::{Job, Settings},
+    settings::Job,
     usable::Watched,
 };
 
+/// A sending loop that has not turned for this long is dead: it turns several times a second, also while Kafka is unavailable.
+const DEAD_AFTER: Duration = Duration::from_secs(60);
 /// How long unfinished work may take after a stop signal; Kubernetes kills after 30 s.
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
 
@@ -25,10 +30,15 @@ const STOP_DEADLINE: Duration = Duration::from_secs(20);
 pub(crate) async fn run(job: Job) -> anyhow::Result<()> {
     telemetry::start(&job.settings.log);
     tracing::info!(version = service::version!(), "producer starts");
+    let health = Health::new(DEAD_AFTER);
+    if let Some(address) = job.settings.listen {
+        health::serve(address, health.clone()).await?;
+        progress::describe_metrics();
+    }
     let stop = Stop::on_signals().or_exit(Exit::Bug, || "cannot watch for signals")?;
     let token = stop.clone();
     // Reading and Kafka's client block, and a read of standard input cannot be called off.
-    let work = tokio::task::spawn_blocking(move || work(&job, &token));
+    let work = tokio::task::spawn_blocking(move || work(&job, health, &token));
     tokio::select! {
         ended = work => ended?,
         () = late(&stop) => Err(Failure::new(Exit::Unavailable, "stopped while waiting for the input or for kafka").into()),
@@ -40,22 +50,24 @@ async fn late(stop: &Stop) {
     tokio::time::sleep(STOP_DEADLINE).await;
 }
 
-fn work(job: &Job, stop: &Stop) -> anyhow::Result<()> {
+fn work(job: &Job, health: Health, stop: &Stop) -> anyhow::Result<()> {
     let settings = &job.settings;
-    let mut progress = Progress::start();
-    let wanted = Wanted { location: &settings.input, sha256: settings.sha256, wait: settings.wait };
-    let input = input::open(&wanted, &progress, stop)?;
-    let mut source = Watched::new(source(job, input)?, settings.strict);
-    let lookup = Lookup {
-        kafka: settings.kafka.clone(),
-        topic: settings.topic.clone().unwrap_or_else(|| job.pipeline.topic.to_owned()),
-        wait: settings.wait,
-    };
-    let topic = topic(&lookup, settings.partitions, stop)?;
+    let mut progress = Progress::start(health);
+    let mut source = Watched::new(source(job, &progress, stop)?, settings.strict);
+    let first = settings.topic.clone().unwrap_or_else(|| job.pipeline.topic.to_owned());
+    let topics: Vec<String> = std::iter::once(first).chain(source.further_topics()).collect();
+    let spec = TopicSpec { partitions: settings.partitions, keeps_all: source.is_of_the_past() };
+    let mut max_message_bytes = None;
+    for topic in &topics {
+        let lookup = Lookup { kafka: settings.kafka.clone(), topic: topic.clone(), wait: settings.wait };
+        let limit = ensure(&lookup, spec, stop)?.settings.max_message_bytes;
+        max_message_bytes = limit.into_iter().chain(max_message_bytes).min();
+    }
+    progress.started();
     let how = SendSettings {
-        kafka: lookup.kafka,
-        topic: lookup.topic,
-        max_message_bytes: topic.settings.max_message_bytes,
+        kafka: settings.kafka.clone(),
+        topics,
+        max_message_bytes,
         wait: settings.wait,
         outage_timeout: OUTAGE_TIMEOUT,
         rate: settings.rate,
@@ -65,21 +77,36 @@ fn work(job: &Job, stop: &Stop) -> anyhow::Result<()> {
     progress.end();
     source.summarise();
     summarise(&sent);
-    ended.map_err(|error| failure(error, &sent, settings))?;
-    source
-        .verdict()
-        .map_err(|why| Failure::new(Exit::Input, format!("cannot use the input `{}`: {why}", settings.input)).into())
+    let all_taken = sent.acknowledged + sent.failed == sent.sent;
+    let ended = match ended {
+        Err(SendError::Stopped) if source.is_endless() && all_taken => Ok(()),
+        ended => ended,
+    };
+    ended.map_err(|error| failure(error, &sent, &job.named()))?;
+    source.verdict().map_err(|why| Failure::new(Exit::Input, format!("cannot use {}: {why}", job.named())).into())
 }
 
-fn source(job: &Job, input: Input) -> anyhow::Result<Box<dyn Source>> {
-    job.pipeline.source(input, &job.options).map_err(|error| {
-        let failure = Failure::new(exit_of(error.as_ref()), format!("cannot use the input `{}`", job.settings.input));
+fn source(job: &Job, progress: &Progress, stop: &Stop) -> anyhow::Result<Box<dyn Source>> {
+    let settings = &job.settings;
+    let opened = match &settings.input {
+        Some(location) if !job.simulates() => {
+            let wanted = Wanted { location, sha256: settings.sha256, wait: settings.wait };
+            job.pipeline.source(input::open(&wanted, progress, stop)?, &job.options)
+        }
+        _ => {
+            let lacking = || Failure::new(Exit::Usage, format!("{} has no simulator", job.pipeline.name));
+            job.pipeline.simulated(&job.options).ok_or_else(lacking)?
+        }
+    };
+    opened.map_err(|error| {
+        let failure = Failure::new(exit_of(error.as_ref()), format!("cannot use {}", job.named()));
         error.context(failure)
     })
 }
 
-fn topic(lookup: &Lookup, partitions: i32, stop: &Stop) -> anyhow::Result<Topic> {
-    let found = lookup.ensure(partitions, stop).map_err(|error| {
+/// Looks a topic up, and makes it where it is missing.
+fn ensure(lookup: &Lookup, spec: TopicSpec, stop: &Stop) -> anyhow::Result<Topic> {
+    let found = lookup.ensure(spec, stop).map_err(|error| {
         let (exit, advice) = match error {
             TopicError::Unavailable { .. } => {
                 (Exit::Unavailable, "cannot send; check --kafka-brokers, or try again later")
@@ -99,7 +126,14 @@ fn topic(lookup: &Lookup, partitions: i32, stop: &Stop) -> anyhow::Result<Topic>
     if found.created {
         tracing::info!(topic, partitions = has, "topic created");
     }
-    if has != partitions {
+    if spec.keeps_all && found.settings.retention_ms.is_some_and(|kept| kept >= 0) {
+        tracing::warn!(
+            topic,
+            retention_ms = found.settings.retention_ms,
+            "kafka removes records of such an age from topic {topic}; set retention.ms=-1"
+        );
+    }
+    if has != spec.partitions {
         tracing::info!(
             topic,
             partitions = has,
@@ -135,32 +169,31 @@ fn summarise(sent: &Sent) {
 }
 
 /// Which exit code an early end deserves, and what to do about it.
-fn failure(error: SendError, sent: &Sent, settings: &Settings) -> anyhow::Error {
-    let input = &settings.input;
+fn failure(error: SendError, sent: &Sent, named: &str) -> anyhow::Error {
     let (exit, advice) = match &error {
-        SendError::Source(_) => (exit_of(&error), format!("cannot use the input `{input}`")),
-        SendError::Rejected { .. } => (Exit::Input, format!("cannot use the input `{input}`")),
+        SendError::Source(_) => (exit_of(&error), format!("cannot use {named}")),
+        SendError::Rejected { .. } => (Exit::Input, format!("cannot use {named}")),
         SendError::TooLarge { .. } => (
             Exit::Input,
-            format!("not all of `{input}` was sent; raise the topic's max.message.bytes or shorten the record"),
+            format!("not all of {named} was sent; raise the topic's max.message.bytes or shorten the record"),
         ),
         SendError::Denied(_) | SendError::NoProducerId(_) if sent.acknowledged == 0 => {
             (Exit::Usage, "nothing was sent".to_owned())
         }
         SendError::Denied(_) | SendError::NoProducerId(_) => {
-            (Exit::Usage, format!("not all of `{input}` was acknowledged; send it again after that"))
+            (Exit::Usage, format!("not all of {named} was acknowledged; send it again after that"))
         }
         SendError::AuthRefused(_) => (
             Exit::Usage,
-            format!("not all of `{input}` was acknowledged; check the --kafka-… settings, and send it again"),
+            format!("not all of {named} was acknowledged; check the --kafka-… settings, and send it again"),
         ),
         SendError::Client(_) if error.is_setting() => {
-            (Exit::Usage, format!("not all of `{input}` was acknowledged; check --kafka-brokers and --topic"))
+            (Exit::Usage, format!("not all of {named} was acknowledged; check --kafka-brokers and --topic"))
         }
         SendError::Unacknowledged { .. } | SendError::BrokersForgotten | SendError::Client(_) => {
-            (Exit::Unavailable, format!("not all of `{input}` was acknowledged; send it again"))
+            (Exit::Unavailable, format!("not all of {named} was acknowledged; send it again"))
         }
-        SendError::Stopped => (Exit::Unavailable, format!("not all of `{input}` was sent; send it again")),
+        SendError::Stopped => (Exit::Unavailable, format!("not all of {named} was sent; send it again")),
     };
     anyhow::Error::new(error).context(Failure::new(exit, advice))
 }

@@ -1,6 +1,6 @@
 //! The producer's settings: its own, and those of the chosen pipeline.
 
-use std::{ffi::OsString, num::NonZeroU32, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, num::NonZeroU32, time::Duration};
 
 use clap::{
     ArgMatches, CommandFactory, FromArgMatches, Parser,
@@ -14,7 +14,7 @@ use service::{
 
 use crate::{checksum::Sha256, location::Location};
 
-/// Carries a file into its Kafka topic, then ends.
+/// Carries a file, or what is simulated, into its Kafka topic, then ends.
 ///
 /// Exit codes: 0 done; 64 usage; 65 the input is at fault, do not retry; 69 Kafka, or the server of
 /// an address, is unavailable, retry; 70 a bug.
@@ -26,13 +26,16 @@ pub(crate) struct Settings {
     /// Each has its own options: `--pipeline NAME --help` shows them.
     #[arg(long, env = pipeline_arg::VARIABLE, default_value = pipeline_arg::DEFAULT, value_parser = PossibleValuesParser::new(producers::names()), value_name = "NAME")]
     pub(crate) pipeline: String,
+    /// Where rows come from: a file, which --input names, or a simulator, which makes them.
+    #[arg(long, env = "SOURCE", value_parser = [producers::FILE, producers::SIMULATOR], value_name = "SOURCE")]
+    pub(crate) source: Option<String>,
     /// What to send, plain or packed with gzip, xz, zip, zstd or bzip2: a file, `-` for standard input, or an http:// or https:// address.
     ///
     /// An address is sent as it comes. A download that breaks off ends with 69, and the next run sends it from its
     /// beginning. HTTPS_PROXY and NO_PROXY count; SSL_CERT_FILE names the certificate authorities to trust instead of the
     /// system's.
     #[arg(long, short, env = "INPUT", hide_env_values = true, value_parser = OsStringValueParser::new().try_map(Location::parse), value_name = "FILE|URL")]
-    pub(crate) input: Location,
+    pub(crate) input: Option<Location>,
     /// The SHA-256 of the input as it was published; with another one nothing is sent, and the exit code is 65.
     ///
     /// Standard input and addresses can be read only once: a temporary file in TMPDIR keeps them until they are
@@ -57,6 +60,9 @@ pub(crate) struct Settings {
     /// How long to wait at the start for Kafka, and for the server of an address.
     #[arg(long, env = "STARTUP_WAIT", default_value = "60s", value_name = "DURATION", value_parser = duration)]
     pub(crate) wait: Duration,
+    /// Where /startupz, /readyz, /livez and /metrics are served, `address:port` [default: nowhere].
+    #[arg(long, env = "LISTEN", value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
     #[command(flatten)]
     pub(crate) kafka: KafkaSettings,
     #[command(flatten)]
@@ -72,6 +78,19 @@ pub(crate) struct Job {
 }
 
 impl Job {
+    /// What is sent, in words.
+    pub(crate) fn named(&self) -> String {
+        match &self.settings.input {
+            Some(input) if !self.simulates() => format!("the input `{input}`"),
+            _ => "the simulator".to_owned(),
+        }
+    }
+
+    /// Whether rows are made.
+    pub(crate) fn simulates(&self) -> bool {
+        self.settings.source.as_deref() == Some(producers::SIMULATOR)
+    }
+
     /// Parses the command line; which options there are depends on the pipeline.
     pub(crate) fn from_args(args: Vec<OsString>) -> Result<Self, clap::Error> {
         let (pipeline, options) = pipeline_arg::parse(&Settings::command(), producers::all(), args)?;

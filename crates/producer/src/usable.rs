@@ -102,9 +102,21 @@ impl Source for Watched {
                 self.note(reason);
             }
             Some(RowOutcome::Filtered) => self.filtered += 1,
-            None => {}
+            Some(RowOutcome::Wait(_)) | None => {}
         }
         Ok(row)
+    }
+
+    fn further_topics(&self) -> Vec<String> {
+        self.source.further_topics()
+    }
+
+    fn is_of_the_past(&self) -> bool {
+        self.source.is_of_the_past()
+    }
+
+    fn is_endless(&self) -> bool {
+        self.source.is_endless()
     }
 
     fn line(&self) -> u64 {

@@ -21,12 +21,16 @@ pub enum Kind {
     Float8,
     /// `date`: an `i32` of days since 2000-01-01
     Date,
+    /// `timestamptz`: an `i64` of microseconds since 2000-01-01 00:00 UTC
+    Timestamp,
     /// `text`
     Text,
     /// `integer[]`, in state tables only; sent as text, since `unnest` would take an array of arrays apart whole
     Int4List,
     /// `bigint[]`, likewise
     Int8List,
+    /// `text[]`, likewise
+    TextList,
 }
 
 impl Kind {
@@ -38,7 +42,8 @@ impl Kind {
             Self::Int8 => (20, 1016),
             Self::Float8 => (701, 1022),
             Self::Date => (1082, 1182),
-            Self::Text | Self::Int4List | Self::Int8List => (25, 1009),
+            Self::Timestamp => (1184, 1185),
+            Self::Text | Self::Int4List | Self::Int8List | Self::TextList => (25, 1009),
         }
     }
 
@@ -55,9 +60,11 @@ impl Kind {
             Self::Int8 => "bigint",
             Self::Float8 => "double precision",
             Self::Date => "date",
+            Self::Timestamp => "timestamptz",
             Self::Text => "text",
             Self::Int4List => "integer[]",
             Self::Int8List => "bigint[]",
+            Self::TextList => "text[]",
         }
     }
 }
@@ -226,7 +233,7 @@ impl<'a> RowWriter<'a> {
         }
     }
 
-    /// Writes a `bigint`.
+    /// Writes a `bigint`, or a `timestamptz`.
     pub fn i64(&mut self, value: i64) {
         self.next(8).fixed(value.to_be_bytes());
     }
@@ -243,6 +250,12 @@ impl<'a> RowWriter<'a> {
     pub fn list(&mut self, values: impl Iterator<Item: Display>) {
         let values: Vec<String> = values.map(|value| value.to_string()).collect();
         self.text(&format!("{{{}}}", values.join(",")));
+    }
+
+    /// Writes a `text[]`; its texts must hold no NUL character.
+    pub fn text_list<'t>(&mut self, values: impl Iterator<Item = &'t str>) {
+        let quoted = values.map(|value| format!("\"{}\"", value.replace('\\', r"\\").replace('"', r#"\""#)));
+        self.list(quoted);
     }
 }
 
@@ -381,7 +394,7 @@ impl<'a> RowReader<'a> {
         Ok(self.fixed()?.map(i32::from_be_bytes))
     }
 
-    /// Reads a `bigint`.
+    /// Reads a `bigint`, or a `timestamptz`.
     ///
     /// # Errors
     /// When it is NULL or of another width.

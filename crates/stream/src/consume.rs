@@ -71,6 +71,9 @@ impl Consume {
 /// # Errors
 /// The error that ends a consumer, see [`Error`].
 pub async fn consume<P: Pipeline>(pipeline: P, consume: Consume) -> Result<(), Error> {
+    if let Residency::Windows(windows) = pipeline.residency() {
+        windows.check().map_err(Error::Settings)?;
+    }
     let stop = consume.stop.clone();
     let (decided, result) = oneshot::channel();
     let (closed, close) = oneshot::channel();
@@ -249,7 +252,14 @@ impl<P: Pipeline> Run<P> {
         let parts = Parts {
             consumer: Arc::clone(consumer),
             kafka: consume.kafka.clone(),
-            loader: Loader::new(postgres.clone(), owner(), &feed, residency, memory_limit_mib),
+            loader: Loader::new(
+                postgres.clone(),
+                owner(),
+                &feed,
+                residency,
+                pipeline.noted_settings(),
+                memory_limit_mib,
+            ),
             feed,
             outages: postgres.outages().clone(),
             runtime: self.runtime.clone(),

@@ -1,12 +1,12 @@
 //! What became of the messages handed to Kafka's client.
 
 use std::sync::{
-    Mutex, PoisonError,
+    Mutex, OnceLock, PoisonError,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use rdkafka::{
-    ClientContext, Statistics,
+    ClientContext, Message, Statistics,
     config::RDKafkaLogLevel,
     error::KafkaError,
     producer::{DeliveryResult, ProducerContext},
@@ -24,8 +24,8 @@ use crate::{
 pub(crate) struct Deliveries {
     acknowledged: AtomicU64,
     lost: AtomicBool,
-    /// Whether one was lost because we may not write.
-    denied: AtomicBool,
+    /// The topic of the first that was lost because we may not write there.
+    denied: OnceLock<String>,
     known_brokers: KnownBrokers,
     connections: Connections,
     failures: Mutex<Failures>,
@@ -56,9 +56,9 @@ impl Deliveries {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Whether a message failed because we may not write to the topic.
-    pub(crate) fn is_denied(&self) -> bool {
-        self.denied.load(Ordering::Relaxed)
+    /// The topic that a message failed for because we may not write to it.
+    pub(crate) fn denied(&self) -> Option<&str> {
+        self.denied.get().map(String::as_str)
     }
 
     /// Whether the client has forgotten every broker, so that nothing more is acknowledged.
@@ -102,7 +102,7 @@ impl Deliveries {
         }
     }
 
-    fn lose(&self, line: usize, error: &KafkaError) {
+    fn lose(&self, line: usize, error: &KafkaError, topic: &str) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let line = line as u64;
         failures.lost = Some(match failures.lost.take() {
@@ -110,7 +110,7 @@ impl Deliveries {
             later => (later.map_or(0, |(count, ..)| count) + 1, line, error.clone()),
         });
         if matches!(decide(error), Decision::Denied(_)) {
-            self.denied.store(true, Ordering::Relaxed);
+            self.denied.get_or_init(|| topic.to_owned());
         }
         self.lost.store(true, Ordering::Relaxed);
     }
@@ -160,7 +160,7 @@ impl ProducerContext for Deliveries {
                 tracing::debug!(line, bytes = message.payload_len(), "kafka does not take so large a record");
                 self.too_large(line);
             }
-            Err((error, _)) => self.lose(line, error),
+            Err((error, message)) => self.lose(line, error, message.topic()),
         }
     }
 }
@@ -185,7 +185,7 @@ mod tests {
         let lost = |code, last_failure: &[(RDKafkaErrorCode, &str)]| {
             let deliveries = Deliveries::default();
             last_failure.iter().for_each(|(code, reason)| deliveries.error(KafkaError::Global(*code), reason));
-            deliveries.lose(7, &KafkaError::MessageProduction(code));
+            deliveries.lose(7, &KafkaError::MessageProduction(code), "t");
             deliveries.verdict(1).unwrap_err().to_string()
         };
         let unresolved = (RDKafkaErrorCode::Resolve, "k-0:9092: failed to resolve");

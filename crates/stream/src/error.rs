@@ -29,6 +29,9 @@ pub enum Error {
     /// What is stored is not what this program writes.
     #[error("the changelog cannot be read back")]
     Changelog(#[from] crate::columns::ColumnError),
+    /// Settings contradict each other.
+    #[error("{0}")]
+    Settings(String),
     /// A setting differs from the one that gave what is stored its meaning.
     #[error(
         "{name} is {given}, and the facts were stored with {stored}: use that, another database, or begin anew with `consumer reset`"
@@ -243,7 +246,7 @@ impl Error {
             Self::RetentionGap { .. } | Self::TopicChanged { .. } | Self::KeyMoved { .. } => Exit::Input,
             Self::KafkaRefused { .. } | Self::KafkaDenied { .. } | Self::GroupShared { .. } => Exit::Usage,
             Self::TopicRefused { .. } => Exit::Usage,
-            Self::SettingFixed { .. } => Exit::Usage,
+            Self::Settings(_) | Self::SettingFixed { .. } => Exit::Usage,
             Self::Partition { .. } | Self::Memory { .. } | Self::OtherTopic { .. } | Self::NotSoleOwner => Exit::Usage,
             Self::Postgres { source, .. } => postgres::exit(source),
             Self::Changelog(_) | Self::GroupForgotten | Self::Refresh(_) | Self::Kafka(_) | Self::WriterStopped => {

@@ -49,5 +49,5 @@ pub use pipeline::{
     StateTable, Tables, Windows,
 };
 pub use postgres::{database, maintenance, state};
-pub use settings::ConsumeSettings;
+pub use settings::{ConsumeSettings, Keep, WindowSettings, millis};
 pub use source::{Outgoing, RowOutcome, Source};

@@ -227,6 +227,11 @@ pub trait Pipeline: Send + Sync + 'static {
         Residency::Memory
     }
 
+    /// Settings that views of the database need: stored under these names, in `feed_settings`, whenever a consumer starts.
+    fn noted_settings(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
     /// When what a record tells happened, in milliseconds since 1970 UTC; asked only where there are windows.
     fn event_ms_of(_record: &Self::Record<'_>) -> i64 {
         0

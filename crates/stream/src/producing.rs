@@ -48,7 +48,7 @@ impl Producing {
                 }
             }
         });
-        warm_up(&client, &settings.topic);
+        warm_up(&client, &settings.topics[0]);
         Ok(Self { client, done, polling: Some(polling) })
     }
 }

@@ -73,6 +73,10 @@ impl Sender<'_> {
                 RowOutcome::Filtered => self.sent.filtered += 1,
                 RowOutcome::Rejected(reason) => self.reject(source.line(), reason)?,
                 RowOutcome::Send => self.hand_over(source, &message)?,
+                RowOutcome::Wait(time) => {
+                    self.sent.read -= 1;
+                    self.wait(time)?;
+                }
             }
             if self.pace.is_some() || self.sent.read % ROWS_PER_POLL == 1 {
                 self.check_and_report(source)?;
@@ -136,8 +140,9 @@ impl Sender<'_> {
 
     /// Gives a message to the client, waiting while its queue is full.
     fn enqueue(&mut self, line: usize, message: &Outgoing) -> Result<(), SendError> {
-        let mut record =
-            BaseRecord::with_opaque_to(&self.settings.topic, line).key(&message.key).payload(&message.value);
+        let topic = &self.settings.topics[message.topic];
+        let mut record = BaseRecord::with_opaque_to(topic, line).key(&message.key).payload(&message.value);
+        record.timestamp = message.timestamp_ms;
         loop {
             match self.client.send(record) {
                 Ok(()) => return Ok(()),
@@ -151,7 +156,7 @@ impl Sender<'_> {
                     self.client.context().too_large(line);
                     return Ok(());
                 }
-                Err((error, _)) if matches!(decide(&error), Decision::Denied(_)) => return Err(self.denied()),
+                Err((error, _)) if matches!(decide(&error), Decision::Denied(_)) => return Err(self.denied(topic)),
                 // A client that has ended says only that; `ended` knows why.
                 Err((error, _)) => return Err(self.ended().unwrap_or(SendError::Client(error))),
             }
@@ -160,14 +165,28 @@ impl Sender<'_> {
 
     fn keep_pace(&mut self) -> Result<(), SendError> {
         while let Some(ahead) = self.pace.as_ref().and_then(|pace| pace.ahead(Instant::now())) {
-            // In slices, so that a slow pace does not delay the stop.
-            std::thread::sleep(ahead.min(PROGRESS_EVERY));
-            self.check()?;
-            self.report_if_due();
+            self.rest(ahead)?;
         }
         if let Some(pace) = &mut self.pace {
             pace.step(Instant::now());
         }
+        Ok(())
+    }
+
+    /// Waits for a source that has nothing yet.
+    fn wait(&mut self, time: Duration) -> Result<(), SendError> {
+        let until = Instant::now() + time;
+        while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            self.rest(left)?;
+        }
+        Ok(())
+    }
+
+    /// Sleeps for a slice of some time, so that a long one does not delay the stop.
+    fn rest(&mut self, time: Duration) -> Result<(), SendError> {
+        std::thread::sleep(time.min(PROGRESS_EVERY));
+        self.check()?;
+        self.report_if_due();
         Ok(())
     }
 
@@ -226,9 +245,9 @@ impl Sender<'_> {
 
     /// Whether all that was sent was acknowledged.
     fn verdict(&self) -> Result<(), SendError> {
-        match self.client.context().is_denied() {
-            true => Err(self.denied()),
-            false => self.ended().map_or_else(|| self.client.context().verdict(self.sent.sent), Err),
+        match self.client.context().denied() {
+            Some(topic) => Err(self.denied(topic)),
+            None => self.ended().map_or_else(|| self.client.context().verdict(self.sent.sent), Err),
         }
     }
 
@@ -237,17 +256,17 @@ impl Sender<'_> {
         let (code, reason) = self.client.client().fatal_error()?;
         tracing::debug!(reason, "fatal error of kafka's client");
         Some(match decide_code(code) {
-            Decision::Denied(_) => SendError::NoProducerId(self.denial()),
+            Decision::Denied(_) => SendError::NoProducerId(self.denial(&self.settings.topics[0])),
             _ => SendError::Client(KafkaError::Global(code)),
         })
     }
 
-    fn denied(&self) -> SendError {
-        SendError::Denied(self.denial())
+    fn denied(&self, topic: &str) -> SendError {
+        SendError::Denied(self.denial(topic))
     }
 
-    fn denial(&self) -> Denial {
-        Denial::new(&self.settings.kafka, "Write", Resource::Topic, &self.settings.topic)
+    fn denial(&self, topic: &str) -> Denial {
+        Denial::new(&self.settings.kafka, "Write", Resource::Topic, topic)
     }
 }
 

@@ -17,9 +17,9 @@ pub const OUTAGE_TIMEOUT: Duration = Duration::from_secs(300);
 pub struct SendSettings {
     /// Where Kafka is.
     pub kafka: KafkaSettings,
-    /// The topic.
-    pub topic: String,
-    /// The largest batch the topic takes, in bytes, where it is known.
+    /// The topics, by the index that a message has.
+    pub topics: Vec<String>,
+    /// The largest batch that all of them take, in bytes, where it is known.
     pub max_message_bytes: Option<usize>,
     /// How long a right that is denied at the start is waited for: it may be granted after we were started.
     pub wait: Duration,

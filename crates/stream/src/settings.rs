@@ -5,6 +5,8 @@ use std::time::Duration;
 use clap::{Args, builder::NonEmptyStringValueParser};
 use service::settings::{duration, switch};
 
+use crate::pipeline::Windows;
+
 /// Settings of the consumer that no pipeline differs in.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Consuming")]
@@ -71,4 +73,73 @@ impl ConsumeSettings {
             tail_facts: TAIL_FACTS,
         }
     }
+}
+
+/// Settings of pipelines with windows.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Windows")]
+pub struct WindowSettings {
+    /// How long a window is (a duration such as 15m); it divides a day. What is stored with one keeps it.
+    #[arg(long, env = "WINDOW", default_value = "15m", value_parser = window, value_name = "DURATION")]
+    pub window: Duration,
+    /// How long after its end a window becomes final, by the event times of its own key.
+    ///
+    /// Later events are not lost: they correct the window, and are counted as late.
+    #[arg(long, env = "LATENESS", default_value = "20m", value_parser = duration, value_name = "DURATION")]
+    pub lateness: Duration,
+    /// How far ahead of its record's Kafka timestamp an event may be; one beyond is rejected.
+    #[arg(long, env = "AHEAD", default_value = "1h", value_parser = duration, value_name = "DURATION")]
+    pub ahead: Duration,
+    /// How long windows take events, behind the newest event of their key; older events are filtered, and their facts removed.
+    #[arg(long, env = "KEEP_WINDOWS", default_value = "forever", value_parser = Keep::parse, value_name = "DURATION|forever")]
+    pub keep: Keep,
+    /// How long the changelog keeps facts that are also stored by window.
+    #[arg(long, env = "KEEP_HISTORY", default_value = "7days", value_parser = Keep::parse, value_name = "DURATION|forever")]
+    pub keep_history: Keep,
+}
+
+impl WindowSettings {
+    /// Windows of that size, with the other settings.
+    pub fn windows_of(&self, size: Duration) -> Windows {
+        Windows {
+            size_ms: millis(size),
+            lateness_ms: millis(self.lateness),
+            ahead_ms: millis(self.ahead),
+            keep_ms: self.keep.0.map(millis),
+            history_ms: self.keep_history.0.map(millis),
+        }
+    }
+
+    /// The windows.
+    pub fn windows(&self) -> Windows {
+        self.windows_of(self.window)
+    }
+}
+
+/// How long something is kept; `None` is for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep(pub Option<Duration>);
+
+impl Keep {
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        if text == "forever" { Ok(Self(None)) } else { duration(text).map(|time| Self(Some(time))) }
+    }
+}
+
+/// Milliseconds of a day.
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+
+/// Whole milliseconds.
+pub fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn window(text: &str) -> anyhow::Result<Duration> {
+    let size = duration(text)?;
+    let whole = size.subsec_nanos() == 0 && !size.is_zero();
+    anyhow::ensure!(
+        whole && DAY_MS % millis(size) == 0,
+        "`{text}` is not whole seconds that divide a day, such as 15m"
+    );
+    Ok(size)
 }

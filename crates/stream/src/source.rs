@@ -1,5 +1,7 @@
 //! What a producer sends: a pipeline's rows, one message after another.
 
+use std::time::Duration;
+
 use formats::ReadError;
 
 /// One Kafka message about to be sent. Its buffers are reused from row to row.
@@ -9,6 +11,10 @@ pub struct Outgoing {
     pub key: Vec<u8>,
     /// The message value.
     pub value: Vec<u8>,
+    /// Which topic it goes to: 0 is the first, 1 the first of [`Source::further_topics`].
+    pub topic: usize,
+    /// Its Kafka timestamp, milliseconds since 1970 UTC; `None` is the time of sending.
+    pub timestamp_ms: Option<i64>,
 }
 
 /// What became of one row of the input.
@@ -20,6 +26,8 @@ pub enum RowOutcome {
     Filtered,
     /// The row cannot be read; the reason is a sentence's worth, lowercase.
     Rejected(String),
+    /// Nothing comes before so much time has passed.
+    Wait(Duration),
 }
 
 /// An input, row by row.
@@ -37,6 +45,21 @@ pub trait Source: Send {
 
     /// Whether the consumer will store no fact of the row last read though nothing is wrong with it: it is sent all the same.
     fn is_without_fact(&self) -> bool {
+        false
+    }
+
+    /// The topics it sends to besides the first.
+    fn further_topics(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Whether messages may have timestamps so old that Kafka would soon remove them: topics that are made then keep all.
+    fn is_of_the_past(&self) -> bool {
+        false
+    }
+
+    /// Whether it goes on until it is stopped.
+    fn is_endless(&self) -> bool {
         false
     }
 

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 use rdkafka::{error::KafkaError, types::RDKafkaErrorCode};
 use service::{Stop, backoff::Backoff, settings::KafkaSettings};
 
-pub use crate::topic_client::TopicSettings;
+pub use crate::topic_client::{TopicSettings, TopicSpec};
 use crate::{
     client::Connections,
     kafka_errors::{Decision, Denial, Resource, code_of, decide},
@@ -100,17 +100,17 @@ pub struct Lookup {
 }
 
 impl Lookup {
-    /// Looks the topic up, and makes it with `partitions` when it is missing. Waits for Kafka, and for rights.
+    /// Looks the topic up, and makes it when it is missing. Waits for Kafka, and for rights.
     ///
     /// # Errors
     /// When Kafka is unavailable, refuses, denies a right, or a stop was requested.
-    pub fn ensure(&self, partitions: i32, stop: &Stop) -> Result<Topic, TopicError> {
+    pub fn ensure(&self, new: TopicSpec, stop: &Stop) -> Result<Topic, TopicError> {
         let kafka = Kafka::connect(&self.kafka).map_err(|error| self.refused(&error))?;
         let mut created = false;
         let found =
             self.wait(&kafka, stop, |limit| match kafka.partitions(&self.topic, limit).map_err(Failed::describe)? {
                 None if !created => {
-                    created = kafka.create(&self.topic, partitions).map_err(Failed::create)?;
+                    created = kafka.create(&self.topic, new).map_err(Failed::create)?;
                     kafka.partitions(&self.topic, limit).map_err(Failed::describe)
                 }
                 found => Ok(found),

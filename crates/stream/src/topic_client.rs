@@ -35,6 +35,15 @@ pub struct TopicSettings {
     pub retention_bytes: Option<i64>,
 }
 
+/// What a topic is to be, should it have to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicSpec {
+    /// The number of its partitions.
+    pub partitions: i32,
+    /// Whether it keeps all records, whatever their age; else it does as the brokers have it.
+    pub keeps_all: bool,
+}
+
 impl TopicSettings {
     /// Whether Kafka removes a record once a later one has the same key, so that history is lost.
     pub fn is_compacted(&self) -> bool {
@@ -97,13 +106,13 @@ impl Kafka {
     }
 
     /// Makes the topic; returns whether it was made here, since another client may have been quicker.
-    pub(crate) fn create(&self, topic: &str, partitions: i32) -> Result<bool, KafkaError> {
+    pub(crate) fn create(&self, topic: &str, new: TopicSpec) -> Result<bool, KafkaError> {
         use RDKafkaErrorCode::{NotController, TopicAlreadyExists, UnsupportedFeature, UnsupportedVersion};
         let options = self.options()?;
-        let response = match self.create_with(topic, partitions, &options) {
+        let response = match self.create_with(topic, new, &options) {
             // Brokers of before KRaft do not pass the request on to their controller.
             Err(NotController) => {
-                self.create_with(topic, partitions, &AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT)))
+                self.create_with(topic, new, &AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT)))
             }
             response => response,
         };
@@ -115,11 +124,15 @@ impl Kafka {
         }
     }
 
-    fn create_with(&self, topic: &str, partitions: i32, options: &AdminOptions) -> Result<(), RDKafkaErrorCode> {
+    fn create_with(&self, topic: &str, new: TopicSpec, options: &AdminOptions) -> Result<(), RDKafkaErrorCode> {
+        let replicas = TopicReplication::Fixed(-1);
         // Minus one: as many replicas as the brokers make by default.
         // Brokers may compact by default, and history would be lost.
-        let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1)).set("cleanup.policy", "delete");
-        let made = block_on(self.admin.create_topics([&new], options));
+        let mut wanted = NewTopic::new(topic, new.partitions, replicas).set("cleanup.policy", "delete");
+        if new.keeps_all {
+            wanted = wanted.set("retention.ms", "-1").set("retention.bytes", "-1");
+        }
+        let made = block_on(self.admin.create_topics([&wanted], options));
         match made.map_err(|error| code_of(&error).unwrap_or(RDKafkaErrorCode::Fail))?.into_iter().next() {
             Some(Err((_, code))) => Err(code),
             None | Some(Ok(_)) => Ok(()),

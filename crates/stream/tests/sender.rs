@@ -13,7 +13,7 @@ use service::{Stop, settings::KafkaSettings};
 use stream::{
     Outgoing, ReadError, RowOutcome, Source,
     sender::{OUTAGE_TIMEOUT, OnRejected, SendError, SendSettings, Sent, Watch, send},
-    topic::{Lookup, TopicError},
+    topic::{Lookup, TopicError, TopicSpec},
 };
 
 const TOPIC: &str = "t";
@@ -87,7 +87,7 @@ impl Cluster {
     fn settings(&self) -> SendSettings {
         SendSettings {
             kafka: KafkaSettings::plaintext(self.0.bootstrap_servers()),
-            topic: TOPIC.to_owned(),
+            topics: vec![TOPIC.to_owned()],
             max_message_bytes: None,
             wait: Duration::ZERO,
             outage_timeout: OUTAGE_TIMEOUT,
@@ -273,8 +273,16 @@ fn a_topic_is_found_and_never_created_by_a_lookup() {
         let error = lookup("missing").find(&stop).expect_err("nobody created the topic");
         assert!(error.to_string().ends_with("topic `missing` is missing"), "{error}");
     }
-    assert_eq!(lookup(TOPIC).ensure(6, &stop).expect("the topic exists").partitions, 3);
-    let created = lookup("missing").ensure(6, &stop).expect("this cluster creates a topic on first use");
+    assert_eq!(
+        lookup(TOPIC)
+            .ensure(TopicSpec { partitions: 6, keeps_all: false }, &stop)
+            .expect("the topic exists")
+            .partitions,
+        3
+    );
+    let created = lookup("missing")
+        .ensure(TopicSpec { partitions: 6, keeps_all: false }, &stop)
+        .expect("this cluster creates a topic on first use");
     assert!(created.partitions > 0 && created.created, "{created:?}");
     stop.stop();
     assert!(matches!(lookup("another").find(&stop), Err(TopicError::Stopped)));

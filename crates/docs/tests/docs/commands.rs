@@ -11,8 +11,19 @@ use testkit::{broker::EmbeddedBroker, postgres::Postgres, repository};
 /// What a block may need that a test does not have.
 const NEEDS: [&str; 4] = ["cluster", "network", "minutes", "hours"];
 /// Programs by which a line is known as a command.
-const PROGRAMS: [&str; 10] =
-    ["cargo", "consumer", "curl", "kubectl", "make", "migrate", "minikube", "producer", "psql", "scripts/"];
+const PROGRAMS: [&str; 11] = [
+    "cargo",
+    "consumer",
+    "curl",
+    "kubectl",
+    "make",
+    "migrate",
+    "minikube",
+    "producer",
+    "psql",
+    "scripts/",
+    "warehouse",
+];
 /// What runs first: the other documents query the tables that it fills.
 const FIRST: &str = "docs/OPERATIONS.md";
 

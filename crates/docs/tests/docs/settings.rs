@@ -6,10 +6,11 @@ use testkit::repository;
 
 const PAGE: &str = "docs/OPERATIONS.md";
 const MARKS: (&str, &str) = ("<!-- settings -->\n", "<!-- /settings -->");
-const PROGRAMS: [(&str, &str); 3] = [
+const PROGRAMS: [(&str, &str); 4] = [
     ("producer", "crates/producer/tests/cmd/producer.trycmd"),
     ("consumer", "crates/consumer/tests/cmd/consumer.trycmd"),
     ("migrate", "crates/migrate/tests/cmd/help.trycmd"),
+    ("warehouse", "crates/warehouse/tests/cmd/warehouse.trycmd"),
 ];
 
 #[test]

@@ -134,12 +134,18 @@ impl<D: Dataset> Env<D> {
     }
 
     /// One of the binaries, with the name of the pipeline that it serves.
+    pub(crate) fn program_of(&self, name: &str) -> Program {
+        Self::program(name)
+    }
+
+    /// The same.
     fn program(name: &str) -> Program {
-        Program::new(name).unwrap().args(["--pipeline", D::PIPELINE]).secret(PASSWORD)
+        let program = Program::new(name).unwrap().args(["--pipeline", D::PIPELINE]).secret(PASSWORD);
+        D::SETTINGS.iter().fold(program, |program, (name, value)| program.env(name, value))
     }
 
     /// The URL of the role that the consumer has in production.
-    fn writer_url(&self) -> String {
+    pub(crate) fn writer_url(&self) -> String {
         self.writer_url_at(self.postgres_address())
     }
 

@@ -95,6 +95,10 @@ pub(crate) fn a_hiccup_while_groups_are_moved_is_survived<D: Dataset>() {
     // As if every group's records had come from the other partition before.
     env.execute("UPDATE key_partitions SET partition = 1 - partition");
     env.execute(&format!("UPDATE {} SET owner_partition = 1 - owner_partition", D::SEGMENTS));
+    env.execute(
+        "UPDATE stream_offsets o SET last_id = other.last_id, refreshed_id = other.refreshed_id, redo_from = other.redo_from
+         FROM stream_offsets other WHERE other.feed = o.feed AND other.partition = 1 - o.partition",
+    );
     fail_twice(&env, "key_partitions", "true");
     let ended = env.consumer(&["repartition"]).run(LIMIT).unwrap().expect_code(0).unwrap();
     assert!(ended.said("injected (SQLSTATE 57P01)") && ended.said("will be retried"), "{ended}");

@@ -32,6 +32,7 @@ mod secrets;
 mod servers;
 mod soak;
 mod topics;
+mod worlds;
 mod zombies;
 
 use testkit::broker::EmbeddedBroker;
@@ -190,6 +191,7 @@ macro_rules! tests_of {
 
 tests_of!(emissions, "emissions": crate::datasets::emissions::Emissions);
 tests_of!(energy, "energy": crate::datasets::energy::Energy);
+tests_of!(sensors, "sensors": crate::datasets::sensors::Sensors);
 
 /// The tests of one pipeline only.
 mod model {
@@ -203,5 +205,22 @@ mod model {
             ties_are_broken_the_same_way_every_time
             an_extreme_outlier_harms_nothing,
             slow a_hundred_thousand_countries_are_refreshed;
+    }
+}
+
+/// The tests of sensors only.
+mod sensor_worlds {
+    use crate::report;
+
+    tests! { "sensors", ();
+        worlds:
+            one_pass_over_the_topic_gives_every_window
+            a_wrong_clock_changes_nobody_elses_windows
+            a_silent_sensors_last_windows_say_so
+            a_week_that_comes_late_reaches_its_days
+            the_predecessors_messages_are_read
+            a_feed_without_its_topic_ends_both_and_loses_nothing
+            old_windows_are_forgotten_and_never_begun_again
+            another_lateness_opens_no_final_window_again;
     }
 }

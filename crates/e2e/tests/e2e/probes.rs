@@ -20,9 +20,10 @@ fn named(scraped: &str) -> BTreeMap<String, String> {
     described.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect()
 }
 
-/// The metrics that the documentation lists, each with its type.
+/// The metrics of a consumer that the documentation lists, each with its type.
 fn listed() -> BTreeMap<String, String> {
     let rows = include_str!("../../../../docs/OPERATIONS.md").lines().filter(|line| line.starts_with("| `tributary_"));
+    let rows = rows.filter(|line| !line.starts_with("| `tributary_producer_"));
     let cells = rows.map(|row| row.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>());
     cells.map(|cells| (cells[1].trim_matches('`').to_owned(), cells[2].clone())).collect()
 }

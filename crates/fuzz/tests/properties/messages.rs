@@ -6,6 +6,7 @@ use emissions::{pipeline::Emissions, record::Observation};
 use energy::pipeline::Energy;
 use fuzz::mutation::{Input, inputs};
 use proptest::prelude::*;
+use sensors::{event_message, range::USUAL, reading_message};
 use stream::{Decoded, Outgoing, Pipeline, groups::read_back};
 
 use crate::{corpus, is_a_reason};
@@ -64,8 +65,42 @@ fn check_energy(bytes: &[u8]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+fn check_reading(bytes: &[u8]) -> Result<(), TestCaseError> {
+    let decode = |bytes: &[u8]| reading_message::decode(bytes, USUAL);
+    let Some(reading) = check(decode(bytes), decode(bytes))? else { return Ok(()) };
+    prop_assert!(USUAL.has(reading.milli) && reading.sensor >= 0);
+    // A blank in front prevents the fast path of the reader, which has to agree with the other.
+    let blank = [b" ", bytes].concat();
+    prop_assert_eq!(decode(&blank), Decoded::Record(reading), "with a blank in front");
+    if reading.at_ms.is_some_and(|at_ms| (0..10_i64.pow(15)).contains(&at_ms)) {
+        let mut message = Outgoing::default();
+        reading_message::encode(&reading, &mut message);
+        prop_assert_eq!(decode(&message.value), Decoded::Record(reading), "encoded and decoded again");
+    }
+    Ok(())
+}
+
+fn check_event(bytes: &[u8]) -> Result<(), TestCaseError> {
+    let (first, second) = (event_message::decode(bytes), event_message::decode(bytes));
+    let Some(event) = check(first, second)? else { return Ok(()) };
+    prop_assert!(!event.text.contains('\0') && event.sensor >= 0);
+    let [known, read_back] = stored::<sensors::events::Events>(&event);
+    prop_assert_eq!(known, read_back, "stored and read back");
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(fuzz::config())]
+
+    #[test]
+    fn readings_of_any_bytes(Input(bytes) in inputs(&corpus("sensors-messages"))) {
+        check_reading(&bytes)?;
+    }
+
+    #[test]
+    fn events_of_any_bytes(Input(bytes) in inputs(&corpus("sensors-events"))) {
+        check_event(&bytes)?;
+    }
 
     #[test]
     fn emissions_of_any_bytes(Input(bytes) in inputs(&corpus("emissions-messages"))) {
@@ -85,5 +120,11 @@ fn the_corpus_itself() {
     }
     for bytes in corpus("energy-messages").iter() {
         check_energy(bytes).unwrap();
+    }
+    for bytes in corpus("sensors-messages").iter() {
+        check_reading(bytes).unwrap();
+    }
+    for bytes in corpus("sensors-events").iter() {
+        check_event(bytes).unwrap();
     }
 }

@@ -1,5 +1,6 @@
 //! Each pipeline's source over a file that may hold anything: what it sends can be read, and the counts add up.
 
+use clap::{Args as _, Command, FromArgMatches as _};
 use emissions::{
     pipeline::Emissions,
     source::{CsvSettings, CsvSource},
@@ -11,6 +12,13 @@ use energy::{
 use formats::Layout;
 use fuzz::mutation::{Input, inputs};
 use proptest::prelude::*;
+use sensors::{
+    event_message,
+    file::{self as readings, ReadingsFile},
+    range::USUAL,
+    reading_message,
+    simulator::SimulatorSettings,
+};
 use serde_json::Value;
 use stream::{Decoded, Outgoing, Pipeline, ReadError, RowOutcome, Source};
 
@@ -63,6 +71,7 @@ fn run<S: Source>(
                 counts.sent += 1;
             }
             RowOutcome::Filtered => counts.filtered += 1,
+            RowOutcome::Wait(_) => prop_assert!(false, "a file has all it has"),
             RowOutcome::Rejected(reason) => {
                 is_a_reason(&reason)?;
                 counts.rejected += 1;
@@ -122,6 +131,28 @@ fn check_energy(bytes: &[u8]) -> Result<(), TestCaseError> {
     check_sum(counts, bytes, &energy::csv_row::LAYOUT)
 }
 
+/// What the sensors' producer sends is JSON, rejects included; it knows of each whether the consumer will use it.
+fn sensors_sent(message: &Outgoing, unusable: Option<&str>) -> Result<(), TestCaseError> {
+    unusable.map_or(Ok(()), is_a_reason)?;
+    prop_assert!(serde_json::from_slice::<Value>(&message.value).is_ok(), "{:?}", message);
+    let usable = match message.topic {
+        0 => matches!(reading_message::decode(&message.value, USUAL), Decoded::Record(_)),
+        _ => matches!(event_message::decode(&message.value), Decoded::Record(_)),
+    };
+    prop_assert_eq!(usable, unusable.is_none(), "{:?}", message);
+    Ok(())
+}
+
+fn check_sensors(bytes: &[u8]) -> Result<(), TestCaseError> {
+    let counts = run(ReadingsFile::open(bytes, &sensor_settings()), sensors_sent)?;
+    check_sum(counts, bytes, &readings::LAYOUT)
+}
+
+fn sensor_settings() -> SimulatorSettings {
+    let command = SimulatorSettings::augment_args(Command::new("fuzz"));
+    SimulatorSettings::from_arg_matches(&command.get_matches_from(["fuzz"])).expect("each has a default")
+}
+
 /// Else the properties below would try files that nothing is read from.
 #[test]
 fn of_a_valid_file_rows_are_sent() {
@@ -133,6 +164,9 @@ fn of_a_valid_file_rows_are_sent() {
     let energy = include_bytes!("../../corpus/energy-files/valid.txt").as_slice();
     let opened = MeterSource::open(energy, &MeterSettings {});
     assert!(run(opened, energy_sent).unwrap().is_some_and(|counts| counts.sent > 0));
+    let sensors = include_bytes!("../../corpus/sensors-files/valid.csv").as_slice();
+    let opened = ReadingsFile::open(sensors, &sensor_settings());
+    assert!(run(opened, sensors_sent).unwrap().is_some_and(|counts| counts.sent > 0));
 }
 
 /// With a valid header in front as often as not: without one, nothing is read beyond the first line.
@@ -152,6 +186,11 @@ proptest! {
     fn energy_of_any_file(Input(bytes) in inputs(&corpus("energy-files")), header in any::<bool>()) {
         check_energy(&with_header(ENERGY, header, bytes))?;
     }
+
+    #[test]
+    fn sensors_of_any_file(Input(bytes) in inputs(&corpus("sensors-files")), header in any::<bool>()) {
+        check_sensors(&with_header("sensor_id,timestamp,temperature\n", header, bytes))?;
+    }
 }
 
 #[test]
@@ -161,5 +200,8 @@ fn the_corpus_itself() {
     }
     for bytes in corpus("energy-files").iter() {
         check_energy(bytes).unwrap();
+    }
+    for bytes in corpus("sensors-files").iter() {
+        check_sensors(bytes).unwrap();
     }
 }

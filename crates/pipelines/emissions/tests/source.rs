@@ -20,7 +20,7 @@ fn rows(file: &str) -> Vec<String> {
                 let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
                 format!("{}: {} {}", source.label(), text(&message.key), text(&message.value))
             }
-            RowOutcome::Filtered => "filtered".to_owned(),
+            other @ (RowOutcome::Filtered | RowOutcome::Wait(_)) => format!("{other:?}").to_lowercase(),
             RowOutcome::Rejected(reason) => format!("! {reason}"),
         };
         rows.push(format!("{} {what}", source.line()));

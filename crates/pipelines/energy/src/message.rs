@@ -113,7 +113,7 @@ pub fn begin(day: crate::day::Day, minute: u16, message: &mut Outgoing) {
     decimal(month, 2, &mut message.key);
     message.key.push(b'-');
     decimal(of_month, 2, &mut message.key);
-    let Outgoing { key, value } = message;
+    let Outgoing { key, value, .. } = message;
     value.clear();
     value.extend_from_slice(b"{\"Datetime\":\"");
     value.extend_from_slice(key);

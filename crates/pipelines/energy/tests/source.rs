@@ -22,7 +22,7 @@ fn rows(file: &str) -> Vec<String> {
                 let key = String::from_utf8_lossy(&message.key);
                 format!("{}: {key} {}", source.label(), read(&message.value))
             }
-            RowOutcome::Filtered => "filtered".to_owned(),
+            other @ (RowOutcome::Filtered | RowOutcome::Wait(_)) => format!("{other:?}").to_lowercase(),
             RowOutcome::Rejected(reason) => format!("! {reason}"),
         };
         rows.push(format!("{} {what}", source.line()));

@@ -2,7 +2,7 @@
 
 use std::{error::Error as _, pin::Pin, time::Duration};
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use clap::{ArgMatches, Args, Command};
 use service::{Failure, postgres::plain};
 use sqlx::{PgConnection, migrate::Migrator};
@@ -18,6 +18,9 @@ pub type Working = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 
 type Start = Box<dyn Fn(&ArgMatches, Consume) -> anyhow::Result<Working> + Send + Sync>;
 
+/// The topic of a feed under the pipeline's options; `None` where they leave the feed out.
+type TopicOf = Box<dyn Fn(&ArgMatches) -> Option<String> + Send + Sync>;
+
 /// `compact` under way.
 pub type Compacting<'a> = Pin<Box<dyn Future<Output = Result<u64, sqlx::Error>> + 'a>>;
 
@@ -32,12 +35,11 @@ pub struct Consumer {
 
 /// A feed of a pipeline.
 pub struct Feed {
-    /// The topic, unless a setting names another.
-    pub topic: &'static str,
     /// Its name, and its tables in the pipeline's database.
     pub tables: FeedTables,
     /// Drops superseded facts: see [`compact`].
     pub compact: for<'a> fn(&'a mut PgConnection, Duration) -> Compacting<'a>,
+    topic: TopicOf,
     start: Start,
 }
 
@@ -62,15 +64,21 @@ impl Feed {
         (self.start)(options, what)
     }
 
-    fn of<P: Pipeline, O: Args + 'static>(build: fn(O) -> P) -> Self {
-        let start: Start = Box::new(move |options, mut what| {
-            let pipeline = build(O::from_arg_matches(options)?);
-            if let Some(topic) = pipeline.topic() {
-                what.topic = topic.to_owned();
-            }
+    /// The topic, unless a setting of the program names another; `None` where the pipeline's own options leave the feed out.
+    pub fn topic(&self, options: &ArgMatches) -> Option<String> {
+        (self.topic)(options)
+    }
+
+    fn of<P: Pipeline, O: Args + 'static>(build: impl Fn(O) -> Option<P> + Copy + Send + Sync + 'static) -> Self {
+        let topic: TopicOf = Box::new(move |options| {
+            let pipeline = build(O::from_arg_matches(options).ok()?)?;
+            Some(pipeline.topic().unwrap_or(P::TOPIC).to_owned())
+        });
+        let start: Start = Box::new(move |options, what| {
+            let pipeline = build(O::from_arg_matches(options)?).context("the options leave the feed out")?;
             Ok(Box::pin(async move { stream::consume(pipeline, what).await.map_err(to_exit) }))
         });
-        Self { topic: P::TOPIC, tables: FeedTables::of::<P>(), compact: compacting::<P>, start }
+        Self { tables: FeedTables::of::<P>(), compact: compacting::<P>, topic, start }
     }
 }
 
@@ -106,7 +114,16 @@ impl OfPipeline for Consumer {
         S: Source + 'static,
         I: Args + 'static,
     {
-        Self { name: P::NAME, feeds: vec![Feed::of(build)], augment: O::augment_args }
+        Self { name: P::NAME, feeds: vec![Feed::of(move |options| Some(build(options)))], augment: O::augment_args }
+    }
+
+    fn with_feed<P: Pipeline, O: Args + 'static>(mut self, build: fn(O) -> Option<P>) -> Self {
+        self.feeds.push(Feed::of(build));
+        self
+    }
+
+    fn with_simulator<S: Source + 'static, I: Args + 'static>(self, _open: fn(&I) -> Result<S, ReadError>) -> Self {
+        self
     }
 }
 

@@ -109,6 +109,15 @@ impl OfPipeline for Database {
             legacy_tables: P::TABLES.legacy,
         }
     }
+
+    fn with_feed<P: Pipeline, O: Args + 'static>(mut self, _build: fn(O) -> Option<P>) -> Self {
+        self.feeds.push(P::NAME);
+        self
+    }
+
+    fn with_simulator<S: Source + 'static, I: Args + 'static>(self, _open: fn(&I) -> Result<S, ReadError>) -> Self {
+        self
+    }
 }
 
 /// The database of `pipeline`.

@@ -5,6 +5,7 @@ use std::io::Read;
 use clap::Args;
 use emissions::{pipeline::Emissions, source::CsvSource};
 use energy::{pipeline::Energy, source::MeterSource};
+use sensors::{events::Events, file::ReadingsFile, pipeline::Sensors, simulator::Simulator};
 use sqlx::{migrate, migrate::Migrator};
 use stream::{Pipeline, ReadError, Source};
 
@@ -16,6 +17,9 @@ pub(crate) fn all<T: OfPipeline>() -> Vec<T> {
     vec![
         T::of_pipeline(Emissions, CsvSource::open, migrate!("../../../postgres/migrations/emissions")),
         T::of_pipeline(Energy, MeterSource::open, migrate!("../../../postgres/migrations/energy")),
+        T::of_pipeline(Sensors, ReadingsFile::open, migrate!("../../../postgres/migrations/sensors"))
+            .with_feed(Events::unless_left_out)
+            .with_simulator(Simulator::open),
     ]
 }
 
@@ -32,4 +36,10 @@ pub(crate) trait OfPipeline: Sized {
         O: Args + 'static,
         S: Source + 'static,
         I: Args + 'static;
+
+    /// A further feed, in the same database, which `build` makes of the same options, or not.
+    fn with_feed<P: Pipeline, O: Args + 'static>(self, build: fn(O) -> Option<P>) -> Self;
+
+    /// A source that needs no input, with the same options as the file.
+    fn with_simulator<S: Source + 'static, I: Args + 'static>(self, open: fn(&I) -> Result<S, ReadError>) -> Self;
 }

@@ -17,6 +17,13 @@ use crate::{
 
 type Open = Box<dyn Fn(Input, &ArgMatches) -> anyhow::Result<Box<dyn Source>> + Send + Sync>;
 
+type Simulate = Box<dyn Fn(&ArgMatches) -> anyhow::Result<Box<dyn Source>> + Send + Sync>;
+
+/// The sources that `--source` chooses from.
+pub const FILE: &str = "file";
+/// A source that makes its rows.
+pub const SIMULATOR: &str = "simulator";
+
 /// How much of an input is kept until its header is read: longer than any header, and small compared with the input.
 const KEPT: usize = 64 << 10;
 
@@ -28,6 +35,7 @@ pub struct Producer {
     pub topic: &'static str,
     augment: fn(Command) -> Command,
     open: Open,
+    simulate: Option<Simulate>,
 }
 
 impl Producer {
@@ -42,6 +50,14 @@ impl Producer {
             Some(ReadError::Unusable(_)) => self.of_another(&begin).map_or(error, anyhow::Error::new),
             _ => error,
         })
+    }
+
+    /// Begins to simulate an input, with the pipeline's own options; `None` where the pipeline has no simulator.
+    ///
+    /// # Errors
+    /// A [`ReadError`] when the options contradict each other.
+    pub fn simulated(&self, options: &ArgMatches) -> Option<anyhow::Result<Box<dyn Source>>> {
+        self.simulate.as_ref().map(|simulate| simulate(options))
     }
 
     /// What is said where another pipeline reads an input that begins so.
@@ -85,7 +101,19 @@ impl Entry for Producer {
     }
 
     fn augment(&self, command: Command) -> Command {
-        (self.augment)(command)
+        let command = (self.augment)(command);
+        // A command without the two has nothing to choose.
+        if command.get_arguments().all(|arg| arg.get_id() != "source" && arg.get_id() != "input") {
+            return command;
+        }
+        match self.simulate {
+            None => command
+                .mut_arg("source", |source| source.hide(true).value_parser([FILE]))
+                .mut_arg("input", |input| input.required(true)),
+            Some(_) => {
+                command.mut_arg("input", |input| input.required_unless_present("source").required_if_eq("source", FILE))
+            }
+        }
     }
 }
 
@@ -112,6 +140,15 @@ impl OfPipeline for Producer {
         I: Args + 'static,
     {
         let open: Open = Box::new(move |input, matches| Ok(Box::new(open(input, &I::from_arg_matches(matches)?)?)));
-        Self { name: P::NAME, topic: P::TOPIC, augment: I::augment_args, open }
+        Self { name: P::NAME, topic: P::TOPIC, augment: I::augment_args, open, simulate: None }
+    }
+
+    fn with_feed<P: Pipeline, O: Args + 'static>(self, _build: fn(O) -> Option<P>) -> Self {
+        self
+    }
+
+    fn with_simulator<S: Source + 'static, I: Args + 'static>(mut self, open: fn(&I) -> Result<S, ReadError>) -> Self {
+        self.simulate = Some(Box::new(move |matches| Ok(Box::new(open(&I::from_arg_matches(matches)?)?))));
+        self
     }
 }

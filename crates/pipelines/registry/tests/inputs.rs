@@ -15,6 +15,7 @@ const ENERGY: &str = "Date;Time;Global_active_power;Global_reactive_power;Voltag
 fn rows(pipeline: &str) -> [&'static str; 2] {
     match pipeline {
         "emissions" => [EMISSIONS, "Norland,2001,NRL,1000,2000,3,4"],
+        "sensors" => ["sensor_id,timestamp,temperature", "7,1767225600,21.5"],
         _ => [ENERGY, "16/12/2006;17:24:00;4.216;0.418;234.84;18.4;0;1;17"],
     }
 }

@@ -14,7 +14,8 @@ fn check(bytes: &[u8], expected: Result<&str, (Exit, &str)>) {
     file.rewind().unwrap();
     for raw in [Raw::File(file), Raw::Stream(Box::new(Cursor::new(bytes.to_vec())))] {
         let mut text = String::new();
-        let unpacked = unpack(raw, &Progress::start(), &Location::Stdin);
+        let unpacked =
+            unpack(raw, &Progress::start(service::health::Health::new(std::time::Duration::MAX)), &Location::Stdin);
         let read = unpacked.and_then(|mut input| or_exit(input.read_to_string(&mut text), &Location::Stdin));
         match (read, expected) {
             (Ok(_), Ok(expected)) => assert_eq!(text, expected),

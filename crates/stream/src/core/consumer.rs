@@ -46,6 +46,8 @@ pub(crate) const JOBS: usize = IN_FLIGHT + 3;
 const MOST_LOADS: usize = 2;
 /// A trickle of records is stored after this time, even if it never pauses.
 const BATCH_AGE: Duration = Duration::from_millis(500);
+/// The same of a feed with windows, to which few records come at a time: each transaction costs a segment.
+const TRICKLE_AGE: Duration = Duration::from_secs(5);
 /// A batch of windows with less records stays open for longer: twenty readings a second are not to be twenty transactions.
 const TRICKLE: usize = 1_000;
 /// How long a refresh waits at most until groups are looked up, and all that was read is sent. What is not by then is left out of it.

@@ -34,6 +34,24 @@ pub struct Windows {
 }
 
 impl Windows {
+    /// Whether they can be kept so.
+    ///
+    /// # Errors
+    /// Why not, as a sentence.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let needed = self.lateness_ms.saturating_add(self.size_ms);
+        match self.keep_ms {
+            Some(keep_ms) if keep_ms < needed => {
+                let [keep, needed] = [keep_ms, needed]
+                    .map(|ms| humantime::format_duration(Duration::from_millis(ms.unsigned_abs())).to_string());
+                Err(format!(
+                    "--keep is {keep}, and a window is final {needed} after its beginning: keep at least that long"
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// When the window ends that begins at `slot`: the first instant that is not in it.
     pub fn end(&self, slot: i64) -> i64 {
         slot.saturating_add(self.size_ms)

@@ -34,6 +34,8 @@ pub(crate) struct Loader<D> {
     topic: String,
     /// Which groups leave memory.
     residency: Residency,
+    /// What views need of the settings.
+    noted: Vec<(&'static str, String)>,
     /// The most memory the process may use.
     memory_limit_mib: Option<u64>,
 }
@@ -45,9 +47,10 @@ impl<D> Loader<D> {
         owner: String,
         feed: &Feed,
         residency: Residency,
+        noted: Vec<(&'static str, String)>,
         memory_limit_mib: Option<u64>,
     ) -> Self {
-        Self { postgres, owner, topic: feed.topic.clone(), residency, memory_limit_mib }
+        Self { postgres, owner, topic: feed.topic.clone(), residency, noted, memory_limit_mib }
     }
 
     /// Claims partitions and, once that is committed and `claimed` was called, loads what belongs to them.
@@ -65,6 +68,9 @@ impl<D> Loader<D> {
             }
             if let Residency::Windows(windows) = self.residency {
                 fix_windows(session, &windows).await?;
+            }
+            if !self.noted.is_empty() {
+                session.note_settings(&self.noted).await?;
             }
             Ok(claims::claim(session, &load.claim, &self.owner).await?)
         });

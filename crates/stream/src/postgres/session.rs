@@ -587,6 +587,19 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
         .await
     }
 
+    async fn note_settings(&mut self, settings: &[(&'static str, String)]) -> SqlResult<()> {
+        sqlx::query(
+            "INSERT INTO feed_settings AS stored (feed, name, value) SELECT $1, * FROM unnest($2::text[], $3::text[])
+             ON CONFLICT (feed, name) DO UPDATE SET value = excluded.value WHERE stored.value <> excluded.value",
+        )
+        .bind(self.feed.name)
+        .bind(settings.iter().map(|(name, _)| *name).collect::<Vec<_>>())
+        .bind(settings.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>())
+        .execute(&mut self.connection)
+        .await
+        .map(drop)
+    }
+
     async fn draw_numbers(&mut self, count: usize) -> SqlResult<Vec<i64>> {
         sqlx::query_scalar("SELECT nextval('ingest_batch_numbers') FROM generate_series(1, $1)")
             .bind(i64::try_from(count).expect("batches fit in memory"))

@@ -108,6 +108,8 @@ pub(crate) trait Statements<P: Pipeline> {
     /// Stores settings that give the feed's groups their meaning, where they are not; returns those that are stored with another
     /// value: their names, and the values.
     async fn fix_settings(&mut self, settings: &[(&'static str, String)]) -> SqlResult<Vec<(String, String)>>;
+    /// Stores settings that views need, in place of what is stored.
+    async fn note_settings(&mut self, settings: &[(&'static str, String)]) -> SqlResult<()>;
 
     /// Draws batch numbers; they are never drawn again, whatever becomes of the transaction.
     async fn draw_numbers(&mut self, count: usize) -> SqlResult<Vec<i64>>;

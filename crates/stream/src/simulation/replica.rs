@@ -301,7 +301,7 @@ impl Replica {
         match command {
             Command::Load(load) => {
                 let feed = crate::tests::consumer::feed();
-                let loader = Loader::new(self.postgres.clone(), self.name.clone(), &feed, self.residency, None);
+                let loader = Loader::new(self.postgres.clone(), self.name.clone(), &feed, self.residency, vec![], None);
                 let loads = Rc::clone(&self.loads);
                 let work = async move |load: Load| {
                     let claimed = || loads.borrow_mut().push_back(LoadNews::Claimed(load.number));

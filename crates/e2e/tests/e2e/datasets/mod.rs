@@ -2,6 +2,7 @@
 
 pub(crate) mod emissions;
 pub(crate) mod energy;
+pub(crate) mod sensors;
 
 use std::{collections::BTreeMap, fmt::Debug, sync::OnceLock};
 
@@ -11,6 +12,10 @@ use crate::env::Env;
 pub(crate) trait Dataset: Sized + 'static {
     /// The pipeline's name, as given to `--pipeline`.
     const PIPELINE: &'static str;
+    /// The variables of producer and consumer.
+    const SETTINGS: &'static [(&'static str, &'static str)] = &[];
+    /// Options of a consumer that keeps all groups in memory.
+    const IN_MEMORY: &'static [&'static str] = &[];
     /// The table that its facts are stored in.
     const SEGMENTS: &'static str;
     /// The view of what is known now.

@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-use super::{BATCH_AGE, BUSY, Consumer, IN_FLIGHT, LOOKUP, OpenBatch, TRICKLE};
+use super::{BATCH_AGE, BUSY, Consumer, IN_FLIGHT, LOOKUP, OpenBatch, TRICKLE, TRICKLE_AGE};
 
 impl<P: Pipeline> Consumer<P> {
     pub(super) fn record(
@@ -114,7 +114,7 @@ impl<P: Pipeline> Consumer<P> {
         Ok(())
     }
 
-    /// Whether the open batch is kept open though nothing more has come: until half of the time between two refreshes.
+    /// Whether the open batch is kept open though nothing more has come: until half of the time between two refreshes, and not for long.
     pub(super) fn is_trickle(&self, now: Instant) -> bool {
         self.open
             .since
@@ -126,7 +126,7 @@ impl<P: Pipeline> Consumer<P> {
     pub(super) fn batch_age(&self) -> Duration {
         let keeps = self.shards.memories().any(|memory| memory.groups.windows().is_some());
         let is_small = self.open.records < TRICKLE && !self.settings.until_end && self.ending.is_none();
-        if keeps && is_small { BATCH_AGE.max(self.settings.refresh_every / 2) } else { BATCH_AGE }
+        if keeps && is_small { BATCH_AGE.max((self.settings.refresh_every / 2).min(TRICKLE_AGE)) } else { BATCH_AGE }
     }
 
     /// Whether a record may be taken in: not while groups are looked up, or while a refresh is made that memory waits for.

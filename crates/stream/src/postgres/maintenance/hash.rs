@@ -21,7 +21,7 @@ pub struct TableHash {
     pub sha256: String,
 }
 
-/// Hashes the tables of a pipeline's feeds as they are at one moment: all columns but `batch_id` and `processing_time`, by primary key. The
+/// Hashes the tables of a pipeline's feeds as they are at one moment: all columns but `batch_id` and `processing_time`, and `late_count`, which may depend on the order of a key's partitions; by primary key. The
 /// last hash stands for all of them together.
 ///
 /// # Errors
@@ -54,7 +54,7 @@ pub async fn hash(connection: &mut PgConnection, feeds: &[FeedTables]) -> Result
 
 /// A table's columns that are hashed, and those of its primary key.
 const COLUMNS: &str = "
-    SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FILTER (WHERE attname NOT IN ('batch_id', 'processing_time')),
+    SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FILTER (WHERE attname NOT IN ('batch_id', 'processing_time', 'late_count')),
            string_agg(quote_ident(attname), ', ' ORDER BY array_position(indkey::int2[], attnum)) FILTER (WHERE attnum = ANY (indkey))
     FROM pg_attribute JOIN pg_index ON indrelid = attrelid AND indisprimary
     WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped";

@@ -374,6 +374,10 @@ impl Statements<Tiny> for SimSession {
         self.read(|_| Vec::new()).await
     }
 
+    async fn note_settings(&mut self, _settings: &[(&'static str, String)]) -> SqlResult<()> {
+        unreachable!("the pipelines of the simulation note none")
+    }
+
     async fn draw_numbers(&mut self, count: usize) -> SqlResult<Vec<i64>> {
         self.statement(|database, _| {
             let first = database.sequence + 1;

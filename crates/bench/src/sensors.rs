@@ -1,0 +1,259 @@
+//! Sensors: what the simulator makes, and what windows cost. Its readings are made on the way, so that there is no file.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use sqlx::{Connection, PgConnection};
+use testkit::process::{Program, Running};
+
+use crate::{
+    child::{self, Cost},
+    env::{Env, PARTITIONS, whole},
+    kafka_tools, replicas,
+    servers::{Servers, folder},
+    table::{grouped, table},
+    workload::Workload,
+};
+
+/// The sensors of all steps but the one that asks for more.
+const SENSORS: u32 = 20;
+/// When simulated time begins: a month of it is over.
+const START: &str = "2026-01-01T00:00:00Z";
+/// Readings of a day.
+const DAY: u32 = SENSORS * 86_400;
+/// For how long readings come in real time.
+const LIVE: Duration = Duration::from_secs(60);
+/// How often the rows are looked at meanwhile: the precision of the delay.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// No events, so that every record is a reading.
+const WORKLOAD: Workload = Workload {
+    pipeline: "sensors",
+    changelog: "sensors_changelog",
+    files: |_, _| anyhow::bail!("readings are simulated"),
+    in_words: |_, _| String::new(),
+};
+
+/// What a step cost.
+struct Step {
+    name: String,
+    readings: u32,
+    cost: Cost,
+    /// Rows that were written to the cold store, for each that it has.
+    written: Option<f64>,
+    /// Bytes of log, and of the database, a reading.
+    bytes: Option<(f64, f64)>,
+}
+
+impl Step {
+    fn row(&self) -> [String; 8] {
+        let [first, _, last] = self.cost.thirds_mib;
+        let some = |number: Option<f64>, digits: usize| number.map_or_else(String::new, |n| format!("{n:.digits$}"));
+        [
+            self.name.clone(),
+            grouped(self.readings.into()),
+            format!("{:.1}", self.cost.took.as_secs_f64()),
+            if self.readings > 0 {
+                grouped(f64::from(self.readings) / self.cost.took.as_secs_f64())
+            } else {
+                String::new()
+            },
+            format!("{:.0} ({first:.0}, {last:.0})", self.cost.peak_mib),
+            self.cost.ready.map_or_else(String::new, |ready| format!("{:.0}", ready.as_secs_f64() * 1e3)),
+            some(self.written, 3),
+            self.bytes.map_or_else(String::new, |(log, disk)| format!("{log:.1}; {disk:.1}")),
+        ]
+    }
+}
+
+/// Measures everything and writes the section.
+///
+/// # Errors
+/// When a program fails, or the tables do not contain what was sent.
+pub(crate) async fn measure(servers: &Servers, readings: u32) -> anyhow::Result<String> {
+    std::fs::create_dir_all(folder().join("logs"))?;
+    let mut steps = Vec::new();
+    in_order(servers, readings, &mut steps).await?;
+    beside(servers, readings, &mut steps).await?;
+    late(servers, &mut steps).await?;
+    let delays = live(servers).await?;
+    let rows: Vec<[String; 8]> = steps.iter().map(Step::row).collect();
+    Ok([
+        format!("# Sensors: {} readings in order, and a day with late ones\n\n", grouped(readings.into())),
+        table(
+            ["step", "readings", "s", "readings/s", "MiB (first, last third)", "ready ms", "cold writes a row", "B a reading: log; disk"],
+            &rows,
+        ),
+        format!(
+            "\nFrom a reading to its window's row, in real time with `--refresh-every 1s`, {} s: median {:.2} s, p99 {:.2} s, most {:.2} s.\n",
+            LIVE.as_secs(),
+            of(&delays, 50),
+            of(&delays, 99),
+            of(&delays, 100)
+        ),
+    ]
+    .concat())
+}
+
+/// So many readings of twenty sensors, in order; then a restart.
+async fn in_order(servers: &Servers, readings: u32, steps: &mut Vec<Step>) -> anyhow::Result<()> {
+    let env = env("bench_sensors", servers);
+    env.migrate().await?;
+    steps.push(simulate(env, &[], readings, "simulator alone").await?);
+    steps.push(consume(env, &[], "consumer alone").await?);
+    steps.push(consume(env, &[], "restart, nothing to read").await?);
+    clear(env).await
+}
+
+/// The consumer while the simulator sends.
+async fn beside(servers: &Servers, readings: u32, steps: &mut Vec<Step>) -> anyhow::Result<()> {
+    let env = env("bench_sensors_beside", servers);
+    env.migrate().await?;
+    kafka_tools::make_topic(servers, env.name, PARTITIONS).await?;
+    let consumer = without_events(env.follower()?).start()?;
+    wait_until_ready(&consumer).await?;
+    let began = Instant::now();
+    let sent = simulate(env, &[], readings, "simulator beside the consumer").await?;
+    while env.read().await? < sent.readings {
+        ensure!(began.elapsed() < child::LIMIT, "the consumer does not come to the end");
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+    let took = began.elapsed();
+    let peak_mib = consumer.memory_kib("VmHWM").unwrap_or(f64::NAN) / 1024.0;
+    replicas::end(consumer, env.name).await?;
+    let mut sent = Step { name: "consumer beside the simulator".to_owned(), ..sent };
+    (sent.cost.took, sent.cost.peak_mib, sent.cost.thirds_mib) = (took, peak_mib, [f64::NAN; 3]);
+    steps.push(sent);
+    clear(env).await
+}
+
+/// A day in order; the same day with 1 % of its readings late by up to a day, with a budget of twice its windows and with the default one.
+async fn late(servers: &Servers, steps: &mut Vec<Step>) -> anyhow::Result<()> {
+    let late: &[&str] = &["--late=1%", "--late-by=1day"];
+    let runs: [(&'static str, &[&str], &[&str], &str); 3] = [
+        ("bench_sensors_day", &[], &[], "a day in order"),
+        ("bench_sensors_late", late, &["--facts-memory=64"], "a day, 1 % late, 64 MiB for facts"),
+        ("bench_sensors_late_default", late, &[], "a day, 1 % late"),
+    ];
+    for (name, simulated, consumed, step) in runs {
+        let env = env(name, servers);
+        env.migrate().await?;
+        simulate(env, simulated, DAY, "simulator").await?;
+        steps.push(consume(env, consumed, step).await?);
+        clear(env).await?;
+    }
+    Ok(())
+}
+
+/// How long readings take to their rows, each time the rows were looked at, seconds, in order.
+async fn live(servers: &Servers) -> anyhow::Result<Vec<f64>> {
+    let env = env("bench_sensors_live", servers);
+    env.migrate().await?;
+    kafka_tools::make_topic(servers, env.name, PARTITIONS).await?;
+    let consumer = without_events(env.follower()?).args(["--refresh-every", "1s"]).start()?;
+    wait_until_ready(&consumer).await?;
+    let simulator = simulator(env, &["--anomaly=0%", "--speed=realtime"])?.start()?;
+    let mut connection = PgConnection::connect(&servers.database(env.name)).await?;
+    // The rows say how many readings they are of; each sensor's come one a second, the sensors in turn.
+    let seen =
+        "SELECT coalesce(sum(reading_count), 0)::bigint, coalesce(extract(epoch FROM clock_timestamp()), 0)::float8
+                FROM sensor_temperatures";
+    let (mut delays, mut first) = (Vec::new(), None);
+    let began = Instant::now();
+    while began.elapsed() < LIVE {
+        let (rows, now): (i64, f64) = sqlx::query_as(seen).fetch_one(&mut connection).await?;
+        if rows > 0 {
+            let first: f64 = match first {
+                Some(first) => first,
+                None => *first.insert(first_reading(&mut connection).await?),
+            };
+            #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
+            let shown_to = first + (rows - 1) as f64 / f64::from(SENSORS);
+            delays.push(now - shown_to);
+        }
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+    replicas::end(simulator, "bench_sensors_live_simulator").await?;
+    replicas::end(consumer, env.name).await?;
+    clear(env).await?;
+    delays.sort_by(f64::total_cmp);
+    ensure!(!delays.is_empty(), "no row has come");
+    Ok(delays)
+}
+
+/// When the first reading was taken, seconds since 1970.
+async fn first_reading(connection: &mut PgConnection) -> anyhow::Result<f64> {
+    let first = "SELECT min(extract(epoch FROM measured_at))::float8 FROM sensor_readings";
+    Ok(sqlx::query_scalar(first).fetch_one(connection).await?)
+}
+
+/// A percentile of values in order.
+fn of(sorted: &[f64], percent: usize) -> f64 {
+    sorted[((sorted.len() - 1) * percent).div_ceil(100)]
+}
+
+fn env<'a>(name: &'static str, servers: &'a Servers) -> Env<'a> {
+    Env { name, workload: &WORKLOAD, servers, partitions: PARTITIONS, programs: None }
+}
+
+fn without_events(program: Program) -> Program {
+    program.env("NO_EVENTS", "1")
+}
+
+fn simulator(env: Env<'_>, args: &[&str]) -> anyhow::Result<Program> {
+    let program = Program::new("producer")?.args(["--pipeline", env.workload.pipeline, "--topic", env.name]);
+    let program =
+        program.args(["--partitions", &env.partitions.to_string(), "--source", "simulator"]).args(args.iter());
+    Ok(without_events(program).args(["--sensors", &SENSORS.to_string()]).env("KAFKA_BROKERS", env.servers.brokers()))
+}
+
+/// Sends so many readings, as fast as it can.
+async fn simulate(env: Env<'_>, args: &[&str], readings: u32, name: &str) -> anyhow::Result<Step> {
+    eprintln!("▸ {} {name}", env.name);
+    let duration = format!("{}s", readings / SENSORS);
+    let program =
+        simulator(env, args)?.args(["--speed=max", "--start", START, "--anomaly=0%", "--duration", &duration]);
+    let cost = child::run(program, &folder().join(format!("logs/{}-producer.log", env.name))).await?;
+    let sent = whole(cost.field("records/s", "acknowledged").context("the producer gave no summary")?)?;
+    Ok(Step { name: name.to_owned(), readings: sent, cost, written: None, bytes: None })
+}
+
+/// Stores what was sent.
+async fn consume(env: Env<'_>, args: &[&str], name: &str) -> anyhow::Result<Step> {
+    eprintln!("▸ {} {name}", env.name);
+    let before = (env.read().await?, size(env).await?);
+    env.servers.settle().await?;
+    let program = without_events(env.consumer()?).args(args.iter());
+    let cost = child::run(program, &folder().join(format!("logs/{}-consumer.log", env.name))).await?;
+    let readings = env.read().await? - before.0;
+    let after = size(env).await?;
+    let written = "SELECT n_tup_ins::float8 / nullif((SELECT count(*) FROM sensors_cold), 0)
+                   FROM pg_stat_user_tables WHERE relname = 'sensors_cold'";
+    let mut connection = PgConnection::connect(&env.servers.database(env.name)).await?;
+    let written: Option<f64> = sqlx::query_scalar(written).fetch_one(&mut connection).await?;
+    let per = |bytes: f64| bytes / f64::from(readings);
+    let bytes = (readings > 0).then(|| (per(after.0 - before.1.0), per(after.1 - before.1.1)));
+    Ok(Step { name: name.to_owned(), readings, cost, written: written.filter(|_| readings > 0), bytes })
+}
+
+/// Bytes of PostgreSQL's log so far, and of the database.
+async fn size(env: Env<'_>) -> anyhow::Result<(f64, f64)> {
+    let mut connection = PgConnection::connect(&env.servers.database(env.name)).await?;
+    let query =
+        "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8, pg_database_size(current_database())::float8";
+    Ok(sqlx::query_as(query).fetch_one(&mut connection).await?)
+}
+
+async fn wait_until_ready(consumer: &Running) -> anyhow::Result<()> {
+    let began = Instant::now();
+    while !consumer.stderr().iter().any(|line| line.contains(child::READY)) {
+        ensure!(began.elapsed() < child::LIMIT, "a consumer does not become ready");
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+    Ok(())
+}
+
+async fn clear(env: Env<'_>) -> anyhow::Result<()> {
+    env.servers.drop_database(env.name).await?;
+    kafka_tools::delete_topics(env.servers).await
+}
