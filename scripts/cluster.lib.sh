@@ -6,6 +6,8 @@
 #   YES=1    answers every question with yes
 namespace=tributary
 ours=app.kubernetes.io/part-of=tributary
+# What an apply makes, without the Jobs and pods that come from a CronJob in their time.
+applied=$ours,app.kubernetes.io/name!=warehouse
 minikube_start="minikube start --cpus=4 --memory=8192"
 
 # kube ARGS…: kubectl in the system's namespace, on the chosen cluster.

@@ -17,7 +17,7 @@ declare -A said_state said_at
 # The state of every workload in one line each: KIND NAME DESIRED REPLICAS UPDATED READY CURRENT, where CURRENT says
 # whether the controller has processed the newest template. A Job's are completions and successes.
 workloads() {
-  kube get deployments,statefulsets,jobs -l "$ours" -o 'go-template={{range .items -}}
+  kube get deployments,statefulsets,jobs -l "$applied" -o 'go-template={{range .items -}}
     {{.kind}} {{.metadata.name}} {{if eq .kind "Job"}}{{or .spec.completions "1"}} {{or .status.succeeded "0"}} - -{{range .status.conditions}}{{if and (eq .type "Failed") (eq .status "True")}} failed:{{.reason}}{{end}}{{end}}{{else -}}
     {{.spec.replicas}} {{or .status.replicas "0"}} {{or .status.updatedReplicas "0"}} {{or .status.readyReplicas "0"}} {{eq (print .metadata.generation) (print .status.observedGeneration)}}{{end}}
 {{end}}'
@@ -72,7 +72,7 @@ report_pods() {
       say "$(printf '%5d s  %-44s still %s, %s ready' $((SECONDS - $1)) "$name" "$status" "$ready")"
       why "$name" "$status"
     fi
-  done < <(kube get pods -l "$ours" --no-headers 2>/dev/null)
+  done < <(kube get pods -l "$applied" --no-headers 2>/dev/null)
 }
 
 # wait_for_all: returns when every workload is as its manifest says; ends with a sentence when a Job has failed

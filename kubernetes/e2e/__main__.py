@@ -7,7 +7,7 @@ import sys
 import time
 from typing import NamedTuple
 
-from . import again, answers, breaking, evidence, install, superset
+from . import again, answers, breaking, evidence, install, sensors, superset
 from .cluster import Cluster
 from .report import Failed, Report
 from .run import Check, Run
@@ -55,6 +55,10 @@ STEPS = [
     Step("energy-kafka-deleted", breaking.server("kafka", ENERGY)),
     Step("energy-postgres-deleted", breaking.server("postgres", ENERGY)),
     Step("energy-migrated", again.migrated(ENERGY)),
+    Step("sensors", sensors.up),
+    Step("sensors-broken", sensors.broken),
+    Step("sensors-report", sensors.report),
+    Step("sensors-pictures", superset.pictures),
     Step("sample", again.sample),
     Step("purged", again.purged),
 ]
@@ -62,7 +66,8 @@ STEPS = [
 
 def chosen(settings: Settings) -> list[Step]:
     """The steps that are meant, in their order."""
-    steps = [step for step in STEPS if settings.energy or not step.name.startswith("energy")]
+    left_out = tuple(name for name, wanted in (("energy", settings.energy), ("sensors", settings.sensors)) if not wanted)
+    steps = [step for step in STEPS if not step.name.startswith(left_out)]
     if not settings.only:
         return steps[:-1] if settings.keep else steps
     unknown = set(settings.only) - {step.name for step in STEPS}

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from . import answers, breaking, superset, workloads
-from .cluster import NAMESPACE, check, until
+from .cluster import APPLIED, NAMESPACE, check, until
 from .run import Check, Run
 from .settings import EMISSIONS, ENERGY, ROOT, Pipeline
 
@@ -33,7 +33,7 @@ def versions(run: Run) -> dict[str, str]:
 
 
 def uids(run: Run) -> set[str]:
-    return {item["metadata"]["uid"] for item in run.cluster.items("pods,jobs,deployments,statefulsets")}
+    return {item["metadata"]["uid"] for item in run.cluster.items("pods,jobs,deployments,statefulsets", APPLIED)}
 
 
 def dry_run(run: Run) -> str:
@@ -90,7 +90,7 @@ def down_and_up(run: Run) -> str:
     run.same_tables()
     claims = kept(run)
     run.cluster.script("down", seconds=400)
-    left = run.cluster.items("pods,deployments,statefulsets,jobs,services")
+    left = run.cluster.items("pods,deployments,statefulsets,cronjobs,jobs,services")
     check(not left, f"left: {[item['metadata']['name'] for item in left]}")
     check(kept(run) == claims, f"claims and secrets: {kept(run)}, not {claims}")
     run.cluster.script("up", seconds=UP_S, DATA=str(run.settings.data))

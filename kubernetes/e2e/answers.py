@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from . import breaking
-from .cluster import check, until
+from .cluster import APPLIED, check, until
 from .run import Run
 from .settings import EMISSIONS
 
@@ -38,7 +38,7 @@ def counts_of(run: Run, database: str) -> Counts:
 
 def jobs(run: Run) -> str:
     """Every Job has completed, at its first try."""
-    done = run.cluster.items("jobs")
+    done = run.cluster.items("jobs", APPLIED)
     names = [job["metadata"]["name"] for job in done]
     check({"emissions-migrate", "emissions-producer", "superset-init"} <= set(names), f"Jobs: {names}")
     for job in done:

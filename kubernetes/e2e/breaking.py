@@ -14,12 +14,19 @@ from .settings import EMISSIONS, Pipeline
 RUN_S = 240
 
 
+def end(run: Run, topic: str) -> int:
+    """How many records a topic has had."""
+    ends = run.cluster.kafka("kafka-get-offsets.sh", "--topic", topic).split()
+    return sum(int(line.rsplit(":", 1)[1]) for line in ends)
+
+
 def stored(run: Run, pipeline: Pipeline) -> bool:
-    """Whether everything in the topic is in PostgreSQL, by the offsets that count."""
-    ends = run.cluster.kafka("kafka-get-offsets.sh", "--topic", pipeline.topic).split()
-    end = sum(int(line.rsplit(":", 1)[1]) for line in ends)
-    next_offsets = f"SELECT coalesce(sum(next_offset), 0) FROM stream_offsets WHERE topic = '{pipeline.topic}'"
-    return int(run.cluster.sql(next_offsets, pipeline.database)) == end
+    """Whether everything in the topics is in PostgreSQL, by the offsets that count."""
+    next_offsets = "SELECT coalesce(sum(next_offset), 0) FROM stream_offsets WHERE topic = '{}'"
+    return all(
+        int(run.cluster.sql(next_offsets.format(topic), pipeline.database)) == end(run, topic)
+        for topic in pipeline.topics
+    )
 
 
 def refreshed(run: Run, pipeline: Pipeline) -> bool:
@@ -119,6 +126,12 @@ def names(run: Run, pipeline: Pipeline) -> list[str]:
     return [pod["metadata"]["name"] for pod in pods]
 
 
+def restarted(run: Run, before: dict[str, int]) -> dict[str, int]:
+    """The pods whose containers were started again since, and how often."""
+    after = run.cluster.restarts()
+    return {pod: after[pod] - count for pod, count in before.items() if pod in after and after[pod] != count}
+
+
 def server(name: str, pipeline: Pipeline) -> Check:
     """Deletes a server's pod while records come in; producer and consumers wait for it, and are not started again."""
 
@@ -132,9 +145,8 @@ def server(name: str, pipeline: Pipeline) -> Check:
         wait_sent(run, pipeline)
         wait_stored(run, pipeline)
         workloads.wait(run.cluster)
-        after = run.cluster.restarts()
-        restarted = {pod: after[pod] - count for pod, count in before.items() if pod in after and after[pod] != count}
-        check(not restarted, f"restarted meanwhile: {restarted}")
+        again = restarted(run, before)
+        check(not again, f"restarted meanwhile: {again}")
         return f"no program restarted; {run.same_tables(pipeline)}"
 
     return deleted

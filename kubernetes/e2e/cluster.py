@@ -13,6 +13,8 @@ from .settings import EMISSIONS, ROOT, Pipeline, Settings
 
 NAMESPACE = "tributary"
 OURS = "app.kubernetes.io/part-of=tributary"
+# What an apply makes, without the Jobs and pods that come from a CronJob in their time.
+APPLIED = f"{OURS},app.kubernetes.io/name!=warehouse"
 
 # kubectl's own calls are seconds; one that takes a minute hangs.
 CALL_S = 60
@@ -88,7 +90,7 @@ class Cluster:
         done = subprocess.run(
             command,
             cwd=ROOT,
-            env={**os.environ, "YES": "", "ENERGY": "", **variables},
+            env={**os.environ, "YES": "", "ENERGY": "", "SENSORS": "", **variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -16,7 +16,7 @@ def collect(cluster: Cluster, name: str) -> str:
     commands = {
         "objects": ("get", "all,persistentvolumeclaims,configmaps,networkpolicies", "-o", "wide"),
         "events": ("get", "events", "--sort-by=.lastTimestamp"),
-        "descriptions": ("describe", "pods,jobs"),
+        "descriptions": ("describe", "pods,jobs,cronjobs"),
     }
     for file, command in commands.items():
         done = cluster.try_run(*command)

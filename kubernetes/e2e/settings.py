@@ -42,15 +42,22 @@ class Pipeline:
     name: str
     topic: str
     database: str
-    # Records a second: slow enough that a run takes a quarter of a minute, in which something can be deleted.
-    rate: int
+    # Records a second: slow enough that a run takes a quarter of a minute, in which something can be deleted. 0: it has no file.
+    rate: int = 0
     # The facts after which one consumer is deleted, and those that follow until another one is killed.
-    facts: tuple[int, int]
+    facts: tuple[int, int] = (0, 0)
+    # The topics of its further feeds.
+    further: tuple[str, ...] = ()
 
     @property
     def consumer(self) -> str:
         """Its Deployment."""
         return f"{self.name}-consumer"
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """All its topics."""
+        return (self.topic, *self.further)
 
     @property
     def again(self) -> str:
@@ -60,6 +67,7 @@ class Pipeline:
 
 EMISSIONS = Pipeline("emissions", "emissions-topic", "co2_emissions", rate=2_000, facts=(2_000, 8_000))
 ENERGY = Pipeline("energy", "raw_energy", "energy_db", rate=100_000, facts=(100_000, 500_000))
+SENSORS = Pipeline("sensors", "sensor-data", "sensor_data", further=("log-data",))
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,7 @@ class Settings:
     known: Optional[Known]
     energy: Optional[Path]
     known_energy: Optional[tuple[int, int]]
+    sensors: bool
     only: tuple[str, ...]
     keep: bool
     purge: bool
@@ -97,6 +106,9 @@ def read() -> Settings:
     energy = Path(os.environ["ENERGY"]) if os.environ.get("ENERGY") else None
     if energy is not None and not energy.is_file():
         raise Usage(f"ENERGY={energy} is not a file")
+    sensors = os.environ.get("SENSORS", "")
+    if sensors not in ("", "simulator"):
+        raise Usage(f"SENSORS={sensors} is not `simulator`")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return Settings(
         context=os.environ["CONTEXT"],
@@ -104,6 +116,7 @@ def read() -> Settings:
         known=REAL if digest == REAL_SHA256 else None,
         energy=energy.resolve() if energy else None,
         known_energy=KNOWN_ENERGY if energy and hashlib.sha256(energy.read_bytes()).hexdigest() == ENERGY_SHA256 else None,
+        sensors=bool(sensors),
         only=only,
         keep=bool(os.environ.get("KEEP")) or bool(only),
         purge=os.environ.get("YES") == "1",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Optional
 
-from .cluster import Cluster, until
+from .cluster import APPLIED, Cluster, until
 from .report import Failed
 from .settings import Pipeline
 
@@ -31,7 +31,7 @@ def unfinished(item: Any) -> Optional[str]:
 
 def left(cluster: Cluster) -> list[str]:
     """The workloads that are not done yet."""
-    reasons = [unfinished(item) for item in cluster.items("deployments,statefulsets,jobs")]
+    reasons = [unfinished(item) for item in cluster.items("deployments,statefulsets,jobs", APPLIED)]
     return [reason for reason in reasons if reason]
 
 

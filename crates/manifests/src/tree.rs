@@ -80,7 +80,7 @@ impl Tree {
 
     fn make_images(&self) -> Result<()> {
         let mut component = String::from("apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nimages:\n");
-        for image in ["producer", "consumer", "migrate", "superset"] {
+        for image in ["producer", "consumer", "migrate", "warehouse", "superset"] {
             writeln!(component, "- {{name: tributary/{image}, newTag: \"{TAG}\"}}")?;
         }
         write(&self.folder.path().join("made-by-make-images/kustomization.yaml"), &component)

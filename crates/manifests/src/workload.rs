@@ -15,8 +15,8 @@ pub(crate) const NAME: &str = "app.kubernetes.io/name";
 /// The label of the pipeline that a pod belongs to, or of the system.
 pub(crate) const INSTANCE: &str = "app.kubernetes.io/instance";
 
-/// The programs that each pipeline has one of.
-const OF_A_PIPELINE: [&str; 3] = ["producer", "consumer", "migrate"];
+/// The programs that belong to a pipeline.
+const OF_A_PIPELINE: [&str; 4] = ["producer", "consumer", "migrate", "warehouse"];
 
 /// Who a pod is, by its labels: its program, and before that its pipeline where it belongs to one.
 pub(crate) fn identity(labels: &BTreeMap<String, String>) -> Option<String> {
@@ -27,7 +27,7 @@ pub(crate) fn identity(labels: &BTreeMap<String, String>) -> Option<String> {
     }
 }
 
-/// A Deployment, StatefulSet, DaemonSet or Job.
+/// A Deployment, StatefulSet, DaemonSet, Job or CronJob.
 #[derive(Clone, Copy, Debug)]
 pub struct Workload<'a> {
     /// The object itself.
@@ -46,8 +46,17 @@ impl Rendering {
 impl<'a> Workload<'a> {
     /// The object as a workload, if it is one.
     pub fn of(object: &'a Object) -> Option<Self> {
-        let template = object.0.pointer("/spec/template")?;
-        matches!(object.kind(), "Deployment" | "StatefulSet" | "DaemonSet" | "Job").then_some(Self { object, template })
+        let template = match object.kind() {
+            "Deployment" | "StatefulSet" | "DaemonSet" | "Job" => "/spec/template",
+            "CronJob" => "/spec/jobTemplate/spec/template",
+            _ => return None,
+        };
+        object.0.pointer(template).map(|template| Self { object, template })
+    }
+
+    /// Whether its pods run until somebody stops them.
+    pub fn runs_on(&self) -> bool {
+        !matches!(self.object.kind(), "Job" | "CronJob")
     }
 
     /// The labels of its pods.

@@ -1,4 +1,4 @@
-//! The table of connections in `kubernetes/README.md`.
+//! The tables of connections in `kubernetes/README.md`.
 
 use std::collections::BTreeSet;
 
@@ -6,13 +6,14 @@ use anyhow::{Context, Result, ensure};
 
 use super::{Connection, End};
 
-/// Reads the table between the markers. A connection to the name service is one row, and stands for UDP and TCP.
+/// Reads the table between the markers of that name. A connection to the name service is one row, and stands for UDP and TCP.
 ///
 /// # Errors
 /// When there is no such table, or a row is not of its form.
-pub fn read(document: &str) -> Result<BTreeSet<Connection>> {
-    let (_, rest) = document.split_once("<!-- connections -->").context("there is no table of connections")?;
-    let (table, _) = rest.split_once("<!-- /connections -->").context("the table of connections does not end")?;
+pub fn read(document: &str, name: &str) -> Result<BTreeSet<Connection>> {
+    let (begin, end) = (format!("<!-- {name} -->"), format!("<!-- /{name} -->"));
+    let (_, rest) = document.split_once(&begin).with_context(|| format!("there is no table of {name}"))?;
+    let (table, _) = rest.split_once(&end).with_context(|| format!("the table of {name} does not end"))?;
     let rows = table.lines().map(str::trim).filter(|line| line.starts_with('|')).skip(2);
     let mut connections = BTreeSet::new();
     for row in rows {

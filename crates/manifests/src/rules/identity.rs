@@ -34,8 +34,14 @@ fn of_object(object: &Object) -> Vec<String> {
 
 fn of_pods(workload: &Workload<'_>) -> Vec<String> {
     let (own, pods) = (workload.object.labels(), workload.pod_labels());
-    let missing = WANTED.into_iter().filter(|label| !pods.contains_key(*label) || pods.get(*label) != own.get(*label));
-    missing.map(|label| format!("{workload}: itself or its pods lack {label}, or they differ")).collect()
+    // A CronJob makes Jobs, and scripts find those by their labels.
+    let jobs =
+        workload.object.0.pointer("/spec/jobTemplate").map(|job| object::labels(job.pointer("/metadata/labels")));
+    let differs = |labels: &BTreeMap<String, String>, label| labels.get(label) != own.get(label);
+    let missing = WANTED.into_iter().filter(|label| {
+        !pods.contains_key(*label) || differs(&pods, *label) || jobs.as_ref().is_some_and(|jobs| differs(jobs, *label))
+    });
+    missing.map(|label| format!("{workload}: itself, its Jobs or its pods lack {label}, or they differ")).collect()
 }
 
 /// Every selector: exactly name and instance, and of one workload's pods. What operators select is their rule's.

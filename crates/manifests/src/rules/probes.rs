@@ -11,25 +11,25 @@ use crate::{
 
 const PROBES: [&str; 3] = ["startupProbe", "readinessProbe", "livenessProbe"];
 
-/// The consumer's own deadline for a stop, seconds; what is killed before has not finished its batch.
+/// Our programs' own deadline for a stop, seconds; what is killed before has not finished its work.
 const STOP_DEADLINE_S: u64 = 20;
 
 /// Programs that are not watched, probes that are copies, and grace that is too short.
 pub fn breaches(rendering: &Rendering) -> Vec<String> {
     let workloads = rendering.workloads();
-    let lasting = workloads.iter().filter(|workload| workload.object.kind() != "Job");
+    let lasting = workloads.iter().filter(|workload| workload.runs_on());
     let breaches = lasting.flat_map(|workload| {
         let probes = workload.containers().flat_map(move |container| of_container(workload, container));
-        of_stop(workload).into_iter().chain(probes).collect::<Vec<_>>()
+        of_stop(workload).into_iter().chain(of_producer(workload)).chain(probes).collect::<Vec<_>>()
     });
     breaches.chain(rendering.of_kind("Deployment").filter_map(|object| of_budget(rendering, object))).collect()
 }
 
 fn of_container(workload: &Workload<'_>, container: Container<'_>) -> Vec<String> {
     let [startup, readiness, liveness] = PROBES.map(|probe| container.value.get(probe));
-    // Ours has a path for each probe; other programs may get the same request with more patience.
+    // Ours have a path for each probe; other programs may get the same request with more patience.
     let distinct = match workload.program().as_str() {
-        "consumer" => {
+        "consumer" | "producer" => {
             request(startup) != request(readiness)
                 && request(startup) != request(liveness)
                 && request(readiness) != request(liveness)
@@ -72,6 +72,13 @@ fn has_port(container: Container<'_>, wanted: &Value) -> bool {
 fn of_stop(workload: &Workload<'_>) -> Option<String> {
     let grace = workload.pod("/terminationGracePeriodSeconds").and_then(Value::as_u64).unwrap_or(0);
     unless(grace > STOP_DEADLINE_S, || format!("{workload}: is killed {grace} s after it was asked to stop"))
+}
+
+/// A producer that goes on is alone, also while it is replaced: two of them would send the same.
+fn of_producer(workload: &Workload<'_>) -> Option<String> {
+    let replicas = workload.object.0.pointer("/spec/replicas").and_then(Value::as_u64);
+    let alone = replicas == Some(1) && workload.object.text("/spec/strategy/type") == "Recreate";
+    unless(workload.program() != "producer" || alone, || format!("{workload}: may run beside another one like it"))
 }
 
 /// A budget where there is more than one replica, and only there: with one it would stop every drain of a node.

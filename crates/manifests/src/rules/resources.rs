@@ -9,7 +9,7 @@ use crate::{
     workload::Workload,
 };
 
-/// Thousandths of a processor that all may request: of two, what the cluster's own parts leave (Minikube's take 750).
+/// Thousandths of a processor that what runs on and one Job may request: of two, what the cluster's own parts leave (Minikube's take 750).
 const PROCESSOR: u64 = 1250;
 
 /// MiB that all may request: of Minikube's 8 GiB, what its own parts and the page cache leave.
@@ -19,8 +19,14 @@ const MEMORY: u64 = 6144;
 pub fn breaches(rendering: &Rendering) -> Vec<String> {
     let workloads = rendering.workloads();
     let mut breaches: Vec<String> = workloads.iter().flat_map(of_containers).collect();
-    let sum = |resource: &str| workloads.iter().map(|workload| requested(workload, resource)).sum::<u64>();
-    let (processor, memory) = (sum("cpu"), sum("memory"));
+    // A Job whose pod does not fit waits until that of another has ended, so of processor time one of them counts. What a
+    // CronJob makes should find its place.
+    let (jobs, others): (Vec<_>, Vec<_>) = workloads.iter().partition(|workload| workload.object.kind() == "Job");
+    let of = |workloads: &[&Workload<'_>], resource: &str| -> Vec<u64> {
+        workloads.iter().map(|workload| requested(workload, resource)).collect()
+    };
+    let processor = of(&others, "cpu").iter().sum::<u64>() + of(&jobs, "cpu").into_iter().max().unwrap_or(0);
+    let memory = of(&others, "memory").iter().chain(&of(&jobs, "memory")).sum::<u64>();
     breaches.extend(unless(processor <= PROCESSOR, || format!("{processor} m of processor are requested")));
     breaches.extend(unless(memory <= MEMORY, || format!("{memory} MiB of memory are requested")));
     breaches.extend(rendering.of_kind("PersistentVolumeClaim").flat_map(of_claim));

@@ -27,16 +27,13 @@ impl Knowledge {
     /// # Errors
     /// When one of them does not exist.
     pub fn new() -> Result<Self> {
-        let crates = repository().join("crates");
-        let read = |path: &Path| fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()));
-        let superset = sources(&repository().join("superset"))?;
-        let programs = vec![
-            ("producer", read(&crates.join("producer/tests/cmd/producer.trycmd"))?),
-            ("consumer", read(&crates.join("consumer/tests/cmd/consumer.trycmd"))?),
-            ("migrate", read(&crates.join("migrate/tests/cmd/help.trycmd"))?),
-            ("superset", superset.clone()),
-            ("superset-init", superset),
-        ];
+        let superset = files(&repository().join("superset"), "py")?;
+        // Whatever is recorded of a program: its options differ from pipeline to pipeline.
+        let recorded = |program| files(&repository().join("crates").join(program).join("tests/cmd"), "trycmd");
+        let mut programs = vec![("superset", superset.clone()), ("superset-init", superset)];
+        for program in ["producer", "consumer", "migrate", "warehouse"] {
+            programs.push((program, recorded(program)?));
+        }
         Ok(Self { programs })
     }
 
@@ -55,14 +52,14 @@ impl Knowledge {
     }
 }
 
-/// The text of all Python files of a folder that are no tests.
-fn sources(folder: &Path) -> Result<String> {
+/// The text of all files of a folder whose names end so, without tests and tools in it.
+fn files(folder: &Path, ending: &str) -> Result<String> {
     let mut all = String::new();
     for entry in fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))? {
         let path = entry?.path();
         if path.is_dir() && !path.ends_with("tests") && !path.ends_with("tools") {
-            all.push_str(&sources(&path)?);
-        } else if path.extension().is_some_and(|extension| extension == "py") {
+            all.push_str(&files(&path, ending)?);
+        } else if path.extension().is_some_and(|extension| extension == ending) {
             all.push_str(&fs::read_to_string(&path)?);
         }
     }

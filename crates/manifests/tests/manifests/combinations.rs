@@ -7,7 +7,7 @@ pub(crate) const OVERLAYS: [&str; 2] = [".", "sample"];
 const INPUTS: [&[&str]; 3] = [&[], &["sample"], &["https-input"]];
 
 /// Which pipelines there are besides `emissions`.
-const PIPELINES: [&[&str]; 2] = [&[], &["energy"]];
+const PIPELINES: [&[&str]; 4] = [&[], &["energy"], &["sensors"], &["energy", "sensors"]];
 
 /// Whose Kafka, and what KEDA then needs to measure the lag there.
 const KAFKAS: [(&[&str], &[&str]); 3] = [
@@ -20,24 +20,28 @@ const KAFKAS: [(&[&str], &[&str]); 3] = [
 const DATABASES: [&[&str]; 3] = [&[], &["external-postgres/any"], &["external-postgres/cloudnative-pg"]];
 
 /// Strimzi's objects, a topic and a user for each program, are those of `emissions` only.
-const NOT_CLAIMED: [&str; 2] = ["energy", "external-kafka/strimzi"];
+const NOT_CLAIMED: [[&str; 2]; 2] = [["energy", "external-kafka/strimzi"], ["sensors", "external-kafka/strimzi"]];
 
 /// Every claimed combination, in the order in which components are listed.
 pub(crate) fn all() -> Vec<Vec<&'static str>> {
     let mut all = Vec::new();
     for (pipelines, input) in PIPELINES.into_iter().flat_map(|pipelines| INPUTS.map(|input| (pipelines, input))) {
+        // The input is that of emissions: what it changes is seen beside each of the others alone.
+        if pipelines.len() > 1 && !input.is_empty() {
+            continue;
+        }
         for (kafka, scaling) in KAFKAS {
             for database in DATABASES {
                 let parts = [pipelines, input, kafka, database].concat();
                 // Whether it is watched changes nothing for the others, so the two are tried together.
                 all.push([&parts[..], &["monitoring"], scaling].concat());
-                // What is watched contains what is not: once is enough for two pipelines.
+                // What is watched contains what is not: once is enough for several pipelines.
                 if pipelines.is_empty() {
                     all.push(parts);
                 }
             }
         }
     }
-    all.retain(|parts| !NOT_CLAIMED.iter().all(|part| parts.contains(part)));
+    all.retain(|parts| !NOT_CLAIMED.iter().any(|both| both.iter().all(|part| parts.contains(part))));
     all
 }

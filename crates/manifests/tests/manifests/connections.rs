@@ -11,14 +11,20 @@ use manifests::{
 fn the_table_in_the_readme_is_what_the_pods_need() {
     let Some(tree) = crate::tree("the_table_in_the_readme_is_what_the_pods_need") else { return };
     let readme = fs::read_to_string(repository().join("kubernetes/README.md")).unwrap();
-    let table = table::read(&readme).unwrap();
+    let table = table::read(&readme, "connections").unwrap();
+    let further = table::read(&readme, "connections of sensors").unwrap();
     let lines =
         |connections: BTreeSet<Connection>| connections.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    let both = derived::connections(&tree.render_with("connections", &["energy"]).unwrap());
-    for pipeline in ["emissions", "energy"] {
-        let other = if pipeline == "energy" { "emissions-" } else { "energy-" };
-        let own = both.iter().filter(|connection| !connection.to_string().contains(other));
-        let connections = own.map(|connection| connection.clone().of(pipeline)).collect();
-        assert_eq!(lines(table.clone()), lines(connections), "{pipeline}");
+    let all = derived::connections(&tree.render_with("connections", &["energy", "sensors"]).unwrap());
+    let pipelines = ["emissions", "energy", "sensors"];
+    for pipeline in pipelines {
+        let is_other = |connection: &&Connection| {
+            let others = pipelines.iter().filter(|other| **other != pipeline);
+            others.into_iter().any(|other| connection.to_string().contains(&format!("{other}-")))
+        };
+        let connections = all.iter().filter(|connection| !is_other(connection)).cloned();
+        let connections = connections.map(|connection| connection.of(pipeline)).collect();
+        let expected = if pipeline == "sensors" { table.union(&further).cloned().collect() } else { table.clone() };
+        assert_eq!(lines(expected), lines(connections), "{pipeline}");
     }
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::breaches;
 
 const CONSUMER: &str = "Deployment/emissions-consumer";
+const PRODUCER: &str = "Deployment/sensors-producer";
 const POD: &str = "/spec/template/spec";
 const CONTAINER: &str = "/spec/template/spec/containers/0";
 
@@ -87,6 +88,14 @@ fn programs_that_are_watched_badly_are_found() {
             "is killed 20 s after it was asked to stop",
         ),
         ("Deployment/superset", "/spec/replicas".into(), json!(2), "0 disruption budgets, of several replicas: true"),
+        (
+            PRODUCER,
+            format!("{CONTAINER}/readinessProbe/httpGet/path"),
+            json!("/startupz"),
+            "sensors-producer: its probes send the same request",
+        ),
+        (PRODUCER, "/spec/replicas".into(), json!(2), "may run beside another one like it"),
+        (PRODUCER, "/spec/strategy".into(), json!({"type": "RollingUpdate"}), "may run beside another one like it"),
     ]);
 }
 
@@ -108,6 +117,35 @@ fn jobs_that_do_not_end_well_are_found() {
             "changes with its content",
         ),
         (JOB, format!("{CONTAINER}/envFrom/0/configMapRef/name"), json!("producer"), "there is no ConfigMap producer"),
+    ]);
+}
+
+#[test]
+fn cron_jobs_that_run_at_any_time_or_twice_are_found() {
+    const CRON: &str = "CronJob/sensors-report";
+    let job = |field: &str| format!("/spec/jobTemplate/spec/{field}");
+    check(vec![
+        (CRON, "/spec/concurrencyPolicy".into(), Value::Null, "may run twice at once"),
+        (CRON, "/spec/startingDeadlineSeconds".into(), Value::Null, "may begin at any time later"),
+        (CRON, "/spec/timeZone".into(), Value::Null, "hours of an unnamed time zone"),
+        (CRON, "/spec/failedJobsHistoryLimit".into(), Value::Null, "how many finished Jobs stay"),
+        (CRON, job("activeDeadlineSeconds"), Value::Null, "sensors-report: has no deadline"),
+        (CRON, job("backoffLimit"), json!(6), "sensors-report: is not retried twice"),
+        (CRON, job("template/spec/restartPolicy"), json!("OnFailure"), "sensors-report: restarts in its pod"),
+        (CRON, job("podFailurePolicy/rules/0/onExitCodes/values"), json!([64]), "although its exit code says not to"),
+        (
+            CRON,
+            job("podFailurePolicy/rules/1/onPodConditions"),
+            json!([]),
+            "sensors-report: counts the loss of its node",
+        ),
+        (CRON, job("template/spec/automountServiceAccountToken"), Value::Null, "mounts a service account's token"),
+        (
+            CRON,
+            "/spec/jobTemplate/metadata/labels/app.kubernetes.io~1part-of".into(),
+            Value::Null,
+            "its Jobs or its pods lack app.kubernetes.io/part-of",
+        ),
     ]);
 }
 
@@ -152,6 +190,18 @@ fn connections_that_are_denied_or_unused_are_found() {
             "Egress is closed: energy-consumer → kafka 9092",
         ),
         ("NetworkPolicy/kafka", port("ingress"), json!(9093), "Ingress is closed: emissions-consumer → kafka 9092"),
+        (
+            "NetworkPolicy/sensors-warehouse-to-postgres",
+            port("ingress"),
+            json!(5433),
+            "Ingress is closed: sensors-warehouse → postgres 5432",
+        ),
+        (
+            "NetworkPolicy/sensors-warehouse",
+            port("egress"),
+            json!(5433),
+            "Egress is closed: sensors-warehouse → postgres 5432",
+        ),
         (policy, "/spec/egress/0/to".into(), json!([{"podSelector": {}}]), "has a peer that is everybody"),
         (policy, "/spec/egress/0/ports".into(), json!([]), "opens every port"),
         ("NetworkPolicy/deny-all", "/spec/policyTypes".into(), json!(["Ingress"]), "no policy denies all"),
@@ -188,11 +238,11 @@ fn custom_resources_that_do_not_fit_are_found() {
     ]);
 }
 
-/// Each mutation of the rendering with both pipelines, autoscaling and monitoring breaks a rule, and says so.
+/// Each mutation of the rendering with all pipelines, autoscaling and monitoring breaks a rule, and says so.
 fn check(mutations: Vec<Mutation>) {
     let Some(tree) = crate::tree("the rules, tried on what breaks them") else { return };
     let knowledge = Knowledge::new().unwrap();
-    let whole = tree.render_with("mutated", &["energy", "monitoring", "autoscaling"]).unwrap();
+    let whole = tree.render_with("mutated", &["energy", "sensors", "monitoring", "autoscaling"]).unwrap();
     for (object, pointer, value, expected) in mutations {
         let mut rendering = whole.clone();
         mutate(&mut rendering, object, &pointer, value.clone());

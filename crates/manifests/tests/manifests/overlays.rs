@@ -48,45 +48,60 @@ fn the_overlays_of_make_up_keep_every_rule_and_have_what_was_asked_for() {
     let Some(tree) = crate::tree("the_overlays_of_make_up_keep_every_rule_and_have_what_was_asked_for") else { return };
     const ADDRESS: &str = "https://example.com/co2.csv?year=2024&columns=all";
     let knowledge = Knowledge::new().unwrap();
-    for (data, energy) in [(ADDRESS, ""), (ADDRESS, "power.zip"), ("sample", "power.zip"), ("co2.csv", "power.zip")] {
-        let rendering = tree.render_overlay("made-by-make-up", &written(data, energy)).unwrap();
-        assert_eq!(of(&rendering, &knowledge), Vec::<String>::new(), "{data} {energy}");
+    let asked = [
+        (ADDRESS, "", ""),
+        (ADDRESS, "power.zip", ""),
+        ("sample", "power.zip", ""),
+        ("co2.csv", "power.zip", ""),
+        ("co2.csv", "", "simulator"),
+        ("sample", "power.zip", "simulator"),
+    ];
+    for (data, energy, sensors) in asked {
+        let rendering = tree.render_overlay("made-by-make-up", &written(data, energy, sensors)).unwrap();
+        assert_eq!(of(&rendering, &knowledge), Vec::<String>::new(), "{data} {energy} {sensors}");
         let address = rendering.find("ConfigMap", "emissions-input").map(|map| map.text("/data/INPUT"));
         assert_eq!(address, (data == ADDRESS).then_some(ADDRESS), "{data} {energy}");
         let topic = rendering.find("ConfigMap", "emissions-producer").unwrap().text("/data/TOPIC");
         assert_eq!(topic == "emissions-sample", data == "sample", "{data} {energy}");
         let second = rendering.find("Deployment", "energy-consumer").is_some();
         assert_eq!(second, !energy.is_empty(), "{data} {energy}");
+        let third = rendering.find("CronJob", "sensors-report").is_some();
+        assert_eq!(third, !sensors.is_empty(), "{data} {energy} {sensors}");
     }
 }
 
 /// What the script's own function writes.
-fn written(data: &str, energy: &str) -> String {
+fn written(data: &str, energy: &str, sensors: &str) -> String {
     let script = fs::read_to_string(repository().join("scripts/up")).unwrap();
     let (_, rest) = script.split_once("write_overlay() {").expect("scripts/up writes an overlay");
     let (body, _) = rest.split_once("\n}\n").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let call = format!("set -eu\nwrite_overlay() {{{body}\n}}\nwrite_overlay");
-    let variables = [("overlay", folder.path().to_str().unwrap()), ("data", data), ("energy", energy)];
+    let overlay = folder.path().to_str().unwrap();
+    let variables = [("overlay", overlay), ("data", data), ("energy", energy), ("sensors", sensors)];
     let status = Command::new("bash").arg("-c").arg(call).envs(variables).status().unwrap();
     assert!(status.success(), "{data} {energy}");
     fs::read_to_string(folder.path().join("kustomization.yaml")).unwrap()
 }
 
-/// Both pipelines run in one namespace: the second one adds objects, and changes none of the first's.
+/// All pipelines run in one namespace: another one adds objects, and changes none of the first's.
 #[test]
-fn a_second_pipeline_changes_nothing_of_the_first() {
-    let Some(tree) = crate::tree("a_second_pipeline_changes_nothing_of_the_first") else { return };
-    let (alone, both) = (tree.render(".").unwrap(), tree.render_with("both", &["energy"]).unwrap());
-    for object in &alone.objects {
-        let after = both.find(object.kind(), object.name()).unwrap_or_else(|| panic!("{object} is gone"));
-        let expected = object.to_string() == "ConfigMap/superset-init";
-        assert!(expected || after.0 == object.0, "{object} has changed");
+fn another_pipeline_changes_nothing_of_the_first() {
+    let Some(tree) = crate::tree("another_pipeline_changes_nothing_of_the_first") else { return };
+    let alone = tree.render(".").unwrap();
+    for pipeline in ["energy", "sensors"] {
+        let both = tree.render_with("both", &[pipeline]).unwrap();
+        for object in &alone.objects {
+            let after = both.find(object.kind(), object.name()).unwrap_or_else(|| panic!("{object} is gone"));
+            let expected = object.to_string() == "ConfigMap/superset-init";
+            assert!(expected || after.0 == object.0, "{object} has changed");
+        }
+        let added = both.objects.iter().filter(|object| alone.find(object.kind(), object.name()).is_none());
+        let names: Vec<String> = added.map(ToString::to_string).collect();
+        let own = |name: &String| name.contains(&format!("/{pipeline}-"));
+        assert!(names.len() > 5 && names.iter().all(own), "{names:?}");
+        assert_eq!(both.find("ConfigMap", "superset-init").unwrap().0["data"].as_object().unwrap().len(), 2);
     }
-    let added = both.objects.iter().filter(|object| alone.find(object.kind(), object.name()).is_none());
-    let names: Vec<String> = added.map(ToString::to_string).collect();
-    assert!(names.len() > 5 && names.iter().all(|name| name.contains("/energy-")), "{names:?}");
-    assert_eq!(both.find("ConfigMap", "superset-init").unwrap().0["data"].as_object().unwrap().len(), 2);
 }
 
 /// Every folder with a kustomization is in some combination, so that none is forgotten.
