@@ -102,7 +102,7 @@ pub(crate) async fn run(program: Program, log: &Path) -> anyhow::Result<Cost> {
 }
 
 /// The greatest of each third.
-fn thirds(samples: &[f64]) -> [f64; 3] {
+pub(crate) fn thirds(samples: &[f64]) -> [f64; 3] {
     let at = |n: usize| samples.len() * n / 3;
     std::array::from_fn(|n| samples[at(n)..at(n + 1)].iter().copied().fold(0.0, f64::max))
 }

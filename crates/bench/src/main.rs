@@ -69,7 +69,11 @@ async fn measure(settings: &Settings) -> anyhow::Result<()> {
     let Some(workload) = workload_of(settings.pipeline) else {
         let servers = servers::start().await?;
         let host: String = host::describe(&servers).await?.iter().map(|line| format!("- {line}\n")).collect();
-        let section = format!("{}\n{host}", sensors::measure(&servers, settings.rows).await?);
+        let measured = match settings.sensors {
+            Some(sensors) => sensors::measure_many(&servers, sensors, settings.rows).await?,
+            None => sensors::measure(&servers, settings.rows).await?,
+        };
+        let section = format!("{measured}\n{host}");
         save(&section)?;
         println!("{section}");
         return Ok(());

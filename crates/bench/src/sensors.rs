@@ -73,6 +73,7 @@ impl Step {
 pub(crate) async fn measure(servers: &Servers, readings: u32) -> anyhow::Result<String> {
     std::fs::create_dir_all(folder().join("logs"))?;
     let mut steps = Vec::new();
+    warm_up(servers).await?;
     in_order(servers, readings, &mut steps).await?;
     beside(servers, readings, &mut steps).await?;
     late(servers, &mut steps).await?;
@@ -93,6 +94,73 @@ pub(crate) async fn measure(servers: &Servers, readings: u32) -> anyhow::Result<
         ),
     ]
     .concat())
+}
+
+/// The first consumer of a new broker waits some seconds for its group.
+async fn warm_up(servers: &Servers) -> anyhow::Result<()> {
+    let env = env("bench_sensors_warm_up", servers);
+    env.migrate().await?;
+    simulate(env, &[], SENSORS, "simulator").await?;
+    consume(env, &[], "consumer").await?;
+    clear(env).await
+}
+
+/// Many sensors, at five times the speed of real time, for so many readings.
+///
+/// # Errors
+/// When a program fails, or the consumer does not keep up.
+pub(crate) async fn measure_many(servers: &Servers, sensors: u32, readings: u32) -> anyhow::Result<String> {
+    std::fs::create_dir_all(folder().join("logs"))?;
+    warm_up(servers).await?;
+    let env = env("bench_sensors_many", servers);
+    env.migrate().await?;
+    kafka_tools::make_topic(servers, env.name, PARTITIONS).await?;
+    let consumer =
+        without_events(env.follower()?).args(["--refresh-every", "30s", "--max-facts-memory", "2048"]).start()?;
+    wait_until_ready(&consumer).await?;
+    let duration = format!("{}s", readings / sensors);
+    let args = ["--speed=5", "--start", START, "--anomaly=0%", "--duration", &duration];
+    let mut simulating = simulator_of(env, sensors, &args)?.start()?;
+    let began = Instant::now();
+    // What a load would have to read, and what was not read yet.
+    let tail = "SELECT coalesce(sum(s.facts), 0)::bigint FROM sensors_segments s JOIN stream_offsets o
+                ON o.partition = s.owner_partition AND s.id > o.redo_from";
+    let (mut resident, mut tails, mut behind) = (Vec::new(), Vec::new(), Vec::new());
+    let ended = loop {
+        if let Some(ended) = simulating.poll()? {
+            break ended.expect_code(0)?;
+        }
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        resident.extend(consumer.memory_kib("VmRSS").map(|kib| kib / 1024.0));
+        tails.push(f64::from(servers.count(env.name, tail).await?));
+        let due = began.elapsed().as_secs_f64() * 5.0 * f64::from(sensors);
+        behind.push(due - f64::from(env.read().await?));
+    };
+    let sending = began.elapsed();
+    let sent = child::field(&ended.stderr, "records/s", "acknowledged").context("the producer gave no summary")?;
+    while f64::from(env.read().await?) < sent {
+        ensure!(began.elapsed() < child::LIMIT, "the consumer does not come to the end");
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+    let caught_up = began.elapsed() - sending;
+    replicas::end(consumer, env.name).await?;
+    clear(env).await?;
+    let most = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);
+    let thirds = child::thirds(&resident);
+    let rows = [
+        ["readings".to_owned(), grouped(sent)],
+        ["sent for, s".to_owned(), format!("{:.0}", sending.as_secs_f64())],
+        ["readings/s".to_owned(), grouped(sent / sending.as_secs_f64())],
+        ["most readings behind what was due".to_owned(), grouped(most(&behind))],
+        ["from the last reading sent to the last stored, s".to_owned(), format!("{:.1}", caught_up.as_secs_f64())],
+        ["most MiB in each third".to_owned(), thirds.map(|mib| format!("{mib:.0}")).join("; ")],
+        ["most facts that a load would have to read".to_owned(), grouped(most(&tails))],
+    ];
+    Ok(format!(
+        "# {} sensors at five times real time, --refresh-every 30s\n\n{}",
+        grouped(sensors.into()),
+        table(["figure", ""], &rows)
+    ))
 }
 
 /// So many readings of twenty sensors, in order; then a restart.
@@ -201,10 +269,14 @@ fn without_events(program: Program) -> Program {
 }
 
 fn simulator(env: Env<'_>, args: &[&str]) -> anyhow::Result<Program> {
+    simulator_of(env, SENSORS, args)
+}
+
+fn simulator_of(env: Env<'_>, sensors: u32, args: &[&str]) -> anyhow::Result<Program> {
     let program = Program::new("producer")?.args(["--pipeline", env.workload.pipeline, "--topic", env.name]);
     let program =
         program.args(["--partitions", &env.partitions.to_string(), "--source", "simulator"]).args(args.iter());
-    Ok(without_events(program).args(["--sensors", &SENSORS.to_string()]).env("KAFKA_BROKERS", env.servers.brokers()))
+    Ok(without_events(program).args(["--sensors", &sensors.to_string()]).env("KAFKA_BROKERS", env.servers.brokers()))
 }
 
 /// Sends so many readings, as fast as it can.

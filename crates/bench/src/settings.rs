@@ -32,7 +32,7 @@ pub(crate) struct Settings {
     ///
     /// Below a million, memory a fact is not reported; more rows than the maximum would need too much disk.
     #[arg(long, env = "ROWS", default_value = "1000000", value_name = "N",
-          value_parser = clap::value_parser!(u32).range(1_000..=60_000_000))]
+          value_parser = clap::value_parser!(u32).range(1_000..=150_000_000))]
     pub(crate) rows: u32,
     /// A real file as published: of emissions the small file, instead of 31,076 made rows; of energy the large one,
     /// plain or packed.
@@ -54,6 +54,9 @@ pub(crate) struct Settings {
     #[arg(long, env = "REBALANCE", default_value = "false", action = clap::ArgAction::Set, value_name = "BOOL",
           value_parser = clap::builder::BoolishValueParser::new())]
     pub(crate) rebalance: bool,
+    /// Of sensors: measure so many of them at five times real time, for ROWS readings, and nothing else.
+    #[arg(long, env = "SENSORS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) sensors: Option<u32>,
     /// Check the settings, and end.
     #[arg(long)]
     pub(crate) check: bool,
@@ -158,7 +161,7 @@ mod tests {
             assert!(error.use_stderr());
             assert_eq!(error.to_string(), format!("error: {expected}\n"));
         };
-        check(["--rows", "999"], "ROWS=999: 999 is not in 1000..=60000000");
+        check(["--rows", "999"], "ROWS=999: 999 is not in 1000..=150000000");
         check(["--repeat", "x"], "REPEAT=x: invalid digit found in string");
         check(["--pipeline", "foo"], "PIPELINE=foo: emissions or energy or sensors is wanted");
     }

@@ -214,7 +214,7 @@ impl Simulator {
         // The first instant that is not before the start.
         let first = |ms: i64| ms.div_euclid(period_ms) + i64::from(ms.rem_euclid(period_ms) > 0);
         Ok(Self {
-            world: World { seed: settings.seed, period_ms, sensors, faults },
+            world: World::new(settings.seed, period_ms, sensors, faults),
             routing: Routing::of(&settings.shared),
             k: first(start_ms),
             sensor: 1,

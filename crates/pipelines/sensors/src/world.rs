@@ -55,6 +55,8 @@ pub struct World {
     pub sensors: i32,
     /// What goes wrong.
     pub faults: Faults,
+    /// The share of abnormal readings of each sensor.
+    anomalies: Vec<f64>,
 }
 
 /// What a sensor measured at one instant, and when that is sent.
@@ -71,6 +73,13 @@ pub struct Measured {
 }
 
 impl World {
+    /// A world of so many sensors, each of which measures once in a period, in milliseconds.
+    pub fn new(seed: u64, period_ms: i64, sensors: i32, faults: Faults) -> Self {
+        let mut world = Self { seed, period_ms, sensors, faults, anomalies: vec![] };
+        world.anomalies = (1..=sensors).map(|sensor| world.anomalies_of(sensor)).collect();
+        world
+    }
+
     /// When a sensor measures for the `k`-th time since 1970, by a right clock: sensors take turns within a period.
     pub fn instant(&self, sensor: i32, k: i64) -> i64 {
         k * self.period_ms + i64::from(sensor - 1) * self.period_ms / i64::from(self.sensors)
@@ -85,7 +94,8 @@ impl World {
         let [anomaly, kind, extreme, late, late_by, duplicate, again, drop] =
             std::array::from_fn(|_| unit(&mut random));
         let noise: f64 = StandardNormal.sample(&mut random);
-        let celsius = match anomaly < faults.anomaly.unwrap_or_else(|| self.anomalies(sensor)) {
+        let anomalies = usize::try_from(sensor - 1).map_or(0.0, |at| self.anomalies[at]);
+        let celsius = match anomaly < anomalies {
             false => Some(mean(instant) + SPREAD * noise),
             true if kind < 0.5 => None,
             true if kind < 0.75 => Some(-20.0 + 10.0 * extreme),
@@ -99,11 +109,6 @@ impl World {
         let again_ms = sent_ms.filter(|_| is_doubled).map(|sent| sent + 1 + (again * DOUBLED_WITHIN_MS) as i64);
         let skew = faults.skews.iter().find(|(its, _)| *its == sensor).map_or(0, |(_, skew)| *skew);
         Measured { at_ms: instant + skew, milli: celsius.map(hundredths), sent_ms, again_ms }
-    }
-
-    /// The longest that a message may be sent after its instant.
-    pub fn longest_delay_ms(&self) -> i64 {
-        self.faults.late_by_ms + self.faults.offline_ms + 60_001
     }
 
     /// When a sensor is online next, from an instant on.
@@ -121,9 +126,9 @@ impl World {
     }
 
     /// The share of abnormal readings that a sensor has.
-    fn anomalies(&self, sensor: i32) -> f64 {
+    fn anomalies_of(&self, sensor: i32) -> f64 {
         let (least, most) = ANOMALIES;
-        least + (most - least) * unit(&mut self.random(sensor, i64::MIN))
+        self.faults.anomaly.unwrap_or_else(|| least + (most - least) * unit(&mut self.random(sensor, i64::MIN)))
     }
 
     fn random(&self, sensor: i32, k: i64) -> Xoshiro256PlusPlus {
@@ -196,7 +201,7 @@ mod tests {
     use super::*;
 
     fn world(faults: Faults) -> World {
-        World { seed: 42, period_ms: 1_000, sensors: 20, faults }
+        World::new(42, 1_000, 20, faults)
     }
 
     /// 2026-01-01 00:00 UTC, in seconds.
@@ -230,7 +235,7 @@ mod tests {
     #[test]
     fn a_sensor_without_a_share_has_one_of_its_own() {
         let world = world(Faults::default());
-        let shares: Vec<f64> = (1..=20).map(|sensor| world.anomalies(sensor)).collect();
+        let shares: Vec<f64> = world.anomalies.clone();
         assert!(shares.iter().all(|share| (0.001..0.01).contains(share)));
         check(all(&world).filter(|one| one.milli.is_none()).count(), shares[6] / 2.0);
     }
