@@ -11,7 +11,7 @@ import org.apache.flink.table.api.EnvironmentSettings;
 import org.apache.flink.table.api.TableEnvironment;
 import org.apache.flink.table.api.TableResult;
 
-/** Runs the statements of averages.sql in this process, on Flink's mini-cluster; ends when the last one has ended. */
+/** Runs the statements of a file in this process, on Flink's mini-cluster; ends when the last one has ended. */
 public final class Run {
     private static final Pattern VARIABLE = Pattern.compile("\\$\\{(\\w+)}");
 
@@ -24,7 +24,8 @@ public final class Run {
         EnvironmentSettings settings = EnvironmentSettings.newInstance().withConfiguration(configuration).build();
         TableEnvironment environment = TableEnvironment.create(settings);
         TableResult last = null;
-        for (String statement : fill(Files.readString(folder.resolve("averages.sql")), variables).split(";\\s*(\n|$)")) {
+        String statements = Files.readString(folder.resolve(variables.getOrDefault("STATEMENTS", "averages.sql")));
+        for (String statement : fill(statements, variables).split(";\\s*(\n|$)")) {
             last = environment.executeSql(statement);
         }
         last.await();

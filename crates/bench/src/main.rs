@@ -71,7 +71,7 @@ async fn measure(settings: &Settings) -> anyhow::Result<()> {
         let host: String = host::describe(&servers).await?.iter().map(|line| format!("- {line}\n")).collect();
         let measured = match settings.sensors {
             Some(sensors) => sensors::measure_many(&servers, sensors, settings.rows).await?,
-            None => sensors::measure(&servers, settings.rows).await?,
+            None => sensors::measure(&servers, settings.rows, settings.peers().is_some()).await?,
         };
         let section = format!("{measured}\n{host}");
         save(&section)?;

@@ -70,13 +70,13 @@ impl Step {
 ///
 /// # Errors
 /// When a program fails, or the tables do not contain what was sent.
-pub(crate) async fn measure(servers: &Servers, readings: u32) -> anyhow::Result<String> {
+pub(crate) async fn measure(servers: &Servers, readings: u32, with_peer: bool) -> anyhow::Result<String> {
     std::fs::create_dir_all(folder().join("logs"))?;
     let mut steps = Vec::new();
     warm_up(servers).await?;
     in_order(servers, readings, &mut steps).await?;
     beside(servers, readings, &mut steps).await?;
-    late(servers, &mut steps).await?;
+    let lacking = late(servers, with_peer, &mut steps).await?;
     let delays = live(servers).await?;
     let rows: Vec<[String; 8]> = steps.iter().map(Step::row).collect();
     Ok([
@@ -92,6 +92,7 @@ pub(crate) async fn measure(servers: &Servers, readings: u32) -> anyhow::Result<
             of(&delays, 99),
             of(&delays, 100)
         ),
+        lacking,
     ]
     .concat())
 }
@@ -196,21 +197,63 @@ async fn beside(servers: &Servers, readings: u32, steps: &mut Vec<Step>) -> anyh
 }
 
 /// A day in order; the same day with 1 % of its readings late by up to a day, with a budget of twice its windows and with the default one.
-async fn late(servers: &Servers, steps: &mut Vec<Step>) -> anyhow::Result<()> {
+async fn late(servers: &Servers, with_peer: bool, steps: &mut Vec<Step>) -> anyhow::Result<String> {
     let late: &[&str] = &["--late=1%", "--late-by=1day"];
     let runs: [(&'static str, &[&str], &[&str], &str); 3] = [
         ("bench_sensors_day", &[], &[], "a day in order"),
         ("bench_sensors_late", late, &["--facts-memory=64"], "a day, 1 % late, 64 MiB for facts"),
         ("bench_sensors_late_default", late, &[], "a day, 1 % late"),
     ];
+    let mut lacking = String::new();
     for (name, simulated, consumed, step) in runs {
         let env = env(name, servers);
         env.migrate().await?;
         simulate(env, simulated, DAY, "simulator").await?;
         steps.push(consume(env, consumed, step).await?);
+        if with_peer && name == "bench_sensors_late" {
+            let ours = "SELECT sum(reading_count)::bigint FROM sensor_temperatures";
+            let late = "SELECT sum(late_count)::bigint FROM sensor_temperatures";
+            let (ours, late) = (servers.count(env.name, ours).await?, servers.count(env.name, late).await?);
+            let (step, theirs) = flink(env).await?;
+            steps.push(step);
+            lacking = format!(
+                "\nOf the day with late readings our windows have {} readings, {} of which were late. Flink's have {}: it lacks {}.\n",
+                grouped(ours.into()),
+                grouped(late.into()),
+                grouped(theirs.into()),
+                grouped(f64::from(ours) - f64::from(theirs))
+            );
+        }
         clear(env).await?;
     }
-    Ok(())
+    Ok(lacking)
+}
+
+/// Flink's tumbling windows over the same topic, and the readings that they are of.
+async fn flink(env: Env<'_>) -> anyhow::Result<(Step, u32)> {
+    const DATABASE: &str = "bench_sensors_flink";
+    eprintln!("▸ {DATABASE}");
+    let peers = testkit::repository().join("peers/flink");
+    let state = folder().join("state");
+    drop(std::fs::remove_dir_all(&state));
+    env.servers.make_database(DATABASE).await?;
+    env.servers.run_in(DATABASE, std::fs::read_to_string(peers.join("windows_tables.sql"))?).await?;
+    env.servers.settle().await?;
+    let program = Program::at("flink", &peers.join("run"))
+        .env("STATEMENTS", "windows.sql")
+        .env("STATE", &state)
+        .env("JAVA_HOME", std::env::var_os("JAVA_HOME").unwrap_or_default())
+        .env("TOPIC", env.name)
+        .env("GROUP", DATABASE)
+        .env("KAFKA_BROKERS", env.servers.brokers())
+        .env("DATABASE_URL", env.servers.database(DATABASE));
+    let cost = child::run(program, &folder().join("logs/bench_sensors_flink.log")).await?;
+    drop(std::fs::remove_dir_all(&state));
+    let counted = env.servers.count(DATABASE, "SELECT sum(reading_count)::bigint FROM sensor_temperatures").await?;
+    env.servers.drop_database(DATABASE).await?;
+    let readings = env.read().await?;
+    let name = "Flink SQL: the same topic, 1 % late".to_owned();
+    Ok((Step { name, readings, cost, written: None, bytes: None }, counted))
 }
 
 /// How long readings take to their rows, each time the rows were looked at, seconds, in order.
