@@ -49,7 +49,19 @@ fn settings_of(job: &Job, feed: &str) -> ConsumeSettings {
     let mut settings = job.settings.consume.clone();
     let suffix = feed.strip_prefix(job.pipeline.name).unwrap_or(feed);
     settings.group_id = settings.group_id.map(|group| group + suffix);
+    settings.facts_memory = share_of(settings.facts_memory, job.pipeline.feeds.len(), suffix.is_empty());
     settings
+}
+
+/// A feed's share of the memory for facts: of several, seven eighths are the first one's.
+fn share_of(facts_memory: u32, feeds: usize, is_first: bool) -> u32 {
+    let further = u32::try_from(feeds.saturating_sub(1)).unwrap_or(u32::MAX);
+    let theirs = facts_memory / 8;
+    match (further, is_first) {
+        (0, _) => facts_memory,
+        (_, true) => facts_memory - theirs,
+        (_, false) => theirs / further,
+    }
 }
 
 /// Reads to the end, alone, and moves every group to the partition of its records.
@@ -57,4 +69,17 @@ pub(crate) async fn repartition(mut job: Job) -> anyhow::Result<()> {
     job.settings.consume.until_end = true;
     job.settings.consume.repartition = true;
     run(job).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_for_facts_is_that_of_all_feeds_together() {
+        assert_eq!(share_of(8, 1, true), 8);
+        assert_eq!([share_of(8, 2, true), share_of(8, 2, false)], [7, 1]);
+        assert_eq!([share_of(64, 3, true), share_of(64, 3, false)], [56, 4]);
+        assert_eq!([share_of(0, 2, true), share_of(1, 2, false)], [0, 0]);
+    }
 }

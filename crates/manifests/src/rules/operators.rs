@@ -14,8 +14,14 @@ use crate::{
 };
 
 /// Metrics that kube-state-metrics writes.
-const OTHERS: [&str; 3] =
-    ["kube_pod_container_status_restarts_total", "kube_job_status_failed", "kube_job_status_succeeded"];
+const OTHERS: [&str; 6] = [
+    "kube_pod_container_status_restarts_total",
+    "kube_job_status_failed",
+    "kube_job_status_succeeded",
+    "kube_job_owner",
+    "kube_cronjob_created",
+    "kube_cronjob_status_last_successful_time",
+];
 
 /// Custom resources that do not fit the programs.
 pub fn breaches(rendering: &Rendering) -> Vec<String> {
