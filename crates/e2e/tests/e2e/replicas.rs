@@ -141,17 +141,18 @@ pub(crate) fn members_come_and_go_while_partitions_are_loaded<D: Dataset>() {
     let known = &sendings::<D>(101)[0];
     env.produce(known);
     env.consume(1);
-    let first = env.follow(&["--batch-size", "7"]);
+    let args = [D::IN_MEMORY, &["--batch-size", "7"]].concat();
+    let first = env.follow(&args);
     let lines = [known.as_slice(); 8].concat();
     let producer = env.producer(&lines, &["--rate", "60"]).start().unwrap();
     let read = || env.number(READ);
     env.wait_for(READ, read() + 10);
-    // Loads read it; batches write it for new keys only, and these are known.
+    // Loads read it; batches write it for new keys only, and these are known. A refresh stores the times of keys whose windows became final.
     let third = env.while_locked(&lock("key_partitions"), || {
-        let second = env.follow(&["--batch-size", "7"]);
+        let second = env.follow(&args);
         env.wait_for(BLOCKED, 1);
         env.wait_for_or_say(READ, read() + 10, &first);
-        let third = env.consumer(&["--refresh-every", "10ms", "--batch-size", "7", "--listen", "127.0.0.1:0"]);
+        let third = env.consumer(&["--refresh-every", "10ms", "--listen", "127.0.0.1:0"]).args(&args);
         let mut third = third.env("LOG_LEVEL", probes::LOG_LEVEL).start().unwrap();
         env.wait_for(BLOCKED, 2);
         env.wait_for_or_say(READ, read() + 10, &first);
