@@ -12,6 +12,7 @@ use crate::{
     kafka_tools, replicas,
     servers::{Servers, folder},
     table::{grouped, table},
+    usage::Usage,
     workload::Workload,
 };
 
@@ -336,27 +337,20 @@ async fn simulate(env: Env<'_>, args: &[&str], readings: u32, name: &str) -> any
 /// Stores what was sent.
 async fn consume(env: Env<'_>, args: &[&str], name: &str) -> anyhow::Result<Step> {
     eprintln!("▸ {} {name}", env.name);
-    let before = (env.read().await?, size(env).await?);
+    let read_before = env.read().await?;
     env.servers.settle().await?;
+    let before = Usage::so_far(env.servers, env.name).await?;
     let program = without_events(env.consumer()?).args(args.iter());
     let cost = child::run(program, &folder().join(format!("logs/{}-consumer.log", env.name))).await?;
-    let readings = env.read().await? - before.0;
-    let after = size(env).await?;
+    let usage = Usage::so_far(env.servers, env.name).await?.since(before);
+    let readings = env.read().await? - read_before;
     let written = "SELECT n_tup_ins::float8 / nullif((SELECT count(*) FROM sensors_cold), 0)
                    FROM pg_stat_user_tables WHERE relname = 'sensors_cold'";
     let mut connection = PgConnection::connect(&env.servers.database(env.name)).await?;
     let written: Option<f64> = sqlx::query_scalar(written).fetch_one(&mut connection).await?;
     let per = |bytes: f64| bytes / f64::from(readings);
-    let bytes = (readings > 0).then(|| (per(after.0 - before.1.0), per(after.1 - before.1.1)));
+    let bytes = (readings > 0).then(|| (per(usage.log), per(usage.disk)));
     Ok(Step { name: name.to_owned(), readings, cost, written: written.filter(|_| readings > 0), bytes })
-}
-
-/// Bytes of PostgreSQL's log so far, and of the database.
-async fn size(env: Env<'_>) -> anyhow::Result<(f64, f64)> {
-    let mut connection = PgConnection::connect(&env.servers.database(env.name)).await?;
-    let query =
-        "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8, pg_database_size(current_database())::float8";
-    Ok(sqlx::query_as(query).fetch_one(&mut connection).await?)
 }
 
 async fn wait_until_ready(consumer: &Running) -> anyhow::Result<()> {

@@ -68,15 +68,12 @@ impl Sender<'_> {
     fn run(&mut self, source: &mut dyn Source) -> Result<(), SendError> {
         let mut message = Outgoing::default();
         while let Some(row) = source.next(&mut message)? {
-            self.sent.read += 1;
+            self.sent.read += u64::from(!matches!(row, RowOutcome::Wait(_)));
             match row {
                 RowOutcome::Filtered => self.sent.filtered += 1,
                 RowOutcome::Rejected(reason) => self.reject(source.line(), reason)?,
                 RowOutcome::Send => self.hand_over(source, &message)?,
-                RowOutcome::Wait(time) => {
-                    self.sent.read -= 1;
-                    self.wait(time)?;
-                }
+                RowOutcome::Wait(time) => self.wait(time)?,
             }
             if self.pace.is_some() || self.sent.read % ROWS_PER_POLL == 1 {
                 self.check_and_report(source)?;

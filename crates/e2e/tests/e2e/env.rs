@@ -134,12 +134,7 @@ impl<D: Dataset> Env<D> {
     }
 
     /// One of the binaries, with the name of the pipeline that it serves.
-    pub(crate) fn program_of(&self, name: &str) -> Program {
-        Self::program(name)
-    }
-
-    /// The same.
-    fn program(name: &str) -> Program {
+    pub(crate) fn program(name: &str) -> Program {
         let program = Program::new(name).unwrap().args(["--pipeline", D::PIPELINE]).secret(PASSWORD);
         D::SETTINGS.iter().fold(program, |program, (name, value)| program.env(name, value))
     }

@@ -48,7 +48,7 @@ impl Feeds {
     /// Sends a simulated world.
     fn simulate(&self, world: &[&str]) {
         let program =
-            self.0.program_of("producer").args(["--topic", &self.0.topic, "--source", "simulator"]).args(world);
+            Env::<Sensors>::program("producer").args(["--topic", &self.0.topic, "--source", "simulator"]).args(world);
         let program = program.env("EVENTS_TOPIC", self.events_topic()).env("NO_EVENTS", "0");
         program.env("KAFKA_BROKERS", self.0.brokers.bootstrap()).run(LIMIT).unwrap().expect_code(0).unwrap();
     }
@@ -80,8 +80,8 @@ fn reading(value: &[u8]) -> (i32, i64, i32) {
     (i32::try_from(value["sensor_id"].as_i64().unwrap()).unwrap(), value["timestamp_ms"].as_i64().unwrap(), milli)
 }
 
-/// The windows of a topic's records, told one after another.
-fn told(env: &Env<Sensors>) -> Vec<Window> {
+/// The windows of a topic's records, applied one after another.
+fn one_pass(env: &Env<Sensors>) -> Vec<Window> {
     let (mut clocks, mut known) = (BTreeMap::<i32, i64>::new(), BTreeSet::new());
     let mut windows = BTreeMap::<(i32, i64), Window>::new();
     for record in env.held() {
@@ -108,7 +108,7 @@ pub(crate) fn one_pass_over_the_topic_gives_every_window() {
     let feeds = Feeds::new();
     feeds.simulate(&[WORLD.as_slice(), &["--skew=2=+50m,3=+26h"]].concat());
     feeds.consume(&["--facts-memory", "0", "--refresh-every", "10ms", "--batch-size", "500"]);
-    let (windows, expected) = (feeds.windows(), told(&feeds.0));
+    let (windows, expected) = (feeds.windows(), one_pass(&feeds.0));
     assert_eq!(windows, expected);
     let late: i32 = windows.iter().map(|row| row.6).sum();
     assert!(late > 100 && windows.iter().all(|row| row.0 != 3), "{late} late");
@@ -165,7 +165,7 @@ pub(crate) fn a_week_that_comes_late_reaches_its_days() {
         feeds.consume(&[]);
     };
     let report = |changed: &str| {
-        let program = feeds.0.program_of("warehouse").args(["report", "--timezone", "Europe/Madrid"]);
+        let program = Env::<Sensors>::program("warehouse").args(["report", "--timezone", "Europe/Madrid"]);
         let ended = program.env("DATABASE_URL", feeds.0.writer_url()).run(LIMIT).unwrap().expect_code(0).unwrap();
         assert!(ended.said(&format!("stored {changed} of")), "{:?}", ended.stderr);
     };
@@ -223,7 +223,7 @@ pub(crate) fn a_feed_without_its_topic_ends_both_and_loses_nothing() {
     let program = program.env("EVENTS_TOPIC", format!("{}-missing", feeds.0.topic)).env("NO_EVENTS", "0");
     program.run(LIMIT).unwrap().expect_failure(69, &["is still missing"]).unwrap();
     let stored = feeds.0.number("SELECT coalesce(sum(reading_count), 0)::bigint FROM sensor_temperatures");
-    assert_eq!(stored, told(&feeds.0).iter().map(|row| i64::from(row.2)).sum::<i64>());
+    assert_eq!(stored, one_pass(&feeds.0).iter().map(|row| i64::from(row.2)).sum::<i64>());
     saw("exit 69, and the other feed had stored all that it had");
 }
 

@@ -116,9 +116,9 @@ impl Pipeline for Events {
     }
 
     fn apply(&self, event: &Event, timestamp_ms: i64, say: &mut impl Say<Self>) {
+        let (hour, within) = placed(event, timestamp_ms);
         let at_ms = event.at_ms.unwrap_or(timestamp_ms);
-        let hour = Hour(Window::of(event.sensor, at_ms, HOUR_MS));
-        say.fact(hour, at_ms, |texts| texts.fact(within(&hour, at_ms), event.level, &event.text));
+        say.fact(hour, at_ms, |texts| texts.fact(within, event.level, &event.text));
     }
 
     fn residency(&self) -> Residency {
@@ -138,7 +138,7 @@ impl Pipeline for Events {
     }
 
     fn group(event: &Event) -> Hour {
-        Hour(Window::of(event.sensor, Self::event_ms_of(event), HOUR_MS))
+        placed(event, 0).0
     }
 
     fn partition_key(hour: &Hour) -> String {
@@ -146,7 +146,7 @@ impl Pipeline for Events {
     }
 
     fn fact(event: &Event, texts: &mut Texts) -> EventFact {
-        texts.fact(within(&Self::group(event), Self::event_ms_of(event)), event.level, &event.text)
+        texts.fact(placed(event, 0).1, event.level, &event.text)
     }
 
     fn encode(hour: &Hour, fact: &EventFact, texts: &Texts, row: &mut RowWriter<'_>) {
@@ -206,9 +206,11 @@ impl Pipeline for Events {
     }
 }
 
-/// Milliseconds since an hour began.
-fn within(hour: &Hour, at_ms: i64) -> u32 {
-    u32::try_from(at_ms - hour.0.start_ms).expect("an hour has 3,600,000")
+/// The hour of an event, and milliseconds since that began, as its record's Kafka timestamp has it where the message does not say.
+fn placed(event: &Event, timestamp_ms: i64) -> (Hour, u32) {
+    let at_ms = event.at_ms.unwrap_or(timestamp_ms);
+    let hour = Window::of(event.sensor, at_ms, HOUR_MS);
+    (Hour(hour), u32::try_from(at_ms - hour.start_ms).expect("an hour has 3,600,000"))
 }
 
 /// Adds the events of the hours that this refresh has changed, and gives the first of those that are new.

@@ -32,8 +32,12 @@ impl Record {
         self.reading.at_ms.unwrap_or(timestamp_ms)
     }
 
-    fn window(&self, at_ms: i64) -> Window {
-        Window::of(self.reading.sensor, at_ms, self.size_ms)
+    /// Its window, and what is kept of it there.
+    fn placed(&self, timestamp_ms: i64) -> (Window, ReadingFact) {
+        let at_ms = self.at_ms(timestamp_ms);
+        let window = Window::of(self.reading.sensor, at_ms, self.size_ms);
+        let at_ms = u32::try_from(at_ms - window.start_ms).expect("a window is at most a day");
+        (window, ReadingFact { at_ms, milli: self.reading.milli })
     }
 }
 
@@ -64,12 +68,8 @@ impl Pipeline for Sensors {
     }
 
     fn apply(&self, record: &Record, timestamp_ms: i64, say: &mut impl Say<Self>) {
-        let at_ms = record.at_ms(timestamp_ms);
-        let window = record.window(at_ms);
-        say.fact(window, at_ms, |()| ReadingFact {
-            at_ms: u32::try_from(at_ms - window.start_ms).expect("a window is at most a day"),
-            milli: record.reading.milli,
-        });
+        let (window, fact) = record.placed(timestamp_ms);
+        say.fact(window, record.at_ms(timestamp_ms), |()| fact);
     }
 
     fn residency(&self) -> Residency {
@@ -93,7 +93,7 @@ impl Pipeline for Sensors {
     }
 
     fn group(record: &Record) -> Window {
-        record.window(record.at_ms(0))
+        record.placed(0).0
     }
 
     fn partition_key(window: &Window) -> String {
@@ -101,8 +101,7 @@ impl Pipeline for Sensors {
     }
 
     fn fact(record: &Record, (): &mut ()) -> ReadingFact {
-        let at_ms = record.at_ms(0).rem_euclid(record.size_ms);
-        ReadingFact { at_ms: u32::try_from(at_ms).expect("a window is at most a day"), milli: record.reading.milli }
+        record.placed(0).1
     }
 
     fn encode(window: &Window, fact: &ReadingFact, (): &(), row: &mut RowWriter<'_>) {
