@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use formats::{ColumnIndexes, CsvRecord, CsvRecords, Layout};
+use formats::{ColumnIndexes, CsvRecord, CsvRecords, Layout, json::Value};
 use stream::{Decoded, Outgoing, ReadError, RowOutcome, Source};
 
 use crate::{instant, milli, reading_message, routing::Routing, simulator::SimulatorSettings};
@@ -34,8 +34,8 @@ impl<R: Read> ReadingsFile<R> {
 
     /// Writes the row that was read last as a message.
     fn encode(&self, message: &mut Outgoing) -> Result<RowOutcome, String> {
-        let sensor = std::str::from_utf8(self.field(0)).ok().and_then(|text| text.parse::<u32>().ok());
-        let sensor = sensor.and_then(|sensor| i32::try_from(sensor).ok());
+        let sensor = std::str::from_utf8(self.field(0)).ok().and_then(|text| text.parse().ok()).map(Value::Number);
+        let sensor = instant::sensor_of(sensor.as_ref()).ok();
         let (at_ms, value) = (time(self.field(1)), temperature(self.field(2)));
         match (sensor, at_ms, value) {
             (Some(sensor), Some(at_ms), Ok(value)) => Ok(self.routing.write(sensor, at_ms, value, message)),
