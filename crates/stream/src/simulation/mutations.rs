@@ -31,7 +31,7 @@ const CAUGHT: [(Mutation, u64, &str); 30] = [
     (Mutation::ClaimWithLoad, 1, "for as long as facts are loaded"),
     (Mutation::NumberRedrawn, 1, "numbers were drawn"),
     (Mutation::DoubtStoredAgain, 151, "accounted for twice"),
-    (Mutation::RevokedFactsKept, 25, "memory of"),
+    (Mutation::RevokedFactsKept, 12492, "memory of"),
     (Mutation::EndsBeforeOthers, 1, "a run ended"),
     (Mutation::EndBelowBegin, 4149, "time is up"),
     (Mutation::SharedKeySplit, 5, "and stored is"),

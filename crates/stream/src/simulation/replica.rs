@@ -190,7 +190,8 @@ impl Replica {
         if self.ended.is_some() {
             return;
         }
-        let (cause, was_spread) = (Cause::of(&input), self.core.is_spread());
+        let cause = Cause::of(&input);
+        let (was_spread, was_joining) = (self.core.is_spread(), self.core.is_joining());
         if let Err(error) = self.core.on(around.clock.now(), input, &mut self.commands) {
             self.ended = Some(Ended::With(error));
             return;
@@ -198,7 +199,7 @@ impl Replica {
         for command in std::mem::take(&mut self.commands) {
             self.execute(command, around);
         }
-        self.check_dropped(&cause, was_spread, around);
+        self.check_dropped(&cause, was_joining || !was_spread, around);
         self.check_blocked(around);
         let is_ready = self.core.unready(Vec::new()).is_empty();
         if is_ready && (self.client.waits() || !self.core.is_reading()) {
@@ -206,11 +207,11 @@ impl Replica {
         }
     }
 
-    /// A shard's memory is dropped only for its own cause.
-    fn check_dropped(&mut self, cause: &Cause, was_spread: bool, around: &mut Around<'_>) {
+    /// A shard's memory is dropped only for its own cause, or because all shards become one: at once, or after an answer.
+    fn check_dropped(&mut self, cause: &Cause, may_join: bool, around: &mut Around<'_>) {
         let before = std::mem::replace(&mut self.claims, self.core.claims());
         let kept: BTreeSet<(i32, i64)> = self.claims.values().flatten().copied().collect();
-        let regrouped = self.core.is_spread() && (!was_spread || cause.of_group);
+        let regrouped = self.core.is_spread() && (may_join || cause.of_group);
         let is_kept = |claims: &[(i32, i64)]| claims.iter().all(|claim| kept.contains(claim));
         for (shard, claims) in before.into_iter().filter(|(_, claims)| !is_kept(claims)) {
             let is_undone = self.undone.remove(&shard) || self.undone_in_load;

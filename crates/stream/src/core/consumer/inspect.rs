@@ -57,6 +57,11 @@ impl<P: Pipeline> Consumer<P> {
         self.spread
     }
 
+    /// Whether all shards become one as soon as nothing is unanswered.
+    pub(crate) fn is_joining(&self) -> bool {
+        self.joins
+    }
+
     /// The partitions that a key blocks, and whose memory is gone.
     pub(crate) fn blocked_partitions(&self) -> BTreeSet<i32> {
         self.shards.partitions(|shard| matches!(shard.state, shard::State::Blocked { .. })).into_iter().collect()
