@@ -22,7 +22,9 @@ pub enum Value<'a> {
     Number(f64),
     /// A string, without its quotes and escapes.
     Text(Cow<'a, str>),
-    /// `true`, `false`, an array or an object.
+    /// `true` or `false`.
+    Bool(bool),
+    /// An array or an object.
     Other(&'static str),
 }
 
@@ -102,6 +104,22 @@ fn is_number(text: &[u8]) -> bool {
     is_valid && at == text.len()
 }
 
+/// Writes the text of a field, such as one of a CSV file, as a value: a number or a boolean as such, unless it `is_text`; nothing as
+/// `null`; anything else as a string, of which what is not UTF-8 is replaced.
+///
+/// # Panics
+/// Never.
+pub fn write_field(text: &[u8], is_text: bool, out: &mut Vec<u8>) {
+    if text.is_empty() {
+        out.extend_from_slice(b"null");
+    } else if !is_text && (is_number(text) || matches!(text, b"true" | b"false")) {
+        out.extend_from_slice(text);
+    } else {
+        let text = String::from_utf8_lossy(text);
+        serde_json::to_writer(out, &*text).expect("a Vec takes all that is written to it");
+    }
+}
+
 fn read<'a, const N: usize>(text: &'a str, names: &[&str; N]) -> Result<Found<'a, N>, serde_json::Error> {
     let mut json = serde_json::Deserializer::from_str(text);
     let found = json.deserialize_map(Names(names))?;
@@ -123,6 +141,7 @@ impl Value<'_> {
             Self::Missing => Value::Missing,
             Self::Number(number) => Value::Number(number),
             Self::Text(text) => Value::Text(text.into_owned().into()),
+            Self::Bool(is) => Value::Bool(is),
             Self::Other(what) => Value::Other(what),
         }
     }
@@ -148,8 +167,8 @@ impl<'de> Visitor<'de> for AnyValue {
         Ok(Value::Missing)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Value<'de>, E> {
-        Ok(Value::Other("a boolean"))
+    fn visit_bool<E>(self, is: bool) -> Result<Value<'de>, E> {
+        Ok(Value::Bool(is))
     }
 
     fn visit_f64<E>(self, number: f64) -> Result<Value<'de>, E> {
@@ -295,7 +314,7 @@ mod tests {
         check(r#"{"b":-0.5e-3,"c":2,"a":1}"#, "(Number(1.0)) (Number(-0.0005))");
         check("{\n\t\"a\" : null ,\r\"b\" : \"x\" }", "(Missing) (Text(\"x\"))");
         check(r#"{"\u0061":"C\u00f4te \"d'Ivoire\"\u0000"}"#, r#"(Text("Côte \"d'Ivoire\"\0")) -"#);
-        check(r#"{"a":true,"b":[1,{"c":"]"}],"c":{}}"#, "(Other(\"a boolean\")) (Other(\"an array\"))");
+        check(r#"{"a":true,"b":[1,{"c":"]"}],"c":{}}"#, "(Bool(true)) (Other(\"an array\"))");
         check(r#"{"a":{},"A":1}"#, "(Other(\"an object\")) -");
         check(r#"{"a":1,"c":1,"c":1,"a":1}"#, "a appears twice");
     }

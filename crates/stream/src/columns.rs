@@ -11,6 +11,8 @@ use crate::copy::{CopyRow, fixed, given, split, take_value};
 /// The type of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// `boolean`
+    Bool,
     /// `smallint`
     Int2,
     /// `integer`
@@ -37,6 +39,7 @@ impl Kind {
     /// The object identifiers of the type that is sent and of its array, as in `pg_type.dat`.
     const fn oids(self) -> (u32, u32) {
         match self {
+            Self::Bool => (16, 1000),
             Self::Int2 => (21, 1005),
             Self::Int4 => (23, 1007),
             Self::Int8 => (20, 1016),
@@ -55,6 +58,7 @@ impl Kind {
     /// The name of its type.
     pub(crate) const fn name(self) -> &'static str {
         match self {
+            Self::Bool => "boolean",
             Self::Int2 => "smallint",
             Self::Int4 => "integer",
             Self::Int8 => "bigint",
@@ -220,6 +224,19 @@ impl<'a> RowWriter<'a> {
         self.next(2).fixed(value.to_be_bytes());
     }
 
+    /// Writes a `smallint`; `None` is NULL.
+    pub fn i16_or_null(&mut self, value: Option<i16>) {
+        match value {
+            Some(value) => self.i16(value),
+            None => self.null(),
+        }
+    }
+
+    /// Writes a `boolean`.
+    pub fn bool(&mut self, value: bool) {
+        self.next(1).fixed([u8::from(value)]);
+    }
+
     /// Writes an `integer`, or a `date`.
     pub fn i32(&mut self, value: i32) {
         self.next(4).fixed(value.to_be_bytes());
@@ -375,6 +392,23 @@ impl<'a> RowReader<'a> {
     pub fn i16(&mut self) -> Result<i16, ColumnError> {
         let value = self.fixed()?;
         given(self.name(), value).map(i16::from_be_bytes)
+    }
+
+    /// Reads a `smallint`; `None` is NULL.
+    ///
+    /// # Errors
+    /// When it is of another width.
+    pub fn i16_or_null(&mut self) -> Result<Option<i16>, ColumnError> {
+        Ok(self.fixed()?.map(i16::from_be_bytes))
+    }
+
+    /// Reads a `boolean`.
+    ///
+    /// # Errors
+    /// When it is NULL or of another width.
+    pub fn bool(&mut self) -> Result<bool, ColumnError> {
+        let value = self.fixed()?;
+        given(self.name(), value).map(|[byte]| byte != 0)
     }
 
     /// Reads an `integer`, or a `date`.

@@ -289,6 +289,16 @@ pub trait Pipeline: Send + Sync + 'static {
         false
     }
 
+    /// Makes what a refresh of these rows will need, such as tables of its days. Runs before the refresh's transaction, outside of any;
+    /// a refresh that is tried again does it again.
+    fn prepare_refresh(
+        &self,
+        _connection: &mut PgConnection,
+        _rows: &[Self::Row],
+    ) -> impl Future<Output = anyhow::Result<()>> {
+        async { Ok(()) }
+    }
+
     /// Writes what needs all groups: clusters, quarters. Runs in the refresh's transaction, after the changed groups were
     /// written, and sees all that other replicas have refreshed. A run that would repeat the last one writes nothing.
     fn refresh_global(&self, tx: &mut PgConnection, run: &Run) -> impl Future<Output = anyhow::Result<RunReport>>;

@@ -69,7 +69,7 @@ fn number_of(value: Option<Value<'_>>) -> Number {
         None | Some(Value::Missing) => Number::Missing,
         Some(Value::Number(number)) => Number::Is(number),
         Some(Value::Text(text)) if says_missing(&text) => Number::Missing,
-        Some(Value::Text(_) | Value::Other(_)) => Number::Wrong,
+        Some(Value::Text(_) | Value::Bool(_) | Value::Other(_)) => Number::Wrong,
     }
 }
 
@@ -79,6 +79,7 @@ fn text_of(value: Option<Value<'_>>) -> Text<'_> {
         Some(Value::Text(text)) if says_missing(&text) => Text::Missing,
         Some(Value::Text(text)) => Text::Is(text),
         Some(Value::Number(_)) => Text::Wrong("a number, not a text"),
+        Some(Value::Bool(_)) => Text::Wrong("a boolean"),
         Some(Value::Other(what)) => Text::Wrong(what),
     }
 }

@@ -66,7 +66,7 @@ fn any_json(value: &[u8]) -> Result<Record, Reason> {
     let (day, minute) = match time {
         Some(Value::Text(text)) => record::datetime(text.as_bytes())?,
         None | Some(Value::Missing) => return Err("Datetime is missing".into()),
-        Some(Value::Number(_) | Value::Other(_)) => return Err("Datetime is not a text".into()),
+        Some(Value::Number(_) | Value::Bool(_) | Value::Other(_)) => return Err("Datetime is not a text".into()),
     };
     let mut values = [Thousandths::MISSING; MEASURES.len()];
     for ((name, value), found) in MEASURES.iter().zip(&mut values).zip(&found) {
@@ -82,7 +82,9 @@ fn measure(name: &str, value: &Value<'_>) -> Result<Thousandths, Reason> {
     match value {
         Value::Missing => Ok(Thousandths::MISSING),
         Value::Number(number) => Thousandths::new(*number).map_err(|error| format!("{name} {error}").into()),
-        Value::Text(_) | Value::Other(_) => Err(format!("{name} is not a number of at most three decimals").into()),
+        Value::Text(_) | Value::Bool(_) | Value::Other(_) => {
+            Err(format!("{name} is not a number of at most three decimals").into())
+        }
     }
 }
 

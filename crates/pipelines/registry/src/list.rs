@@ -5,7 +5,8 @@ use std::io::Read;
 use clap::Args;
 use emissions::{pipeline::Emissions, source::CsvSource};
 use energy::{pipeline::Energy, source::MeterSource};
-use sensors::{events::Events, file::ReadingsFile, pipeline::Sensors, simulator::Simulator};
+use iot::{file::ReadingsFile as IotFile, pipeline::Iot};
+use sensors::{events::Events, file::ReadingsFile, pipeline::Sensors, simulator};
 use sqlx::{migrate, migrate::Migrator};
 use stream::{Pipeline, ReadError, Source};
 
@@ -19,7 +20,9 @@ pub(crate) fn all<T: OfPipeline>() -> Vec<T> {
         T::of_pipeline(Energy, MeterSource::open, migrate!("../../../postgres/migrations/energy")),
         T::of_pipeline(Sensors, ReadingsFile::open, migrate!("../../../postgres/migrations/sensors"))
             .with_feed(Events::unless_left_out)
-            .with_simulator(Simulator::open),
+            .with_simulator(simulator::open),
+        T::of_pipeline(Iot, IotFile::open, migrate!("../../../postgres/migrations/iot"))
+            .with_simulator(iot::simulator::open),
     ]
 }
 

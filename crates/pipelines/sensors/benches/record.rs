@@ -7,7 +7,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use sensors::{
     range::USUAL,
     reading_message,
-    simulator::{Simulator, SimulatorSettings},
+    simulator::{self, SimulatorSettings},
     window::{ReadingFact, Window, WindowRow},
 };
 use stream::{Decoded, Outgoing, Source};
@@ -17,11 +17,11 @@ const READINGS: u64 = 86_400;
 /// How long a window is, milliseconds.
 const WINDOW_MS: i64 = 900_000;
 
-fn simulator() -> Simulator {
+fn simulated() -> impl Source {
     let command = SimulatorSettings::augment_args(Command::new("bench"));
     let args = ["bench", "--sensors=1", "--speed=max", "--start=2026-01-01T00:00:00Z", "--anomaly=0%"];
     let settings = SimulatorSettings::from_arg_matches(&command.get_matches_from(args)).expect("they are valid");
-    Simulator::open(&settings).expect("the day is over")
+    simulator::open(&settings).expect("the day is over")
 }
 
 fn benches(c: &mut Criterion) {
@@ -29,13 +29,13 @@ fn benches(c: &mut Criterion) {
     group.throughput(Throughput::Elements(READINGS));
     group.bench_function("simulated", |bencher| {
         bencher.iter(|| {
-            let (mut simulator, mut message) = (simulator(), Outgoing::default());
+            let (mut simulator, mut message) = (simulated(), Outgoing::default());
             while simulator.next(&mut message).expect("it cannot fail").is_some() {
                 black_box(&message);
             }
         });
     });
-    let (mut simulator, mut message, mut messages) = (simulator(), Outgoing::default(), vec![]);
+    let (mut simulator, mut message, mut messages) = (simulated(), Outgoing::default(), vec![]);
     while simulator.next(&mut message).expect("it cannot fail").is_some() {
         messages.push(message.clone());
     }

@@ -1,9 +1,15 @@
 //! The Kafka message of an event: the sensor as key, and JSON as value, encoded and decoded.
 
-use formats::json::{self, Reason, Value};
+use formats::{
+    instant,
+    json::{self, Reason, Value},
+};
 use stream::{Decoded, Outgoing};
 
-use crate::{instant, range::Level, reading_message};
+use crate::{
+    range::Level,
+    reading_message::{self, sensor_of},
+};
 
 /// The fields of a message.
 const NAMES: [&str; 5] = ["sensor_id", "timestamp", "timestamp_ms", "level", "message"];
@@ -40,7 +46,7 @@ fn read(value: &[u8]) -> Result<Event, Reason> {
         Some(_) => return Err(format!("message is not a text of at most {LONGEST} bytes without NUL").into()),
     };
     Ok(Event {
-        sensor: instant::sensor_of(sensor.as_ref())?,
+        sensor: sensor_of(sensor.as_ref())?,
         at_ms: instant::of_fields(seconds.as_ref(), millis.as_ref())?,
         level: level.ok_or("level is neither ERROR nor WARNING")?,
         text,

@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use formats::instant;
 use indexmap::IndexSet;
 use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
@@ -12,7 +13,6 @@ use stream::{
 
 use crate::{
     event_message::{self, Event},
-    instant,
     range::Level,
     settings::SensorSettings,
     window::Window,

@@ -2,10 +2,13 @@
 
 use std::io::Read;
 
-use formats::{ColumnIndexes, CsvRecord, CsvRecords, Layout, json::Value};
+use formats::{
+    ColumnIndexes, CsvRecord, CsvRecords, Layout, instant,
+    json::{self, Value},
+};
 use stream::{Decoded, Outgoing, ReadError, RowOutcome, Source};
 
-use crate::{instant, milli, reading_message, routing::Routing, simulator::SimulatorSettings};
+use crate::{range, reading_message, routing::Routing, simulator::SimulatorSettings};
 
 /// The columns, and what usually separates them. A time is seconds since 1970, or such as `2026-01-31T12:00:00Z`.
 pub const LAYOUT: Layout<3> = Layout { names: ["sensor_id", "timestamp", "temperature"], delimiter: b',' };
@@ -35,7 +38,7 @@ impl<R: Read> ReadingsFile<R> {
     /// Writes the row that was read last as a message.
     fn encode(&self, message: &mut Outgoing) -> Result<RowOutcome, String> {
         let sensor = std::str::from_utf8(self.field(0)).ok().and_then(|text| text.parse().ok()).map(Value::Number);
-        let sensor = instant::sensor_of(sensor.as_ref()).ok();
+        let sensor = reading_message::sensor_of(sensor.as_ref()).ok();
         let (at_ms, value) = (time(self.field(1)), temperature(self.field(2)));
         match (sensor, at_ms, value) {
             (Some(sensor), Some(at_ms), Ok(value)) => Ok(self.routing.write(sensor, at_ms, value, message)),
@@ -54,13 +57,7 @@ impl<R: Read> ReadingsFile<R> {
             message.value.extend_from_slice(if column == 0 { b"{\"" } else { b",\"" });
             message.value.extend_from_slice(name.as_bytes());
             message.value.extend_from_slice(b"\":");
-            let text = self.field(column);
-            if serde_json::from_slice::<serde_json::Number>(text).is_ok() {
-                message.value.extend_from_slice(text);
-            } else {
-                let text = String::from_utf8_lossy(text);
-                serde_json::to_writer(&mut message.value, &*text).expect("a Vec takes all that is written to it");
-            }
+            json::write_field(self.field(column), false, &mut message.value);
         }
         message.value.push(b'}');
         match reading_message::decode(&message.value, self.routing.range) {
@@ -88,7 +85,7 @@ fn temperature(text: &[u8]) -> Result<Option<i32>, ()> {
         return Ok(None);
     }
     let number = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
-    number.and_then(milli::of_number).map(Some).ok_or(())
+    number.and_then(range::of_number).map(Some).ok_or(())
 }
 
 impl<R: Read + Send> Source for ReadingsFile<R> {

@@ -3,8 +3,6 @@
 pub mod event_message;
 pub mod events;
 pub mod file;
-mod instant;
-pub mod milli;
 pub mod pipeline;
 pub mod range;
 pub mod reading_message;
@@ -13,4 +11,3 @@ mod routing;
 pub mod settings;
 pub mod simulator;
 pub mod window;
-pub mod world;

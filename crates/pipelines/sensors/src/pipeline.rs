@@ -1,5 +1,6 @@
 //! The feed of readings, from message to window.
 
+use formats::instant;
 use sqlx::PgConnection;
 use stream::{
     About, Changelog, Decoded, Pipeline, Residency, Run, RunReport, Say, StateTable, Tables,
@@ -7,7 +8,6 @@ use stream::{
 };
 
 use crate::{
-    instant,
     reading_message::{self, Reading},
     settings::SensorSettings,
     window::{self, ReadingFact, Window, WindowRow},

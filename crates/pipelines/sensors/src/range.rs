@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::milli;
+use formats::milli;
 
 /// Temperatures between two bounds, which are themselves outside. Thousandths of a degree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,20 @@ pub struct Range {
 
 /// That of the sensors that are simulated.
 pub const USUAL: Range = Range { above: -10_000, below: 50_000 };
+
+/// Temperatures are below a thousand degrees, as `numeric(5,2)` wants them: so many thousandths at most.
+const LIMIT: i32 = 999_994;
+
+/// A temperature in thousandths of a degree, rounded half away from zero; `None` where it is not below a thousand degrees.
+pub(crate) fn of_number(celsius: f64) -> Option<i32> {
+    milli::of_number(celsius, LIMIT.into()).and_then(|milli| i32::try_from(milli).ok())
+}
+
+/// Reads the temperature that a text begins with, and its length in bytes, as [`milli::read`] does.
+pub(crate) fn read(text: &[u8]) -> Option<(i32, usize)> {
+    let (milli, len) = milli::read(text)?;
+    Some((i32::try_from(milli).ok().filter(|milli| milli.abs() <= LIMIT)?, len))
+}
 
 /// How bad an event is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,14 +74,14 @@ impl Range {
         match milli {
             None => Routed::Event(Level::Error, "sensor disconnected".to_owned()),
             Some(milli) if self.has(milli) => Routed::Reading(milli),
-            Some(milli) => Routed::Event(Level::Warning, format!("extreme temperature {}", milli::text(milli))),
+            Some(milli) => Routed::Event(Level::Warning, format!("extreme temperature {}", milli::text(milli.into()))),
         }
     }
 }
 
 impl fmt::Display for Range {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}..{}", milli::text(self.above), milli::text(self.below))
+        write!(f, "{}..{}", milli::text(self.above.into()), milli::text(self.below.into()))
     }
 }
 
@@ -75,8 +89,7 @@ impl FromStr for Range {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let whole =
-            |bound: &str| milli::read(bound.as_bytes()).filter(|(_, len)| *len == bound.len()).map(|(milli, _)| milli);
+        let whole = |bound: &str| read(bound.as_bytes()).filter(|(_, len)| *len == bound.len()).map(|(milli, _)| milli);
         let bounds = text.split_once("..").and_then(|(above, below)| Some((whole(above)?, whole(below)?)));
         match bounds {
             Some((above, below)) if above < below => Ok(Self { above, below }),

@@ -1,13 +1,13 @@
 //! The Kafka message of a reading: the sensor as key, and JSON as value, encoded and decoded.
 
-use formats::json::{self, Reason, Value};
+use formats::{
+    instant::{self, decimal, digits},
+    json::{self, Reason, Value},
+    milli,
+};
 use stream::{Decoded, Outgoing};
 
-use crate::{
-    instant::{self, decimal, digits},
-    milli,
-    range::Range,
-};
+use crate::range::{self, Range};
 
 /// The fields of a message, in the order in which ours are written.
 const NAMES: [&str; 4] = ["sensor_id", "timestamp", "timestamp_ms", "temperature"];
@@ -31,7 +31,7 @@ pub fn decode(value: &[u8], range: Range) -> Decoded<Reading> {
     match as_written(value).map_or_else(|| any_json(value), Ok) {
         Ok(reading) if range.has(reading.milli) => Decoded::Record(reading),
         Ok(Reading { milli, .. }) => {
-            Decoded::Rejected(format!("temperature {} is not within {range}", milli::text(milli)).into())
+            Decoded::Rejected(format!("temperature {} is not within {range}", milli::text(milli.into())).into())
         }
         Err(reason) => Decoded::Rejected(reason),
     }
@@ -43,7 +43,7 @@ fn as_written(value: &[u8]) -> Option<Reading> {
     let (seconds, rest) = digits(rest.strip_prefix(b",\"timestamp\":")?)?;
     let (at_ms, rest) = digits(rest.strip_prefix(b",\"timestamp_ms\":")?)?;
     let rest = rest.strip_prefix(b",\"temperature\":")?;
-    let (milli, len) = milli::read(rest)?;
+    let (milli, len) = range::read(rest)?;
     if &rest[len..] != b"}" || at_ms / 1_000 != seconds || at_ms >= instant::LAST_MS {
         return None;
     }
@@ -54,14 +54,26 @@ fn any_json(value: &[u8]) -> Result<Reading, Reason> {
     let [sensor, seconds, millis, temperature] = json::fields(value, &NAMES)?;
     let milli = match temperature {
         None | Some(Value::Missing) => return Err("temperature is missing".into()),
-        Some(Value::Number(number)) => milli::of_number(number).ok_or("temperature is not below a thousand")?,
-        Some(Value::Text(_) | Value::Other(_)) => return Err("temperature is not a number".into()),
+        Some(Value::Number(number)) => range::of_number(number).ok_or("temperature is not below a thousand")?,
+        Some(Value::Text(_) | Value::Bool(_) | Value::Other(_)) => return Err("temperature is not a number".into()),
     };
     Ok(Reading {
-        sensor: instant::sensor_of(sensor.as_ref())?,
+        sensor: sensor_of(sensor.as_ref())?,
         at_ms: instant::of_fields(seconds.as_ref(), millis.as_ref())?,
         milli,
     })
+}
+
+/// The number of a sensor: 0 to 2³¹ − 1.
+pub(crate) fn sensor_of(field: Option<&Value<'_>>) -> Result<i32, Reason> {
+    match field {
+        None | Some(Value::Missing) => Err("sensor_id is missing".into()),
+        #[expect(clippy::cast_possible_truncation, reason = "in range and whole")]
+        Some(Value::Number(number)) if number.fract() == 0.0 && (0.0..=f64::from(i32::MAX)).contains(number) => {
+            Ok(*number as i32)
+        }
+        Some(_) => Err("sensor_id is not a whole number from 0 to 2147483647".into()),
+    }
 }
 
 /// Writes a reading as a message.
@@ -72,7 +84,7 @@ pub fn encode(reading: &Reading, message: &mut Outgoing) {
     let at_ms = reading.at_ms.and_then(|at_ms| u64::try_from(at_ms).ok()).expect("a reading that is sent has a time");
     begin(reading.sensor, at_ms, message);
     message.value.extend_from_slice(b",\"temperature\":");
-    milli::write(reading.milli, &mut message.value);
+    milli::write(reading.milli.into(), &mut message.value);
     message.value.push(b'}');
 }
 

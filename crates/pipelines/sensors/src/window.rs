@@ -2,13 +2,12 @@
 
 use std::fmt;
 
+use formats::instant;
 use stats::exact::Sums;
 use stream::{
     Fact,
     columns::{Column, Kind, RowWriter},
 };
-
-use crate::instant;
 
 /// A window of a sensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -49,6 +49,7 @@ pub(crate) async fn refresh<P: Pipeline>(
     session: &mut impl Statements<P>,
     refresh: &mut Refresh<P>,
 ) -> anyhow::Result<Refreshed> {
+    session.prepare_refresh(&refresh.rows).await?;
     // READ COMMITTED: statements after the lock see all that its last holder wrote. Nobody waits for the lock: batches
     // wait for this session.
     session.begin().await?;

@@ -671,6 +671,10 @@ impl<P: Pipeline> Statements<P> for PgSession<P> {
             .await
     }
 
+    async fn prepare_refresh(&mut self, rows: &[P::Row]) -> anyhow::Result<()> {
+        self.pipeline.prepare_refresh(&mut self.connection, rows).await
+    }
+
     async fn upsert(&mut self, rows: &[P::Row]) -> SqlResult<u64> {
         state::upsert::<P>(&mut self.connection, rows).await
     }

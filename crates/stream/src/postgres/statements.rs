@@ -129,6 +129,8 @@ pub(crate) trait Statements<P: Pipeline> {
 
     /// Keeps other replicas from refreshing until the transaction ends; returns whether no other refreshes now.
     async fn try_lock_refreshes(&mut self) -> SqlResult<bool>;
+    /// Makes what a refresh of these rows needs, outside of a transaction: see [`Pipeline::prepare_refresh`].
+    async fn prepare_refresh(&mut self, rows: &[P::Row]) -> anyhow::Result<()>;
     /// Writes changed groups; returns how many rows were not so already.
     async fn upsert(&mut self, rows: &[P::Row]) -> SqlResult<u64>;
     /// Writes what needs all groups, after so many of their rows: see [`Pipeline::refresh_global`].

@@ -449,6 +449,10 @@ impl Statements<Tiny> for SimSession {
             .await
     }
 
+    async fn prepare_refresh(&mut self, _rows: &[Row]) -> anyhow::Result<()> {
+        Ok(())
+    }
+
     async fn upsert(&mut self, rows: &[Row]) -> SqlResult<u64> {
         let changes: Vec<Change> = rows
             .iter()

@@ -1,21 +1,29 @@
-//! Temperatures in whole thousandths of a degree, so that no sum depends on its order.
+//! Decimals in whole thousandths, so that no sum depends on its order.
 
-/// A number in thousandths, rounded half away from zero; `None` where it is not below a thousand, as `numeric(5,2)` wants it.
-pub fn of_number(number: f64) -> Option<i32> {
+/// The most digits before the point that are read without rounding.
+const WHOLE_DIGITS: usize = 12;
+
+/// A number in thousandths, rounded half away from zero; `None` where there would be more than `limit` of them, or less than `-limit`.
+///
+/// # Panics
+/// When a double does not hold `limit` exactly.
+pub fn of_number(number: f64, limit: i64) -> Option<i64> {
+    assert!(limit < 1 << 53, "a double holds {limit}");
     let milli = (number * 1_000.0).round();
+    #[expect(clippy::cast_precision_loss, reason = "as asserted")]
+    let limit = limit as f64;
     // A NaN is in no range.
-    let fits = (-999_994.0..=999_994.0).contains(&milli);
     #[expect(clippy::cast_possible_truncation, reason = "in range and whole")]
-    fits.then_some(milli as i32)
+    (-limit..=limit).contains(&milli).then_some(milli as i64)
 }
 
-/// Reads a decimal, such as `-3.25`, that a text begins with, and returns its length in bytes: at most three digits, and at most three
+/// Reads a decimal, such as `-3.25`, that a text begins with, and returns its length in bytes: at most twelve digits, and at most three
 /// decimals. What is longer, another reader has to round.
-pub fn read(text: &[u8]) -> Option<(i32, usize)> {
-    let digit = |at: usize| text.get(at).map(|byte| i32::from(byte.wrapping_sub(b'0'))).filter(|digit| *digit < 10);
+pub fn read(text: &[u8]) -> Option<(i64, usize)> {
+    let digit = |at: usize| text.get(at).map(|byte| i64::from(byte.wrapping_sub(b'0'))).filter(|digit| *digit < 10);
     let begin = usize::from(text.first() == Some(&b'-'));
     let (mut value, mut at) = (0, begin);
-    while let Some(digit) = digit(at).filter(|_| at < begin + 3) {
+    while let Some(digit) = digit(at).filter(|_| at < begin + WHOLE_DIGITS) {
         value = value * 10 + digit;
         at += 1;
     }
@@ -37,17 +45,20 @@ pub fn read(text: &[u8]) -> Option<(i32, usize)> {
     }
     let goes_on = matches!(text.get(at), Some(b'0'..=b'9' | b'.' | b'e' | b'E'));
     let milli = if begin == 1 { -value * unit } else { value * unit };
-    (!goes_on && milli.abs() <= 999_994).then_some((milli, at))
+    (!goes_on).then_some((milli, at))
 }
 
 /// Writes a number of thousandths as a decimal, without zeros that say nothing.
-pub fn write(milli: i32, out: &mut Vec<u8>) {
+///
+/// # Panics
+/// Never.
+pub fn write(milli: i64, out: &mut Vec<u8>) {
     if milli < 0 {
         out.push(b'-');
     }
     let value = milli.unsigned_abs();
-    crate::instant::decimal(u64::from(value / 1_000), out);
-    let digit = |value: u32| b'0' + u8::try_from(value % 10).expect("a digit");
+    crate::instant::decimal(value / 1_000, out);
+    let digit = |value: u64| b'0' + u8::try_from(value % 10).expect("a digit");
     let fraction = [digit(value / 100), digit(value / 10), digit(value)];
     let counts = 3 - fraction.iter().rev().take_while(|&&digit| digit == b'0').count();
     if counts > 0 {
@@ -57,7 +68,7 @@ pub fn write(milli: i32, out: &mut Vec<u8>) {
 }
 
 /// A number of thousandths as people read it.
-pub fn text(milli: i32) -> String {
+pub fn text(milli: i64) -> String {
     let mut out = vec![];
     write(milli, &mut out);
     String::from_utf8_lossy(&out).into_owned()
@@ -81,7 +92,7 @@ mod tests {
             (f64::NAN, None),
             (f64::INFINITY, None),
         ] {
-            assert_eq!(of_number(number), expected, "{number}");
+            assert_eq!(of_number(number, 999_994), expected, "{number}");
         }
     }
 
@@ -93,7 +104,8 @@ mod tests {
             ("7", Some((7_000, 1))),
             ("007", None),
             ("1.2345", None),
-            ("1234", None),
+            ("123456789012.345", Some((123_456_789_012_345, 16))),
+            ("1234567890123", None),
             ("1e3", None),
             ("5.", None),
             (".5", None),
@@ -105,10 +117,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn written_then_read_is_the_identity(milli in -999_994..=999_994_i32) {
+        fn written_then_read_is_the_identity(milli in -(1 << 43)..1_i64 << 43) {
             let written = text(milli);
             prop_assert_eq!(read(written.as_bytes()), Some((milli, written.len())));
-            prop_assert_eq!(of_number(written.parse().unwrap()), Some(milli));
+            prop_assert_eq!(of_number(written.parse().unwrap(), 1 << 43), Some(milli));
         }
     }
 }
