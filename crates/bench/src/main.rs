@@ -10,6 +10,7 @@ mod env;
 mod figures;
 mod files;
 mod host;
+mod iot;
 mod kafka_tools;
 mod machine;
 mod peers;
@@ -71,6 +72,7 @@ async fn measure(settings: &Settings) -> anyhow::Result<()> {
         let host: String = host::describe(&servers).await?.iter().map(|line| format!("- {line}\n")).collect();
         let measured = match settings.sensors {
             Some(sensors) => sensors::measure_many(&servers, sensors, settings.rows).await?,
+            None if settings.pipeline == PipelineArg::Iot => iot::measure(&servers, settings.rows).await?,
             None => sensors::measure(&servers, settings.rows, settings.peers().is_some()).await?,
         };
         let section = format!("{measured}\n{host}");
@@ -119,7 +121,7 @@ fn workload_of(pipeline: PipelineArg) -> Option<&'static Workload> {
     match pipeline {
         PipelineArg::Emissions => Some(&emissions::WORKLOAD),
         PipelineArg::Energy => Some(&energy::WORKLOAD),
-        PipelineArg::Sensors => None,
+        PipelineArg::Sensors | PipelineArg::Iot => None,
     }
 }
 

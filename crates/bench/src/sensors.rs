@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use testkit::process::{Program, Running};
 
 use crate::{
@@ -36,10 +36,10 @@ const WORKLOAD: Workload = Workload {
 };
 
 /// What a step cost.
-struct Step {
-    name: String,
+pub(crate) struct Step {
+    pub(crate) name: String,
     readings: u32,
-    cost: Cost,
+    pub(crate) cost: Cost,
     /// Rows that were written to the cold store, for each that it has.
     written: Option<f64>,
     /// Bytes of log, and of the database, a reading.
@@ -79,13 +79,9 @@ pub(crate) async fn measure(servers: &Servers, readings: u32, with_peer: bool) -
     beside(servers, readings, &mut steps).await?;
     let lacking = late(servers, with_peer, &mut steps).await?;
     let delays = live(servers).await?;
-    let rows: Vec<[String; 8]> = steps.iter().map(Step::row).collect();
     Ok([
         format!("# Sensors: {} readings in order, and a day with late ones\n\n", grouped(readings.into())),
-        table(
-            ["step", "readings", "s", "readings/s", "MiB (first, last third)", "ready ms", "cold writes a row", "B a reading: log; disk"],
-            &rows,
-        ),
+        steps_table(&steps),
         format!(
             "\nFrom a reading to its window's row, in real time with `--refresh-every 1s`, {} s: median {:.2} s, p99 {:.2} s, most {:.2} s.\n",
             LIVE.as_secs(),
@@ -98,8 +94,25 @@ pub(crate) async fn measure(servers: &Servers, readings: u32, with_peer: bool) -
     .concat())
 }
 
+/// The steps as a table.
+pub(crate) fn steps_table(steps: &[Step]) -> String {
+    table(
+        [
+            "step",
+            "readings",
+            "s",
+            "readings/s",
+            "MiB (first, last third)",
+            "ready ms",
+            "cold writes a row",
+            "B a reading: log; disk",
+        ],
+        &steps.iter().map(Step::row).collect::<Vec<_>>(),
+    )
+}
+
 /// The first consumer of a new broker waits some seconds for its group.
-async fn warm_up(servers: &Servers) -> anyhow::Result<()> {
+pub(crate) async fn warm_up(servers: &Servers) -> anyhow::Result<()> {
     let env = env("bench_sensors_warm_up", servers);
     env.migrate().await?;
     simulate(env, &[], SENSORS, "simulator").await?;
@@ -117,8 +130,9 @@ pub(crate) async fn measure_many(servers: &Servers, sensors: u32, readings: u32)
     let env = env("bench_sensors_many", servers);
     env.migrate().await?;
     kafka_tools::make_topic(servers, env.name, PARTITIONS).await?;
-    let consumer =
-        without_events(env.follower()?).args(["--refresh-every", "30s", "--max-facts-memory", "2048"]).start()?;
+    let consumer = without_events(env.follower()?)
+        .args(["--refresh-every", "30s", "--facts-memory", "640", "--max-facts-memory", "2048"])
+        .start()?;
     wait_until_ready(&consumer).await?;
     let duration = format!("{}s", readings / sensors);
     let args = ["--speed=5", "--start", START, "--anomaly=0%", "--duration", &duration];
@@ -320,11 +334,12 @@ fn simulator_of(env: Env<'_>, sensors: u32, args: &[&str]) -> anyhow::Result<Pro
     let program = Program::new("producer")?.args(["--pipeline", env.workload.pipeline, "--topic", env.name]);
     let program =
         program.args(["--partitions", &env.partitions.to_string(), "--source", "simulator"]).args(args.iter());
-    Ok(without_events(program).args(["--sensors", &sensors.to_string()]).env("KAFKA_BROKERS", env.servers.brokers()))
+    let count = if env.workload.pipeline == WORKLOAD.pipeline { "--sensors" } else { "--devices" };
+    Ok(without_events(program).args([count, &sensors.to_string()]).env("KAFKA_BROKERS", env.servers.brokers()))
 }
 
 /// Sends so many readings, as fast as it can.
-async fn simulate(env: Env<'_>, args: &[&str], readings: u32, name: &str) -> anyhow::Result<Step> {
+pub(crate) async fn simulate(env: Env<'_>, args: &[&str], readings: u32, name: &str) -> anyhow::Result<Step> {
     eprintln!("▸ {} {name}", env.name);
     let duration = format!("{}s", readings / SENSORS);
     let program =
@@ -335,7 +350,7 @@ async fn simulate(env: Env<'_>, args: &[&str], readings: u32, name: &str) -> any
 }
 
 /// Stores what was sent.
-async fn consume(env: Env<'_>, args: &[&str], name: &str) -> anyhow::Result<Step> {
+pub(crate) async fn consume(env: Env<'_>, args: &[&str], name: &str) -> anyhow::Result<Step> {
     eprintln!("▸ {} {name}", env.name);
     let read_before = env.read().await?;
     env.servers.settle().await?;
@@ -344,10 +359,12 @@ async fn consume(env: Env<'_>, args: &[&str], name: &str) -> anyhow::Result<Step
     let cost = child::run(program, &folder().join(format!("logs/{}-consumer.log", env.name))).await?;
     let usage = Usage::so_far(env.servers, env.name).await?.since(before);
     let readings = env.read().await? - read_before;
-    let written = "SELECT n_tup_ins::float8 / nullif((SELECT count(*) FROM sensors_cold), 0)
-                   FROM pg_stat_user_tables WHERE relname = 'sensors_cold'";
+    let cold = format!("{}_cold", env.workload.pipeline);
+    let written = format!(
+        "SELECT n_tup_ins::float8 / nullif((SELECT count(*) FROM {cold}), 0) FROM pg_stat_user_tables WHERE relname = '{cold}'"
+    );
     let mut connection = PgConnection::connect(&env.servers.database(env.name)).await?;
-    let written: Option<f64> = sqlx::query_scalar(written).fetch_one(&mut connection).await?;
+    let written: Option<f64> = sqlx::query_scalar(AssertSqlSafe(written)).fetch_one(&mut connection).await?;
     let per = |bytes: f64| bytes / f64::from(readings);
     let bytes = (readings > 0).then(|| (per(usage.log), per(usage.disk)));
     Ok(Step { name: name.to_owned(), readings, cost, written: written.filter(|_| readings > 0), bytes })
@@ -362,7 +379,7 @@ async fn wait_until_ready(consumer: &Running) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn clear(env: Env<'_>) -> anyhow::Result<()> {
+pub(crate) async fn clear(env: Env<'_>) -> anyhow::Result<()> {
     env.servers.drop_database(env.name).await?;
     kafka_tools::delete_topics(env.servers).await
 }

@@ -20,6 +20,8 @@ pub(crate) enum PipelineArg {
     Energy,
     /// Simulated readings of twenty sensors.
     Sensors,
+    /// Simulated readings of twenty devices.
+    Iot,
 }
 
 /// Measures producer and consumer on a private Kafka and PostgreSQL, and the ceilings of both.
@@ -163,7 +165,7 @@ mod tests {
         };
         check(["--rows", "999"], "ROWS=999: 999 is not in 1000..=150000000");
         check(["--repeat", "x"], "REPEAT=x: invalid digit found in string");
-        check(["--pipeline", "foo"], "PIPELINE=foo: emissions or energy or sensors is wanted");
+        check(["--pipeline", "foo"], "PIPELINE=foo: emissions or energy or sensors or iot is wanted");
     }
 
     #[test]

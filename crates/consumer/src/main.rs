@@ -2,6 +2,7 @@
 
 mod follow;
 mod maintain;
+mod monitor;
 mod schema;
 mod settings;
 
@@ -22,6 +23,7 @@ async fn work(job: Job) -> anyhow::Result<()> {
     telemetry::start(&job.settings.log);
     match job.settings.task {
         None => follow::run(job).await,
+        Some(Task::Monitor { max_messages, from_end }) => monitor::run(job, max_messages, from_end).await,
         Some(Task::Repartition) => follow::repartition(job).await,
         Some(Task::Hash) => maintain::hash(&job).await,
         Some(Task::Reset { yes }) => maintain::reset(&job, yes.into()).await,

@@ -1,11 +1,11 @@
 //! The consumer's settings: its own, and those of the chosen pipeline.
 
-use std::{ffi::OsString, net::SocketAddr, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, num::NonZeroU64, time::Duration};
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, builder::PossibleValuesParser};
 use registry::{consumers, databases, pipeline_arg};
 use service::{
-    settings::{KafkaSettings, PostgresSettings, duration},
+    settings::{KafkaSettings, PostgresSettings, duration, switch},
     telemetry::LogSettings,
 };
 use sqlx::postgres::PgConnectOptions;
@@ -59,6 +59,17 @@ pub(crate) enum Task {
         /// Keep what was stored within this time (a duration such as 30days).
         #[arg(long, env = "KEEP", default_value = "30days", value_parser = duration, value_name = "DURATION")]
         keep: Duration,
+    },
+    /// Print the topic's records as they lie in Kafka: partition, offset, timestamp, key and value, separated by tabs.
+    ///
+    /// It joins no group and stores nothing. It goes on until it is stopped.
+    Monitor {
+        /// End after so many records.
+        #[arg(long, env = "MAX_MESSAGES", value_name = "N")]
+        max_messages: Option<NonZeroU64>,
+        /// Begin with what comes from now on, instead of the topic's earliest record.
+        #[arg(long, env = "FROM_END", value_parser = switch)]
+        from_end: bool,
     },
     /// Read to the end, alone, then move each group to the partition of its records.
     Repartition,

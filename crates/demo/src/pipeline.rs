@@ -190,3 +190,57 @@ pub(crate) const SENSORS: Pipeline = Pipeline {
         ),
     ],
 };
+
+/// Six hours of five devices, simulated, with what goes wrong with devices.
+pub(crate) const IOT: Pipeline = Pipeline {
+    name: "iot",
+    // One reading in ten seconds: a second's would be more than the embedded broker can store.
+    sample: Sample::Simulated(
+        &[
+            "--speed=max",
+            "--start=2026-01-15T06:00:00Z",
+            "--duration=6h",
+            "--period=10s",
+            "--late=1%",
+            "--duplicate=0.5%",
+            "--skew=HUM-001=+26h",
+        ],
+        &[],
+    ),
+    made: "made data: no real device, no real figure",
+    real_target: Target { topic: "iot-sensor-stream", further: None, database: "iot_data" },
+    made_target: Target { topic: "iot-sensor-stream-sample", further: None, database: "iot_data_sample" },
+    delimiter: b',',
+    // Some 270 of JSON, and the overhead of a record.
+    most_bytes_a_record: 320,
+    // Keys are devices, and there are few of them.
+    unevenness: 3,
+    kept_back: "unreadable",
+    shown: &[
+        (
+            "The last windows of TEMP-001 (device_windows)",
+            "SELECT to_char(window_start, 'HH24:MI') AS from, reading_count AS readings, round(avg_value::numeric, 2) AS mean,
+                    min_value AS least, max_value AS greatest, round(stddev_value::numeric, 2) AS deviation,
+                    anomaly_count AS abnormal, round(avg_quality_score::numeric, 1) AS quality,
+                    round(avg_latency_seconds::numeric, 1) AS latency_s, late_count AS late, is_final AS final
+             FROM device_windows WHERE device_id = 'TEMP-001' ORDER BY window_start DESC LIMIT 10",
+        ),
+        (
+            "Devices (device_windows); the clock of HUM-001 is 26 hours ahead, and its readings are rejected",
+            "SELECT device_id AS device, device_type AS type, count(*) AS windows, sum(reading_count) AS readings,
+                    sum(anomaly_count) AS abnormal, sum(late_count) AS late,
+                    round((sum(avg_value * reading_count) / sum(reading_count))::numeric, 2) AS mean
+             FROM device_windows GROUP BY 1, 2 ORDER BY 1",
+        ),
+        (
+            "The newest readings (sensor_readings)",
+            "SELECT to_char(time, 'HH24:MI:SS') AS time, device_id AS device, value, unit, quality_score AS quality,
+                    is_anomaly AS abnormal
+             FROM sensor_readings ORDER BY sensor_readings.time DESC, device_id LIMIT 5",
+        ),
+        (
+            "Rejected (rejects)",
+            "SELECT count(DISTINCT (partition, value)) AS records, min(reason) || ' …' AS such_as FROM rejects",
+        ),
+    ],
+};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum, builder::FalseyValueParser};
 
-use crate::pipeline::{EMISSIONS, ENERGY, Pipeline, SENSORS};
+use crate::pipeline::{EMISSIONS, ENERGY, IOT, Pipeline, SENSORS};
 
 /// The pipelines that can be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -15,6 +15,8 @@ pub(crate) enum PipelineArg {
     Energy,
     /// Temperature sensors, by window.
     Sensors,
+    /// Readings of devices, by the minute.
+    Iot,
 }
 
 impl PipelineArg {
@@ -24,6 +26,7 @@ impl PipelineArg {
             Self::Emissions => &EMISSIONS,
             Self::Energy => &ENERGY,
             Self::Sensors => &SENSORS,
+            Self::Iot => &IOT,
         }
     }
 }

@@ -14,6 +14,7 @@ mod kafka_errors;
 mod membership;
 mod memory_limit;
 pub mod metrics;
+pub mod monitor;
 mod pace;
 mod pipeline;
 mod postgres;
@@ -49,5 +50,5 @@ pub use pipeline::{
     StateTable, Tables, Windows,
 };
 pub use postgres::{database, maintenance, state};
-pub use settings::{ConsumeSettings, Keep, WindowSettings, millis};
+pub use settings::{ConsumeSettings, Keep, RejectsPerDay, WindowSettings, millis};
 pub use source::{Outgoing, RowOutcome, Source};

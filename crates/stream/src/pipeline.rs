@@ -232,6 +232,11 @@ pub trait Pipeline: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// How many rejected records of a key and day are kept with their bytes; the others are only counted. `None`: all are kept.
+    fn rejects_per_day(&self) -> Option<u64> {
+        None
+    }
+
     /// When what a record tells happened, in milliseconds since 1970 UTC; asked only where there are windows.
     fn event_ms_of(_record: &Self::Record<'_>) -> i64 {
         0

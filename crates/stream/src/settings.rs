@@ -96,6 +96,24 @@ pub struct WindowSettings {
     /// How long the changelog keeps facts that are also stored by window.
     #[arg(long, env = "KEEP_HISTORY", default_value = "7days", value_parser = Keep::parse, value_name = "DURATION|forever")]
     pub keep_history: Keep,
+    /// How many rejected records of a message key and day are kept with their bytes, and of all keys a hundred times as many.
+    ///
+    /// The others are counted, and not kept. A day begins with the first of them, and with a start of the process.
+    #[arg(long, env = "REJECTS_PER_DAY", default_value = "1000", value_parser = RejectsPerDay::parse, value_name = "N|all")]
+    pub rejects_per_day: RejectsPerDay,
+}
+
+/// How many rejected records of a key and day are kept; `None` is all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RejectsPerDay(pub Option<u64>);
+
+impl RejectsPerDay {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "all" => Ok(Self(None)),
+            _ => text.parse().map(|most| Self(Some(most))).map_err(|_| "neither a number nor `all`".to_owned()),
+        }
+    }
 }
 
 impl WindowSettings {

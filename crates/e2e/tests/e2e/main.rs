@@ -9,6 +9,7 @@ mod clocks;
 mod crashes;
 mod databases;
 mod datasets;
+mod devices;
 mod disturbed;
 mod endings;
 mod env;
@@ -44,9 +45,13 @@ fn embedded() -> Brokers {
     Brokers::Embedded(EmbeddedBroker::start().unwrap())
 }
 
-/// Makes a `#[test]` of each function, by the file it is in. Those after `slow` are ignored: `make faults` runs them.
+/// Makes a `#[test]` of each function, by the file it is in. Those after `slow` are ignored, and all after `all slow`: `make faults`
+/// runs them.
 /// A macro, since the harness finds a test by its attribute, which no function can give.
 macro_rules! tests {
+    (all slow $pipeline:literal, $dataset:tt; $($file:ident: $($test:ident)* $(, slow $($slow:ident)+)?;)+) => {
+        tests! { $pipeline, $dataset; $($file: , slow $($test)* $($($slow)+)?;)+ }
+    };
     ($pipeline:literal, $dataset:tt; $($file:ident: $($test:ident)* $(, slow $($slow:ident)+)?;)+) => {
         $($(#[test] fn $test() { report::tried($pipeline, stringify!($test), function!($file $test $dataset)); })*
         $($(#[test] #[ignore = "slow: make faults"] fn $slow() {
@@ -65,13 +70,13 @@ macro_rules! function {
     };
 }
 
-/// Runs every test that is not specific to one pipeline on a pipeline.
+/// Runs every test that is not specific to one pipeline on a pipeline; with `all`, only in `make faults`.
 macro_rules! tests_of {
-    ($pipeline:ident, $name:literal: $dataset:ty) => {
+    ($pipeline:ident, $name:literal: $dataset:ty $(, $all:ident)?) => {
         mod $pipeline {
             use crate::report;
 
-            tests! { $name, ($dataset);
+            tests! { $($all slow)? $name, ($dataset);
                 brokers:
                     , slow a_producer_ends_when_kafka_names_no_broker
                         kafka_comes_after_a_producer_has_begun
@@ -192,6 +197,8 @@ macro_rules! tests_of {
 tests_of!(emissions, "emissions": crate::datasets::emissions::Emissions);
 tests_of!(energy, "energy": crate::datasets::energy::Energy);
 tests_of!(sensors, "sensors": crate::datasets::sensors::Sensors);
+// It is of the same kind as sensors, on which all run everywhere.
+tests_of!(iot, "iot": crate::datasets::iot::Iot, all);
 
 /// The tests of one pipeline only.
 mod model {
@@ -222,5 +229,18 @@ mod sensor_worlds {
             a_feed_without_its_topic_ends_both_and_loses_nothing
             old_windows_are_forgotten_and_never_begun_again
             another_lateness_opens_no_final_window_again;
+    }
+}
+
+/// The tests of iot only.
+mod iot_devices {
+    use crate::report;
+
+    tests! { "iot", ();
+        devices:
+            a_row_a_reading_or_none_the_windows_are_the_same
+            a_topic_that_is_read_again_gives_the_same_latencies
+            a_device_that_sends_rubbish_fills_no_disk
+            a_topic_is_looked_at_without_a_group;
     }
 }

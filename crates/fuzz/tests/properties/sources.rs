@@ -148,6 +148,23 @@ fn check_sensors(bytes: &[u8]) -> Result<(), TestCaseError> {
     check_sum(counts, bytes, &readings::LAYOUT)
 }
 
+/// What the iot producer sends is JSON, rejects included; it knows of each whether the consumer will use it.
+fn iot_sent(message: &Outgoing, unusable: Option<&str>) -> Result<(), TestCaseError> {
+    unusable.map_or(Ok(()), is_a_reason)?;
+    prop_assert!(serde_json::from_slice::<Value>(&message.value).is_ok(), "{:?}", message);
+    let usable = matches!(iot::message::decode(&message.value), Decoded::Record(_));
+    prop_assert_eq!(usable, unusable.is_none(), "{:?}", message);
+    Ok(())
+}
+
+fn check_iot(bytes: &[u8]) -> Result<(), TestCaseError> {
+    let command = iot::simulator::SimulatorSettings::augment_args(Command::new("fuzz"));
+    let settings = iot::simulator::SimulatorSettings::from_arg_matches(&command.get_matches_from(["fuzz"]));
+    let settings = settings.expect("each has a default");
+    let counts = run(iot::file::ReadingsFile::open(bytes, &settings), iot_sent)?;
+    check_sum(counts, bytes, &iot::file::LAYOUT)
+}
+
 fn sensor_settings() -> SimulatorSettings {
     let command = SimulatorSettings::augment_args(Command::new("fuzz"));
     SimulatorSettings::from_arg_matches(&command.get_matches_from(["fuzz"])).expect("each has a default")
@@ -188,6 +205,11 @@ proptest! {
     }
 
     #[test]
+    fn iot_of_any_file(Input(bytes) in inputs(&corpus("iot-files")), header in any::<bool>()) {
+        check_iot(&with_header("time,device_id,device_type,value,unit,quality_score,is_anomaly\n", header, bytes))?;
+    }
+
+    #[test]
     fn sensors_of_any_file(Input(bytes) in inputs(&corpus("sensors-files")), header in any::<bool>()) {
         check_sensors(&with_header("sensor_id,timestamp,temperature\n", header, bytes))?;
     }
@@ -195,6 +217,9 @@ proptest! {
 
 #[test]
 fn the_corpus_itself() {
+    for bytes in corpus("iot-files").iter() {
+        check_iot(bytes).unwrap();
+    }
     for bytes in corpus("emissions-files").iter() {
         check_emissions(bytes).unwrap();
     }

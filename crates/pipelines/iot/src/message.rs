@@ -65,7 +65,7 @@ fn as_written(value: &[u8]) -> Option<Reading<'_>> {
             rest == b"\"}}" && at.iter().all(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1F | 0x80..))
         })
     });
-    let fits = is_whole && milli.abs() <= LARGEST && unit.len() <= LONGEST_UNIT && quality <= 100;
+    let fits = is_whole && milli.abs() <= LARGEST && is_unit(unit) && quality <= 100;
     fits.then_some(())?;
     Some(Reading {
         at_ms: Some(at_ms),
@@ -107,8 +107,8 @@ fn any_json(value: &[u8]) -> Result<Reading<'_>, Reason> {
         },
         unit: match unit {
             None | Some(Value::Missing) => "".into(),
-            Some(Value::Text(unit)) if unit.len() <= LONGEST_UNIT && !unit.chars().any(char::is_control) => unit,
-            Some(_) => return Err("unit is not a text of at most 20 bytes".into()),
+            Some(Value::Text(unit)) if is_unit(&unit) => unit,
+            Some(_) => return Err("unit is not a text of at most 20 bytes without control characters".into()),
         },
         quality: match quality {
             None | Some(Value::Missing) => None,
@@ -128,6 +128,10 @@ fn any_json(value: &[u8]) -> Result<Reading<'_>, Reason> {
 fn name(text: &str, what: &str) -> Result<Name, Reason> {
     let name = Name::from(text).ok().filter(|name| !name.is_empty() && !name.chars().any(char::is_control));
     name.ok_or_else(|| format!("{what} is not 1 to 50 bytes without control characters").into())
+}
+
+fn is_unit(text: &str) -> bool {
+    text.len() <= LONGEST_UNIT && !text.chars().any(char::is_control)
 }
 
 /// That of a type has no slash, so that the partition key can be read.

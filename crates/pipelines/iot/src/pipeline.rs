@@ -88,6 +88,10 @@ impl Pipeline for Iot {
         Residency::Windows(self.0.windows.0.windows())
     }
 
+    fn rejects_per_day(&self) -> Option<u64> {
+        self.0.windows.0.rejects_per_day.0
+    }
+
     fn event_ms_of(record: &Record<'_>) -> i64 {
         record.at_ms(0)
     }

@@ -125,6 +125,10 @@ impl Pipeline for Events {
         Residency::Windows(self.0.windows.windows_of(HOUR))
     }
 
+    fn rejects_per_day(&self) -> Option<u64> {
+        self.0.windows.rejects_per_day.0
+    }
+
     fn event_ms_of(event: &Event) -> i64 {
         event.at_ms.unwrap_or_default()
     }

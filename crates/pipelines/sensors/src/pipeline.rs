@@ -80,6 +80,10 @@ impl Pipeline for Sensors {
         self.0.noted()
     }
 
+    fn rejects_per_day(&self) -> Option<u64> {
+        self.0.windows.rejects_per_day.0
+    }
+
     fn event_ms_of(record: &Record) -> i64 {
         record.at_ms(0)
     }

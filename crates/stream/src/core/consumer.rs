@@ -29,6 +29,7 @@ use crate::{
         numbers::Numbers,
         offsets::Feed,
         readiness::{self, View},
+        reject_budget::RejectBudget,
         schedule::{RefreshOf, Schedule},
         shard::Shard,
         shards::Shards,
@@ -156,6 +157,7 @@ pub(crate) struct Consumer<P: Pipeline> {
     /// The loads under way, each with the partitions that it may still claim.
     loads: BTreeMap<u64, Vec<i32>>,
     open: OpenBatch,
+    rejects: RejectBudget,
     group: Assignment,
     unanswered: Unanswered,
     schedule: Schedule,
@@ -190,6 +192,7 @@ impl<P: Pipeline> Consumer<P> {
             joins: false,
             loads: BTreeMap::new(),
             open: OpenBatch::default(),
+            rejects: RejectBudget::new(pipeline.rejects_per_day()),
             group: Assignment {
                 assigned: BTreeSet::new(),
                 fetched: BTreeSet::new(),

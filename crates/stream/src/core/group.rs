@@ -34,10 +34,10 @@ pub(crate) struct Group<P: Pipeline> {
 }
 
 /// What a record did to its group.
-pub(crate) struct Change {
+pub(crate) struct Change<F> {
     pub(crate) outcome: Outcome,
-    /// Whether the fact, or its version, has to be stored.
-    pub(crate) stored: bool,
+    /// What is known under its key now, where that or its version has to be stored.
+    pub(crate) stored: Option<F>,
     /// Whether what is known under its key now came late.
     pub(crate) late: bool,
 }
@@ -88,29 +88,37 @@ impl<P: Pipeline> Group<P> {
     }
 
     /// Applies a fact, which may have come late.
-    pub(crate) fn apply(&mut self, fact: &P::Fact, version: Version, late: bool) -> Change {
+    pub(crate) fn apply(&mut self, fact: &P::Fact, version: Version, late: bool) -> Change<P::Fact> {
         self.mix(version.partition());
-        let (outcome, first, late) = match self.facts.find(fact.key()) {
+        let (mut known_now, mut first) = (fact.clone(), false);
+        let (outcome, late) = match self.facts.find(fact.key()) {
             Ok(slot) => {
                 let known = self.facts.at(slot);
                 let (outcome, was_late) = (known.outcome_of(fact, version), known.stamp.is_late());
                 if version < known.stamp.version() {
-                    return Change { outcome, stored: false, late: was_late };
+                    return Change { outcome, stored: None, late: was_late };
                 }
                 // What is said again came when it was said first.
                 let late = if matches!(outcome, Outcome::New | Outcome::Corrected) { late } else { was_late };
-                *known = Versioned { fact: fact.clone(), stamp: Stamp::new(version, late) };
-                (outcome, false, late)
+                known.stamp = Stamp::new(version, late);
+                if outcome == Outcome::Unchanged {
+                    // What is no part of being the same stays as it was stored.
+                    known_now = known.fact.clone();
+                } else {
+                    known.fact = fact.clone();
+                }
+                (outcome, late)
             }
             Err(rank) => {
+                first = true;
                 self.facts.insert(rank, Versioned { fact: fact.clone(), stamp: Stamp::new(version, late) });
-                (if fact.is_retraction() { Outcome::Filtered } else { Outcome::New }, true, late)
+                (if fact.is_retraction() { Outcome::Filtered } else { Outcome::New }, late)
             }
         };
         // Where versions decide between partitions, a restart must find them again; and so it must the first record of a key
         // even if that retracts nothing: what it retracts may still come, from another partition.
         let stored = self.mixed || first || matches!(outcome, Outcome::New | Outcome::Corrected);
-        Change { outcome, stored, late }
+        Change { outcome, stored: stored.then_some(known_now), late }
     }
 
     /// Takes back a stored fact: of a key the greatest version wins, and of two of the same version this one, where it was stored

@@ -562,13 +562,13 @@ impl<P: Pipeline> Totals<P> {
         if changes_group && !std::mem::replace(&mut group.changed, true) {
             self.changed.push(name);
         }
-        if change.stored {
-            P::encode(&name, fact, &group.interner, &mut changes.fact(group.owner, at, change.late));
+        if let Some(known) = &change.stored {
+            P::encode(&name, known, &group.interner, &mut changes.fact(group.owner, at, change.late));
         }
         if leaves {
             self.bytes += group.bytes() - before;
             group.used = self.refreshes;
-            if change.stored && group.unflushed == Unflushed::Clean {
+            if change.stored.is_some() && group.unflushed == Unflushed::Clean {
                 group.unflushed = Unflushed::InHand;
                 self.unsealed.push(name);
             }

@@ -36,6 +36,7 @@ pub(crate) mod offsets;
 mod parked;
 mod readiness;
 pub(crate) mod refresh;
+mod reject_budget;
 pub(crate) mod repartition;
 mod residency;
 mod schedule;

@@ -410,7 +410,15 @@ impl<P: Pipeline> Memory<P> {
     }
 
     /// Takes a message in; [`Verdict::FetchFrom`] and [`Verdict::OtherRecord`] are to be acted upon.
-    pub(crate) fn take(&mut self, pipeline: &P, topic: &str, fetch: u64, message: &Message<'_>) -> Verdict {
+    /// `keeps` says of a key whether another rejected record of it is kept with its bytes.
+    pub(crate) fn take(
+        &mut self,
+        pipeline: &P,
+        topic: &str,
+        fetch: u64,
+        message: &Message<'_>,
+        keeps: impl FnMut(Option<&[u8]>) -> bool,
+    ) -> Verdict {
         let is_of = |cursor: &&mut Cursor| cursor.is_of(fetch) || mutation::is(Mutation::OldRecordBelieved);
         let cursor = self.cursors.get_mut(message.partition).filter(is_of);
         let Some(cursor) = cursor else { return Verdict::Stale };
@@ -418,7 +426,7 @@ impl<P: Pipeline> Memory<P> {
         let verdict = cursor.accept(arrived);
         if let Verdict::Apply(at) = verdict {
             // What is parked is counted once it is applied.
-            if let Some(outcome) = apply(pipeline, &mut self.groups, &mut self.open, message, topic, at) {
+            if let Some(outcome) = apply(pipeline, &mut self.groups, &mut self.open, message, topic, at, keeps) {
                 cursor.count(outcome);
             }
             self.open.count(1);
@@ -498,6 +506,7 @@ fn apply<P: Pipeline>(
     message: &Message<'_>,
     topic: &str,
     at: Position,
+    mut keeps: impl FnMut(Option<&[u8]>) -> bool,
 ) -> Option<Outcome> {
     let reading = match message.value {
         None => Decoded::Rejected("the value is null".into()),
@@ -514,14 +523,16 @@ fn apply<P: Pipeline>(
         Decoded::Filtered => return Some(Outcome::Filtered),
         Decoded::Rejected(reason) => reason,
     };
-    part.reject(Reject {
-        topic,
-        partition: message.partition,
-        offset: at.offset,
-        timestamp_ms: message.timestamp_ms,
-        key: message.key,
-        value: message.value,
-        reason: &reason,
-    });
+    if keeps(message.key) {
+        part.reject(Reject {
+            topic,
+            partition: message.partition,
+            offset: at.offset,
+            timestamp_ms: message.timestamp_ms,
+            key: message.key,
+            value: message.value,
+            reason: &reason,
+        });
+    }
     Some(Outcome::Rejected)
 }

@@ -140,7 +140,7 @@ impl Consumer {
 
     /// Takes a message in.
     pub(crate) fn take(&mut self, message: &Message<'_>) -> Verdict {
-        self.memory.take(&Tiny::default(), TOPIC, FETCH, message)
+        self.memory.take(&Tiny::default(), TOPIC, FETCH, message, |_| true)
     }
 
     /// What was read since the last one.

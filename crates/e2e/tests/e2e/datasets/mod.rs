@@ -2,6 +2,7 @@
 
 pub(crate) mod emissions;
 pub(crate) mod energy;
+pub(crate) mod iot;
 pub(crate) mod sensors;
 
 use std::{collections::BTreeMap, fmt::Debug, sync::OnceLock};

@@ -36,7 +36,8 @@ impl<P: Pipeline> Consumer<P> {
             }
         } else {
             let bytes = memory.open.len_bytes();
-            match memory.take(&self.pipeline, &self.feed.topic, fetch, message) {
+            let rejects = &mut self.rejects;
+            match memory.take(&self.pipeline, &self.feed.topic, fetch, message, |key| rejects.keeps(now, key)) {
                 Verdict::Apply(_) => {
                     has_parked_enough = memory.groups.parked_groups() >= LOOKUP;
                     self.open.add(now, memory.open.len_bytes() - bytes);

@@ -21,8 +21,10 @@ pub struct TableHash {
     pub sha256: String,
 }
 
-/// Hashes the tables of a pipeline's feeds as they are at one moment: all columns but `batch_id` and `processing_time`, and `late_count`, which may depend on the order of a key's partitions; by primary key. The
-/// last hash stands for all of them together.
+/// Hashes the tables of a pipeline's feeds as they are at one moment, by primary key. The last hash stands for all of them together.
+///
+/// Left out are the number and the times of a run, what PostgreSQL generates from other columns, and what depends on how records came:
+/// `late_count`, and `sum_latency_ms`.
 ///
 /// # Errors
 /// When Postgres does not answer or refuses.
@@ -54,7 +56,7 @@ pub async fn hash(connection: &mut PgConnection, feeds: &[FeedTables]) -> Result
 
 /// A table's columns that are hashed, and those of its primary key.
 const COLUMNS: &str = "
-    SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FILTER (WHERE attname NOT IN ('batch_id', 'processing_time', 'late_count')),
+    SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FILTER (WHERE attgenerated = '' AND attname NOT IN ('batch_id', 'created_at', 'processing_time', 'late_count', 'sum_latency_ms')),
            string_agg(quote_ident(attname), ', ' ORDER BY array_position(indkey::int2[], attnum)) FILTER (WHERE attnum = ANY (indkey))
     FROM pg_attribute JOIN pg_index ON indrelid = attrelid AND indisprimary
     WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped";
