@@ -16,7 +16,7 @@ superset: ## the dashboards at http://localhost:8088 without a cluster, over the
 	@scripts/build demo migrate producer consumer
 	@scripts/superset
 
-up: ## brings everything up on the cluster: images, secrets, DATA (a path, https://… or sample), ENERGY (a path) with the second pipeline, SENSORS=simulator with the third
+up: ## brings everything up on the cluster: images, secrets, DATA (a path, https://… or sample), ENERGY (a path) with the second pipeline, SENSORS=simulator with the third, IOT=simulator with the fourth
 	@scripts/up
 
 dashboards: ## serves the dashboards of the cluster at http://localhost:8088, until Ctrl-C
@@ -40,7 +40,7 @@ secrets: ## makes random passwords for the cluster, once, in kubernetes/secrets/
 data: ## copies FILE (a path or https://…) to the volume that the producer reads; NAME=energy for the second pipeline
 	@scripts/data '$(FILE)' $(NAME)
 
-e2e: ## brings everything up on an empty cluster with DATA=file (and ENERGY=file, SENSORS=simulator), checks it, breaks it, removes it; KEEP=1, ONLY='names'
+e2e: ## brings everything up on an empty cluster with DATA=file (and ENERGY=file, SENSORS=simulator, IOT=simulator), checks it, breaks it, removes it; KEEP=1, ONLY='names'
 	@scripts/e2e
 
 test: ## formatting, lints, docs and all tests, on a private PostgreSQL and Kafka

@@ -7,11 +7,11 @@ import sys
 import time
 from typing import NamedTuple
 
-from . import again, answers, breaking, evidence, install, sensors, superset
+from . import again, answers, breaking, evidence, install, live, superset
 from .cluster import Cluster
 from .report import Failed, Report
 from .run import Check, Run
-from .settings import EMISSIONS, ENERGY, OUT, ROOT, Settings, Usage, read
+from .settings import EMISSIONS, ENERGY, IOT, OUT, ROOT, SENSORS, Settings, Usage, read
 
 
 class Step(NamedTuple):
@@ -55,10 +55,13 @@ STEPS = [
     Step("energy-kafka-deleted", breaking.server("kafka", ENERGY)),
     Step("energy-postgres-deleted", breaking.server("postgres", ENERGY)),
     Step("energy-migrated", again.migrated(ENERGY)),
-    Step("sensors", sensors.up),
-    Step("sensors-broken", sensors.broken),
-    Step("sensors-report", sensors.report),
+    Step("sensors", live.up(SENSORS)),
+    Step("sensors-broken", live.broken(SENSORS)),
+    Step("sensors-report", live.report),
     Step("sensors-pictures", superset.pictures),
+    Step("iot", live.up(IOT)),
+    Step("iot-broken", live.broken(IOT)),
+    Step("iot-pictures", superset.pictures),
     Step("sample", again.sample),
     Step("purged", again.purged),
 ]
@@ -66,7 +69,8 @@ STEPS = [
 
 def chosen(settings: Settings) -> list[Step]:
     """The steps that are meant, in their order."""
-    left_out = tuple(name for name, wanted in (("energy", settings.energy), ("sensors", settings.sensors)) if not wanted)
+    wanted = {"energy": settings.energy, "sensors": settings.sensors, "iot": settings.iot}
+    left_out = tuple(name for name, value in wanted.items() if not value)
     steps = [step for step in STEPS if not step.name.startswith(left_out)]
     if not settings.only:
         return steps[:-1] if settings.keep else steps

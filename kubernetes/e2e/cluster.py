@@ -90,7 +90,7 @@ class Cluster:
         done = subprocess.run(
             command,
             cwd=ROOT,
-            env={**os.environ, "YES": "", "ENERGY": "", "SENSORS": "", **variables},
+            env={**os.environ, "YES": "", "ENERGY": "", "SENSORS": "", "IOT": "", **variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

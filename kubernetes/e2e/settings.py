@@ -68,6 +68,7 @@ class Pipeline:
 EMISSIONS = Pipeline("emissions", "emissions-topic", "co2_emissions", rate=2_000, facts=(2_000, 8_000))
 ENERGY = Pipeline("energy", "raw_energy", "energy_db", rate=100_000, facts=(100_000, 500_000))
 SENSORS = Pipeline("sensors", "sensor-data", "sensor_data", further=("log-data",))
+IOT = Pipeline("iot", "iot-sensor-stream", "iot_data")
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,7 @@ class Settings:
     energy: Optional[Path]
     known_energy: Optional[tuple[int, int]]
     sensors: bool
+    iot: bool
     only: tuple[str, ...]
     keep: bool
     purge: bool
@@ -106,9 +108,9 @@ def read() -> Settings:
     energy = Path(os.environ["ENERGY"]) if os.environ.get("ENERGY") else None
     if energy is not None and not energy.is_file():
         raise Usage(f"ENERGY={energy} is not a file")
-    sensors = os.environ.get("SENSORS", "")
-    if sensors not in ("", "simulator"):
-        raise Usage(f"SENSORS={sensors} is not `simulator`")
+    for name in ("SENSORS", "IOT"):
+        if os.environ.get(name, "") not in ("", "simulator"):
+            raise Usage(f"{name}={os.environ[name]} is not `simulator`")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return Settings(
         context=os.environ["CONTEXT"],
@@ -116,7 +118,8 @@ def read() -> Settings:
         known=REAL if digest == REAL_SHA256 else None,
         energy=energy.resolve() if energy else None,
         known_energy=KNOWN_ENERGY if energy and hashlib.sha256(energy.read_bytes()).hexdigest() == ENERGY_SHA256 else None,
-        sensors=bool(sensors),
+        sensors=bool(os.environ.get("SENSORS")),
+        iot=bool(os.environ.get("IOT")),
         only=only,
         keep=bool(os.environ.get("KEEP")) or bool(only),
         purge=os.environ.get("YES") == "1",

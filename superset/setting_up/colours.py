@@ -16,7 +16,7 @@ METERS = {
 # From little power to much.
 POWER = ["#FDF6E7", "#FAE3B4", "#F6C877", "#F2A541", "#D96C3F", "#B23A48", "#7A1F3D"]
 
-# What the sensors pipeline says of a window and of an event, as its tables and views name it.
+# What the pipelines sensors and iot say of a window, and sensors of an event, as its tables and views name it.
 STATUSES = {"final": "#3A7CA5", "provisional": "#9DBFD3", "silent": "#C3CAD4"}
 LEVELS = {"ERROR": "#B23A48", "WARNING": "#F2A541"}
 # Twenty sensors, before a colour is used again: each of ten, and paler.

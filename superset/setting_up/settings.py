@@ -17,6 +17,7 @@ PIPELINES = {
     "emissions": ("EMISSIONS_DATABASE", "EMISSIONS_SAMPLE"),
     "energy": ("ENERGY_DATABASE", "ENERGY_SAMPLE"),
     "sensors": ("SENSORS_DATABASE", "SENSORS_SAMPLE"),
+    "iot": ("IOT_DATABASE", "IOT_SAMPLE"),
 }
 # What is shown where no database is named.
 DEFAULT = {"emissions": "co2_emissions"}

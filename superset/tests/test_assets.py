@@ -22,6 +22,7 @@ CONTRACT = {
     ),
     "energy": ("quarterly_energy_data monthly_energy daily_load_profile energy_by_meter ingest_batches", ["Energy"]),
     "sensors": ("sensor_windows sensor_clocks sensor_events ingest_batches freshness", ["Sensors"]),
+    "iot": ("device_windows", ["IoT stream"]),
 }
 
 
@@ -89,7 +90,8 @@ class Assets(unittest.TestCase):
 
     def check_columns(self, dataset: dict[str, Any], known: dict[str, set[str]]) -> None:
         if dataset.get("sql"):
-            read = set(re.findall(r"\b(?:FROM|JOIN) ([a-z]\w*)", dataset["sql"]))
+            # What is followed by a point is a column, as in `extract(epoch FROM t.at)`.
+            read = set(re.findall(r"\b(?:FROM|JOIN) ([a-z]\w*)(?![\w.])", dataset["sql"]))
             named = set(re.findall(r"(?:WITH|\),) (\w+) AS \(", dataset["sql"]))
             self.assertLessEqual(read, {*known, *named, "latest", "now"})
         else:
@@ -185,7 +187,7 @@ class Colours(unittest.TestCase):
         self.check_labels("sensors", known)
         tables = "".join(path.read_text(encoding="utf-8") for path in (schema.MIGRATIONS / "sensors").glob("*.sql"))
         self.assertEqual([name for name in known if f"'{name}'" not in tables], [], "no table or view names it so")
-        for chart in assets.of_kind(OWN["sensors"], "charts"):
+        for chart in assets.of_kind({**OWN["sensors"], **OWN["iot"]}, "charts"):
             for rule in chart["params"].get("conditional_formatting", []):
                 self.assertEqual(rule["colorScheme"], known[rule["targetValue"]], chart["slice_name"])
 
@@ -193,6 +195,7 @@ class Colours(unittest.TestCase):
         self.check_legends("emissions", {*colours.CLUSTERS, colours.NOT_CLUSTERED})
         self.check_legends("energy", set(colours.METERS.values()))
         self.check_legends("sensors", {*colours.STATUSES.values(), *colours.LEVELS.values()})
+        self.check_legends("iot", {*colours.STATUSES.values()})
 
     def test_the_map_has_a_colour_for_every_number_between_its_ends(self) -> None:
         dataset = next(one for one in DATASETS.values() if one["table_name"] == "map_shown")

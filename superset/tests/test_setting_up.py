@@ -77,6 +77,7 @@ class Settings(unittest.TestCase):
             ({"ENERGY_DATABASE": "energy_db"}, {"energy": "energy_db"}),
             ({"ENERGY_DATABASE": "e", "EMISSIONS_DATABASE": "c"}, {"emissions": "c", "energy": "e"}),
             ({"SENSORS_DATABASE": "s", "ENERGY_DATABASE": "e"}, {"energy": "e", "sensors": "s"}),
+            ({"SENSORS_DATABASE": "s", "IOT_DATABASE": "i"}, {"iot": "i", "sensors": "s"}),
         ):
             with mock.patch.dict(os.environ, given, clear=True):
                 self.assertEqual(settings.databases(), expected)
@@ -114,7 +115,7 @@ class Rendering(unittest.TestCase):
 
     def test_each_pipeline_gets_its_own_address_and_the_others_are_left_out(self) -> None:
         files = assets.read()
-        for shown in (["emissions"], ["energy"], ["sensors"], ["emissions", "energy"], ["emissions", "energy", "sensors"]):
+        for shown in (["emissions"], ["energy"], ["sensors"], ["iot"], ["emissions", "energy"], ["emissions", "energy", "sensors", "iot"]):
             rendered = assets.render(files, [source(pipeline) for pipeline in shown])
             addresses = [one["sqlalchemy_uri"] for one in assets.of_kind(rendered, "databases")]
             self.assertEqual(addresses, [f"postgresql+psycopg2://r:2@h/{pipeline}" for pipeline in shown])

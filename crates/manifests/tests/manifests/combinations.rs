@@ -7,7 +7,7 @@ pub(crate) const OVERLAYS: [&str; 2] = [".", "sample"];
 const INPUTS: [&[&str]; 3] = [&[], &["sample"], &["https-input"]];
 
 /// Which pipelines there are besides `emissions`.
-const PIPELINES: [&[&str]; 4] = [&[], &["energy"], &["sensors"], &["energy", "sensors"]];
+const PIPELINES: [&[&str]; 5] = [&[], &["energy"], &["sensors"], &["iot"], &["energy", "sensors", "iot"]];
 
 /// Whose Kafka, and what KEDA then needs to measure the lag there.
 const KAFKAS: [(&[&str], &[&str]); 3] = [
@@ -20,14 +20,15 @@ const KAFKAS: [(&[&str], &[&str]); 3] = [
 const DATABASES: [&[&str]; 3] = [&[], &["external-postgres/any"], &["external-postgres/cloudnative-pg"]];
 
 /// Strimzi's objects, a topic and a user for each program, are those of `emissions` only.
-const NOT_CLAIMED: [[&str; 2]; 2] = [["energy", "external-kafka/strimzi"], ["sensors", "external-kafka/strimzi"]];
+const NOT_CLAIMED: [[&str; 2]; 3] =
+    [["energy", "external-kafka/strimzi"], ["sensors", "external-kafka/strimzi"], ["iot", "external-kafka/strimzi"]];
 
 /// Every claimed combination, in the order in which components are listed.
 pub(crate) fn all() -> Vec<Vec<&'static str>> {
     let mut all = Vec::new();
     for (pipelines, input) in PIPELINES.into_iter().flat_map(|pipelines| INPUTS.map(|input| (pipelines, input))) {
-        // The input is that of emissions: what it changes is seen beside each of the others alone.
-        if pipelines.len() > 1 && !input.is_empty() {
+        // The input is that of emissions: what it changes is seen beside a pipeline with a file, and one with a simulator.
+        if pipelines.contains(&"iot") && !input.is_empty() {
             continue;
         }
         for (kafka, scaling) in KAFKAS {

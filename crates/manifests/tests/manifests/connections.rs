@@ -12,11 +12,12 @@ fn the_table_in_the_readme_is_what_the_pods_need() {
     let Some(tree) = crate::tree("the_table_in_the_readme_is_what_the_pods_need") else { return };
     let readme = fs::read_to_string(repository().join("kubernetes/README.md")).unwrap();
     let table = table::read(&readme, "connections").unwrap();
-    let further = table::read(&readme, "connections of sensors").unwrap();
+    let reports = table::read(&readme, "connections of sensors").unwrap();
+    let live = table::read(&readme, "connections of sensors and iot").unwrap();
     let lines =
         |connections: BTreeSet<Connection>| connections.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    let all = derived::connections(&tree.render_with("connections", &["energy", "sensors"]).unwrap());
-    let pipelines = ["emissions", "energy", "sensors"];
+    let all = derived::connections(&tree.render_with("connections", &["energy", "sensors", "iot"]).unwrap());
+    let pipelines = ["emissions", "energy", "sensors", "iot"];
     for pipeline in pipelines {
         let is_other = |connection: &&Connection| {
             let others = pipelines.iter().filter(|other| **other != pipeline);
@@ -24,7 +25,12 @@ fn the_table_in_the_readme_is_what_the_pods_need() {
         };
         let connections = all.iter().filter(|connection| !is_other(connection)).cloned();
         let connections = connections.map(|connection| connection.of(pipeline)).collect();
-        let expected = if pipeline == "sensors" { table.union(&further).cloned().collect() } else { table.clone() };
+        let mut expected = table.clone();
+        for (further, pipelines) in [(&reports, &["sensors"][..]), (&live, &["sensors", "iot"])] {
+            if pipelines.contains(&pipeline) {
+                expected.extend(further.iter().cloned());
+            }
+        }
         assert_eq!(lines(expected), lines(connections), "{pipeline}");
     }
 }

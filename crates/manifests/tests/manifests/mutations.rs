@@ -242,7 +242,7 @@ fn custom_resources_that_do_not_fit_are_found() {
 fn check(mutations: Vec<Mutation>) {
     let Some(tree) = crate::tree("the rules, tried on what breaks them") else { return };
     let knowledge = Knowledge::new().unwrap();
-    let whole = tree.render_with("mutated", &["energy", "sensors", "monitoring", "autoscaling"]).unwrap();
+    let whole = tree.render_with("mutated", &["energy", "sensors", "iot", "monitoring", "autoscaling"]).unwrap();
     for (object, pointer, value, expected) in mutations {
         let mut rendering = whole.clone();
         mutate(&mut rendering, object, &pointer, value.clone());

@@ -49,16 +49,17 @@ fn the_overlays_of_make_up_keep_every_rule_and_have_what_was_asked_for() {
     const ADDRESS: &str = "https://example.com/co2.csv?year=2024&columns=all";
     let knowledge = Knowledge::new().unwrap();
     let asked = [
-        (ADDRESS, "", ""),
-        (ADDRESS, "power.zip", ""),
-        ("sample", "power.zip", ""),
-        ("co2.csv", "power.zip", ""),
-        ("co2.csv", "", "simulator"),
-        ("sample", "power.zip", "simulator"),
+        (ADDRESS, "", "", ""),
+        (ADDRESS, "power.zip", "", ""),
+        ("sample", "power.zip", "", ""),
+        ("co2.csv", "power.zip", "", ""),
+        ("co2.csv", "", "simulator", ""),
+        ("sample", "", "", "simulator"),
+        ("sample", "power.zip", "simulator", "simulator"),
     ];
-    for (data, energy, sensors) in asked {
-        let rendering = tree.render_overlay("made-by-make-up", &written(data, energy, sensors)).unwrap();
-        assert_eq!(of(&rendering, &knowledge), Vec::<String>::new(), "{data} {energy} {sensors}");
+    for (data, energy, sensors, iot) in asked {
+        let rendering = tree.render_overlay("made-by-make-up", &written(data, energy, sensors, iot)).unwrap();
+        assert_eq!(of(&rendering, &knowledge), Vec::<String>::new(), "{data} {energy} {sensors} {iot}");
         let address = rendering.find("ConfigMap", "emissions-input").map(|map| map.text("/data/INPUT"));
         assert_eq!(address, (data == ADDRESS).then_some(ADDRESS), "{data} {energy}");
         let topic = rendering.find("ConfigMap", "emissions-producer").unwrap().text("/data/TOPIC");
@@ -67,18 +68,20 @@ fn the_overlays_of_make_up_keep_every_rule_and_have_what_was_asked_for() {
         assert_eq!(second, !energy.is_empty(), "{data} {energy}");
         let third = rendering.find("CronJob", "sensors-report").is_some();
         assert_eq!(third, !sensors.is_empty(), "{data} {energy} {sensors}");
+        let fourth = rendering.find("Deployment", "iot-producer").is_some();
+        assert_eq!(fourth, !iot.is_empty(), "{data} {iot}");
     }
 }
 
 /// What the script's own function writes.
-fn written(data: &str, energy: &str, sensors: &str) -> String {
+fn written(data: &str, energy: &str, sensors: &str, iot: &str) -> String {
     let script = fs::read_to_string(repository().join("scripts/up")).unwrap();
     let (_, rest) = script.split_once("write_overlay() {").expect("scripts/up writes an overlay");
     let (body, _) = rest.split_once("\n}\n").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let call = format!("set -eu\nwrite_overlay() {{{body}\n}}\nwrite_overlay");
     let overlay = folder.path().to_str().unwrap();
-    let variables = [("overlay", overlay), ("data", data), ("energy", energy), ("sensors", sensors)];
+    let variables = [("overlay", overlay), ("data", data), ("energy", energy), ("sensors", sensors), ("iot", iot)];
     let status = Command::new("bash").arg("-c").arg(call).envs(variables).status().unwrap();
     assert!(status.success(), "{data} {energy}");
     fs::read_to_string(folder.path().join("kustomization.yaml")).unwrap()
@@ -89,7 +92,7 @@ fn written(data: &str, energy: &str, sensors: &str) -> String {
 fn another_pipeline_changes_nothing_of_the_first() {
     let Some(tree) = crate::tree("another_pipeline_changes_nothing_of_the_first") else { return };
     let alone = tree.render(".").unwrap();
-    for pipeline in ["energy", "sensors"] {
+    for pipeline in ["energy", "sensors", "iot"] {
         let both = tree.render_with("both", &[pipeline]).unwrap();
         for object in &alone.objects {
             let after = both.find(object.kind(), object.name()).unwrap_or_else(|| panic!("{object} is gone"));
