@@ -104,6 +104,12 @@ fn is_number(text: &[u8]) -> bool {
     is_valid && at == text.len()
 }
 
+/// Whether JSON has such a number, and a double holds it nearly.
+fn is_finite(text: &[u8]) -> bool {
+    let number = std::str::from_utf8(text).ok().filter(|_| is_number(text)).and_then(|text| text.parse().ok());
+    number.is_some_and(f64::is_finite)
+}
+
 /// Writes the text of a field, such as one of a CSV file, as a value: a number or a boolean as such, unless it `is_text`; nothing as
 /// `null`; anything else as a string, of which what is not UTF-8 is replaced.
 ///
@@ -112,7 +118,7 @@ fn is_number(text: &[u8]) -> bool {
 pub fn write_field(text: &[u8], is_text: bool, out: &mut Vec<u8>) {
     if text.is_empty() {
         out.extend_from_slice(b"null");
-    } else if !is_text && (is_number(text) || matches!(text, b"true" | b"false")) {
+    } else if !is_text && (is_finite(text) || matches!(text, b"true" | b"false")) {
         out.extend_from_slice(text);
     } else {
         let text = String::from_utf8_lossy(text);

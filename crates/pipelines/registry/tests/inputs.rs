@@ -12,9 +12,12 @@ use stream::{Outgoing, RowOutcome};
 const EMISSIONS: &str = "country,year,iso_code,population,gdp,co2,co2_per_capita";
 const ENERGY: &str = "Date;Time;Global_active_power;Global_reactive_power;Voltage;Global_intensity;Sub_metering_1;Sub_metering_2;Sub_metering_3";
 
+const IOT: &str = "time,device_id,device_type,value,unit,quality_score,is_anomaly";
+
 fn rows(pipeline: &str) -> [&'static str; 2] {
     match pipeline {
         "emissions" => [EMISSIONS, "Norland,2001,NRL,1000,2000,3,4"],
+        "iot" => [IOT, "2026-01-01T00:00:00Z,TEMP-001,temperature,22.31,°C,97,false"],
         "sensors" => ["sensor_id,timestamp,temperature", "7,1767225600,21.5"],
         _ => [ENERGY, "16/12/2006;17:24:00;4.216;0.418;234.84;18.4;0;1;17"],
     }

@@ -37,6 +37,10 @@ impl<R: Read> ReadingsFile<R> {
 
     /// Writes the row that was read last as a message.
     fn encode(&self, message: &mut Outgoing) -> Result<RowOutcome, String> {
+        // The consumer would take the time of sending for it.
+        if self.field(1).is_empty() {
+            return Ok(RowOutcome::Rejected("it has no time".to_owned()));
+        }
         let sensor = std::str::from_utf8(self.field(0)).ok().and_then(|text| text.parse().ok()).map(Value::Number);
         let sensor = reading_message::sensor_of(sensor.as_ref()).ok();
         let (at_ms, value) = (time(self.field(1)), temperature(self.field(2)));
