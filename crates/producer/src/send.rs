@@ -9,7 +9,7 @@ use service::{
 };
 use stream::{
     Source,
-    sender::{self, OUTAGE_TIMEOUT, OnRejected, SendError, SendSettings, Sent},
+    sender::{self, LINGER, OUTAGE_TIMEOUT, OnRejected, SendError, SendSettings, Sent},
     topic::{Lookup, Topic, TopicError, TopicSpec},
 };
 
@@ -70,6 +70,7 @@ fn work(job: &Job, health: Health, stop: &Stop) -> anyhow::Result<()> {
         max_message_bytes,
         wait: settings.wait,
         outage_timeout: OUTAGE_TIMEOUT,
+        linger: LINGER,
         rate: settings.rate,
         on_rejected: if settings.strict { OnRejected::Stop } else { OnRejected::GoOn },
     };

@@ -5,9 +5,9 @@ use std::io::Read;
 use clap::Args;
 use emissions::{pipeline::Emissions, source::CsvSource};
 use energy::{pipeline::Energy, source::MeterSource};
-use sensors::{events::Events, file::ReadingsFile, pipeline::Sensors, simulator::Simulator};
+use sensors::{events::Events, file::ReadingsFile, inlet::Readings, pipeline::Sensors, simulator::Simulator};
 use sqlx::{migrate, migrate::Migrator};
-use stream::{Pipeline, ReadError, Source};
+use stream::{Inlet, Pipeline, ReadError, Source};
 
 /// The file, or standard input, unpacked.
 pub type Input = Box<dyn Read + Send>;
@@ -19,7 +19,8 @@ pub(crate) fn all<T: OfPipeline>() -> Vec<T> {
         T::of_pipeline(Energy, MeterSource::open, migrate!("../../../postgres/migrations/energy")),
         T::of_pipeline(Sensors, ReadingsFile::open, migrate!("../../../postgres/migrations/sensors"))
             .with_feed(Events::unless_left_out)
-            .with_simulator(Simulator::open),
+            .with_simulator(Simulator::open)
+            .with_inlet(Readings::new),
     ]
 }
 
@@ -42,4 +43,9 @@ pub(crate) trait OfPipeline: Sized {
 
     /// A source that needs no input, with the same options as the file.
     fn with_simulator<S: Source + 'static, I: Args + 'static>(self, open: fn(&I) -> Result<S, ReadError>) -> Self;
+
+    /// What it takes of live inputs, with the same options as the file.
+    fn with_inlet<L: Inlet + 'static, I: Args + 'static>(self, _open: fn(&I) -> L) -> Self {
+        self
+    }
 }

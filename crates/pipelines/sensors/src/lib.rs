@@ -3,6 +3,7 @@
 pub mod event_message;
 pub mod events;
 pub mod file;
+pub mod inlet;
 mod instant;
 pub mod milli;
 pub mod pipeline;

@@ -277,7 +277,8 @@ impl Source for Simulator {
             Some(Err(wait)) => return Ok(Some(RowOutcome::Wait(wait))),
             Some(Ok(due)) => due,
         };
-        let outcome = self.routing.write(due.sensor, u64::try_from(due.at_ms).unwrap_or_default(), due.milli, message);
+        let at_ms = u64::try_from(due.at_ms).unwrap_or_default();
+        let outcome = self.routing.write(due.sensor, Some(at_ms), due.milli, message);
         message.timestamp_ms = Some(due.sent_ms);
         self.sent += 1;
         self.last = due;
