@@ -41,8 +41,8 @@ pub mod groups {
     };
 }
 
-pub use consume::{Consume, consume};
 pub use self::core::windows::impossible_time;
+pub use consume::{Consume, consume};
 pub use error::Error;
 pub use formats::ReadError;
 pub use identity::Identity;

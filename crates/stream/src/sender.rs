@@ -16,7 +16,7 @@ use crate::{
     source::{Outgoing, RowOutcome, Source},
 };
 
-pub use crate::sending::{LINGER, OUTAGE_TIMEOUT, SHORT_LINGER, OnRejected, SendError, SendSettings, Sent, Watch};
+pub use crate::sending::{LINGER, OUTAGE_TIMEOUT, OnRejected, SHORT_LINGER, SendError, SendSettings, Sent, Watch};
 
 /// How long the last messages may take once a stop was requested: within the stop deadline of 20 s.
 const STOP_LIMIT: Duration = Duration::from_secs(15);

@@ -16,6 +16,7 @@ mod failures;
 mod files;
 mod groups;
 mod kafka;
+mod live;
 mod migrations;
 mod models;
 mod networks;
@@ -222,5 +223,24 @@ mod sensor_worlds {
             a_feed_without_its_topic_ends_both_and_loses_nothing
             old_windows_are_forgotten_and_never_begun_again
             another_lateness_opens_no_final_window_again;
+    }
+}
+
+/// Live inputs, of sensors only.
+mod live_inputs {
+    use crate::report;
+
+    tests! { "sensors", ();
+        live:
+            http_takes_what_it_says_and_nothing_else
+            http_waits_for_kafka
+            http_is_killed_at_random_moments
+            mqtt_is_killed_between_kafkas_acknowledgement_and_its_own
+            an_mqtt_broker_keeps_messages_while_nobody_reads
+            an_mqtt_broker_that_lost_the_session_is_subscribed_to_again
+            an_mqtt_broker_drops_what_exceeds_its_queue
+            mqtt_waits_while_kafka_is_away
+            mqtt_messages_that_are_no_readings
+            a_file_that_grows_is_followed;
     }
 }

@@ -31,7 +31,7 @@ pub const HTTP: &str = "http";
 /// A live input: messages of an MQTT broker.
 pub const MQTT: &str = "mqtt";
 /// The headings of the options of live inputs, which are shown only where a pipeline takes them.
-pub const LIVE_HEADINGS: [&str; 2] = ["HTTP input", "MQTT input"];
+pub const LIVE_HEADINGS: [&str; 3] = ["Live inputs", "HTTP input", "MQTT input"];
 
 /// How much of an input is kept until its header is read: longer than any header, and small compared with the input.
 const KEPT: usize = 64 << 10;

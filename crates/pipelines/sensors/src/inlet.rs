@@ -77,9 +77,11 @@ mod tests {
     #[test]
     fn an_element_becomes_the_message_of_all_sources() {
         let dated = r#"{"sensor_id":7,"timestamp":1767225600,"timestamp_ms":1767225600000,"temperature":21.53}"#;
-        for time in
-            [r#""timestamp":1767225600"#, r#""timestamp_ms":1767225600000"#, r#""timestamp":"2026-01-01T01:00:00+01:00""#]
-        {
+        for time in [
+            r#""timestamp":1767225600"#,
+            r#""timestamp_ms":1767225600000"#,
+            r#""timestamp":"2026-01-01T01:00:00+01:00""#,
+        ] {
             check(&format!(r#"{{"temperature":21.53,"sensor_id":7,{time}}}"#), Ok((Taken::Dated, dated)));
         }
         check(
