@@ -101,7 +101,7 @@ pub(crate) fn unpack(raw: Raw, progress: &Progress, location: &Location) -> anyh
 ///
 /// # Errors
 /// As [`unpack`].
-pub(crate) fn is_plain(mut file: File, location: &Location) -> anyhow::Result<bool> {
+pub(crate) fn is_plain(mut file: &File, location: &Location) -> anyhow::Result<bool> {
     Ok(Format::of(&or_exit(head(&mut file), location)?) == Format::Plain)
 }
 

@@ -63,7 +63,7 @@ pub(crate) fn followed(wanted: &Wanted<'_>) -> anyhow::Result<PathBuf> {
         return refused("does not go with --sha256: the file grows");
     }
     match file(path, wanted.location)? {
-        Raw::File(file) if decompress::is_plain(file, wanted.location)? => Ok(path.clone()),
+        Raw::File(file) if decompress::is_plain(&file, wanted.location)? => Ok(path.clone()),
         _ => refused("goes with plain files only, not with packed ones, pipes or devices"),
     }
 }

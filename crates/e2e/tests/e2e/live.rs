@@ -122,7 +122,8 @@ pub(crate) fn http_takes_what_it_says_and_nothing_else() {
     assert_eq!(http.post(r#"{"sensor_id":9,"temperature":20}"#).0, 200);
     http.running.stop(LIMIT).unwrap().expect_code(0).unwrap();
     env.consume(1);
-    let now = env.number("SELECT count(*) FROM sensor_readings WHERE sensor_id = 9 AND measured_at > now() - interval '1 hour'");
+    let now = env
+        .number("SELECT count(*) FROM sensor_readings WHERE sensor_id = 9 AND measured_at > now() - interval '1 hour'");
     assert_eq!(now, 1);
     let stored = env.number("SELECT count(*) FROM sensor_readings WHERE sensor_id < 9");
     assert_eq!((stored, env.number("SELECT count(*) FROM rejects")), (52, 0));
@@ -307,7 +308,9 @@ pub(crate) fn an_mqtt_broker_that_lost_the_session_is_subscribed_to_again() {
 }
 
 pub(crate) fn an_mqtt_broker_drops_what_exceeds_its_queue() {
-    let Some(mqtt) = Mqtt::new("drops", kafka::best(), "max_queued_messages 10\nmax_inflight_messages 5") else { return };
+    let Some(mqtt) = Mqtt::new("drops", kafka::best(), "max_queued_messages 10\nmax_inflight_messages 5") else {
+        return;
+    };
     mqtt.producer().stop(LIMIT).unwrap().expect_code(0).unwrap();
     mqtt.publish(0..40);
     let running = mqtt.producer();
@@ -317,7 +320,9 @@ pub(crate) fn an_mqtt_broker_drops_what_exceeds_its_queue() {
     mqtt.env.consume(1);
     let stored = mqtt.env.number("SELECT count(*) FROM sensor_readings");
     assert!((10..40).contains(&stored), "{stored}");
-    saw(format!("max_queued_messages 10: of 40 messages that came while nobody read, {stored} were kept by the broker"));
+    saw(format!(
+        "max_queued_messages 10: of 40 messages that came while nobody read, {stored} were kept by the broker"
+    ));
 }
 
 pub(crate) fn mqtt_waits_while_kafka_is_away() {

@@ -122,7 +122,8 @@ mod tests {
                 for _ in 0..to_give {
                     if let Some(RowOutcome::Send) = source.next(&mut message).unwrap() {
                         given += 1;
-                        prop_assert_eq!((source.line(), &message.key), (given, &given.to_string().into_bytes()));
+                        prop_assert_eq!(source.line(), given);
+                        prop_assert_eq!(message.key.clone(), given.to_string().into_bytes());
                     }
                 }
                 through = given.min(through + to_acknowledge);
