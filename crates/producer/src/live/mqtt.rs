@@ -285,12 +285,12 @@ impl Mqtt {
                 "the MQTT broker keeps our session, and what comes meanwhile, for {expiry_s} s only"
             );
         }
-        let session = if granted.session_present { "had" } else { "has no" };
+        let session = if granted.session_present { "had a" } else { "has no" };
         let receive_maximum = self.receive_maximum;
         tracing::info!(
             receive_maximum,
             expiry_s,
-            "connected to the MQTT broker {broker}, which {session} a session of ours"
+            "connected to the MQTT broker {broker}, which {session} session of ours"
         );
     }
 
