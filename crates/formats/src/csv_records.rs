@@ -87,6 +87,8 @@ impl<R: Read> CsvRecords<R> {
 
     /// Reads the next record; `None` at the end of the input.
     ///
+    /// An input that has nothing yet says so with [`ErrorKind::WouldBlock`]; the next call goes on from there.
+    ///
     /// # Errors
     /// When the input cannot be read, or is a broken archive.
     pub fn read(&mut self) -> Result<Option<CsvRecord>, ReadError> {
@@ -200,8 +202,9 @@ impl<R: Read> CsvRecords<R> {
         if self.next_line == 1 && self.line == 0 {
             self.skip_boms()?;
         }
-        if std::mem::take(&mut self.abandoned) {
+        if self.abandoned {
             self.skip_line()?;
+            self.abandoned = false;
         }
         if !self.skip_blank_lines()? {
             return Ok(None);
@@ -232,9 +235,17 @@ impl<R: Read> CsvRecords<R> {
                 ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
                 ReadRecordResult::InputEmpty if alone.is_some() => return Ok(self.abandon(UNCLOSED)),
                 ReadRecordResult::InputEmpty if self.ended => return Ok(self.abandon_open(usize::MAX, UNCLOSED)),
-                ReadRecordResult::InputEmpty => self.fill()?,
+                ReadRecordResult::InputEmpty => self.fill().inspect_err(|_| self.begin_again())?,
             }
         }
+    }
+
+    /// Has the record that broke off be read from its beginning the next time: there may be more of it then.
+    #[cold]
+    fn begin_again(&mut self) {
+        self.core.reset();
+        leave_boms_alone(&mut self.core);
+        self.next_line = self.line;
     }
 
     /// The length of the next line, where a record that does not end with it is known to have no end.
@@ -381,9 +392,13 @@ impl<R: Read> Read for Ahead<'_, R> {
         let rows = &mut *self.rows;
         let there = rows.end - rows.start;
         if self.seen == there && there < AHEAD && !rows.ended && !self.slow {
-            rows.fill()?;
+            let filled = rows.fill();
             // Where the buffer is full, more may have been there.
             self.slow = rows.end - rows.start - there < SLOW && rows.end < rows.buffer.len();
+            match filled {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                filled => filled?,
+            }
         }
         let mut unseen = &rows.buffer[rows.start + self.seen..rows.end];
         let len = unseen.read(buffer)?;

@@ -97,6 +97,14 @@ pub(crate) fn unpack(raw: Raw, progress: &Progress, location: &Location) -> anyh
     }
 }
 
+/// Whether a file is plain, by its first bytes.
+///
+/// # Errors
+/// As [`unpack`].
+pub(crate) fn is_plain(mut file: &File, location: &Location) -> anyhow::Result<bool> {
+    Ok(Format::of(&or_exit(head(&mut file), location)?) == Format::Plain)
+}
+
 fn or_exit<T>(result: io::Result<T>, location: &Location) -> anyhow::Result<T> {
     result.map_err(|error| {
         let exit = exit_of(&error);

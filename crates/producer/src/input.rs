@@ -1,6 +1,11 @@
 //! The input: a file, standard input or an address, plain or packed.
 
-use std::{fs::File, io, path::Path, time::Duration};
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use registry::producers::Input;
 use service::{Exit, Failure, ResultExt, Stop};
@@ -45,6 +50,22 @@ pub(crate) fn open(wanted: &Wanted<'_>, progress: &Progress, stop: &Stop) -> any
         raw = Raw::File(checksum::verified(raw, expected, location)?);
     }
     decompress::unpack(raw, progress, location)
+}
+
+/// The path of an input that may be followed.
+///
+/// # Errors
+/// Exit 64 when it is not a file, or a packed one; 65 when it cannot be opened.
+pub(crate) fn followed(wanted: &Wanted<'_>) -> anyhow::Result<PathBuf> {
+    let refused = |why: &str| Err(Failure::new(Exit::Usage, format!("--follow {why}")).into());
+    let Location::File(path) = wanted.location else { return refused("goes with files only") };
+    if wanted.sha256.is_some() {
+        return refused("does not go with --sha256: the file grows");
+    }
+    match file(path, wanted.location)? {
+        Raw::File(file) if decompress::is_plain(&file, wanted.location)? => Ok(path.clone()),
+        _ => refused("goes with plain files only, not with packed ones, pipes or devices"),
+    }
 }
 
 fn file(path: &Path, location: &Location) -> anyhow::Result<Raw> {

@@ -2,8 +2,10 @@
 
 mod checksum;
 mod decompress;
+mod follow;
 mod http;
 mod input;
+mod live;
 mod location;
 mod members;
 mod progress;
@@ -11,6 +13,7 @@ mod raw;
 mod send;
 mod settings;
 mod spool;
+mod tls;
 mod usable;
 
 use std::process::ExitCode;

@@ -1,6 +1,6 @@
 //! One run: it opens the input, ensures the topic, sends every row and reports the result.
 
-use std::time::Duration;
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use service::{
     Exit, Failure, ResultExt, Stop,
@@ -9,12 +9,14 @@ use service::{
 };
 use stream::{
     Source,
-    sender::{self, OUTAGE_TIMEOUT, OnRejected, SendError, SendSettings, Sent},
+    sender::{self, LINGER, OUTAGE_TIMEOUT, OnRejected, SHORT_LINGER, SendError, SendSettings, Sent},
     topic::{Lookup, Topic, TopicError, TopicSpec},
 };
 
 use crate::{
+    follow::{Following, Open},
     input::{self, Wanted},
+    live::{Kind, Live},
     progress::{self, Progress, grouped, records_per_s},
     raw::exit_of,
     settings::Job,
@@ -38,6 +40,7 @@ pub(crate) async fn run(job: Job) -> anyhow::Result<()> {
     let stop = Stop::on_signals().or_exit(Exit::Bug, || "cannot watch for signals")?;
     let token = stop.clone();
     // Reading and Kafka's client block, and a read of standard input cannot be called off.
+    let job = Arc::new(job);
     let work = tokio::task::spawn_blocking(move || work(&job, health, &token));
     tokio::select! {
         ended = work => ended?,
@@ -50,10 +53,61 @@ async fn late(stop: &Stop) {
     tokio::time::sleep(STOP_DEADLINE).await;
 }
 
-fn work(job: &Job, health: Health, stop: &Stop) -> anyhow::Result<()> {
-    let settings = &job.settings;
+fn work(job: &Arc<Job>, health: Health, stop: &Stop) -> anyhow::Result<()> {
+    match job.live() {
+        Some(kind) => work_live(kind, job, &health, stop),
+        None => work_to_the_end(job, health, stop),
+    }
+}
+
+/// Sends what a live input takes, until the stop.
+fn work_live(kind: Kind, job: &Job, health: &Health, stop: &Stop) -> anyhow::Result<()> {
+    let lacking = || Failure::new(Exit::Usage, format!("{} takes no live input", job.pipeline.name));
+    let inlet = job.pipeline.inlet(&job.options).ok_or_else(lacking)??;
+    let mut live = Live::new(kind, job)?;
+    let mut parts = health.divide(if kind == Kind::Mqtt { &["kafka", "mqtt"] } else { &["kafka"] }).into_iter();
+    let (kafka, input) = (parts.next(), parts.next());
+    let mut progress = Progress::start(kafka.unwrap_or_else(|| health.clone()));
+    let mut source = live.source(inlet.as_ref());
+    let mut how = prepare(job, &source, stop)?;
+    how.linger = SHORT_LINGER;
+    live.open(job, inlet, how.max_message_bytes, input.unwrap_or_else(|| health.clone()), stop)?;
+    progress.started();
+    let (sent, ended) = sender::send(&mut source, &how, &mut progress, live.sending());
+    live.end();
+    progress.end();
+    summarise(&sent);
+    ended.map_err(|error| failure(error, &sent, &job.named()))
+}
+
+/// Sends an input that ends, or what is simulated.
+fn work_to_the_end(job: &Arc<Job>, health: Health, stop: &Stop) -> anyhow::Result<()> {
     let mut progress = Progress::start(health);
-    let mut source = Watched::new(source(job, &progress, stop)?, settings.strict);
+    let mut source = Watched::new(source(job, &progress, stop)?, job.settings.strict);
+    let how = prepare(job, &source, stop)?;
+    progress.started();
+    let (sent, ended) = sender::send(&mut source, &how, &mut progress, stop);
+    progress.end();
+    source.summarise();
+    if sent.read == 0 {
+        tracing::warn!("the input has a header and no rows");
+    }
+    summarise(&sent);
+    let all_taken = sent.acknowledged + sent.failed == sent.sent;
+    let ended = match ended {
+        Err(SendError::Stopped) if source.is_endless() && all_taken => Ok(()),
+        ended => ended,
+    };
+    ended.map_err(|error| failure(error, &sent, &job.named()))?;
+    if source.is_endless() {
+        return Ok(());
+    }
+    source.verdict().map_err(|why| Failure::new(Exit::Input, format!("cannot use {}: {why}", job.named())).into())
+}
+
+/// Ensures the topics, and says how a source is sent to them.
+fn prepare(job: &Job, source: &dyn Source, stop: &Stop) -> anyhow::Result<SendSettings> {
+    let settings = &job.settings;
     let first = settings.topic.clone().unwrap_or_else(|| job.pipeline.topic.to_owned());
     let topics: Vec<String> = std::iter::once(first).chain(source.further_topics()).collect();
     let spec = TopicSpec { partitions: settings.partitions, keeps_all: source.is_of_the_past() };
@@ -63,36 +117,32 @@ fn work(job: &Job, health: Health, stop: &Stop) -> anyhow::Result<()> {
         let limit = ensure(&lookup, spec, stop)?.settings.max_message_bytes;
         max_message_bytes = limit.into_iter().chain(max_message_bytes).min();
     }
-    progress.started();
-    let how = SendSettings {
+    Ok(SendSettings {
         kafka: settings.kafka.clone(),
         topics,
         max_message_bytes,
         wait: settings.wait,
         outage_timeout: OUTAGE_TIMEOUT,
+        linger: LINGER,
         rate: settings.rate,
         on_rejected: if settings.strict { OnRejected::Stop } else { OnRejected::GoOn },
-    };
-    let (sent, ended) = sender::send(&mut source, &how, &mut progress, stop);
-    progress.end();
-    source.summarise();
-    summarise(&sent);
-    let all_taken = sent.acknowledged + sent.failed == sent.sent;
-    let ended = match ended {
-        Err(SendError::Stopped) if source.is_endless() && all_taken => Ok(()),
-        ended => ended,
-    };
-    ended.map_err(|error| failure(error, &sent, &job.named()))?;
-    source.verdict().map_err(|why| Failure::new(Exit::Input, format!("cannot use {}: {why}", job.named())).into())
+    })
 }
 
-fn source(job: &Job, progress: &Progress, stop: &Stop) -> anyhow::Result<Box<dyn Source>> {
+fn source(job: &Arc<Job>, progress: &Progress, stop: &Stop) -> anyhow::Result<Box<dyn Source>> {
     let settings = &job.settings;
+    if settings.from_end && !settings.follow {
+        return Err(Failure::new(Exit::Usage, "--from-end goes with --follow only").into());
+    }
     let opened = match &settings.input {
         Some(location) if !job.simulates() => {
             let wanted = Wanted { location, sha256: settings.sha256, wait: settings.wait };
-            job.pipeline.source(input::open(&wanted, progress, stop)?, &job.options)
+            match settings.follow {
+                true => follow(job, input::followed(&wanted)?, stop),
+                false => job.pipeline.source(input::open(&wanted, progress, stop)?, &job.options),
+            }
         }
+        _ if settings.follow => return Err(Failure::new(Exit::Usage, "--follow goes with --input only").into()),
         _ => {
             let lacking = || Failure::new(Exit::Usage, format!("{} has no simulator", job.pipeline.name));
             job.pipeline.simulated(&job.options).ok_or_else(lacking)?
@@ -102,6 +152,14 @@ fn source(job: &Job, progress: &Progress, stop: &Stop) -> anyhow::Result<Box<dyn
         let failure = Failure::new(exit_of(error.as_ref()), format!("cannot use {}", job.named()));
         error.context(failure)
     })
+}
+
+fn follow(job: &Arc<Job>, path: PathBuf, stop: &Stop) -> anyhow::Result<Box<dyn Source>> {
+    let open: Open = {
+        let job = Arc::clone(job);
+        Arc::new(move |input| job.pipeline.source(input, &job.options))
+    };
+    Ok(Box::new(Following::new(path, job.settings.from_end, open, stop)?))
 }
 
 /// Looks a topic up, and makes it where it is missing.
@@ -152,9 +210,6 @@ fn compacted(topic: &str, policy: &str) -> String {
 
 fn summarise(sent: &Sent) {
     let Sent { read, sent: handed_over, filtered, rejected, acknowledged, failed, seconds } = *sent;
-    if read == 0 {
-        tracing::warn!("the input has a header and no rows");
-    }
     if rejected > 0 {
         let rows = if rejected == 1 { ("row", "was") } else { ("rows", "were") };
         tracing::warn!(rejected, "{rejected} {} could not be read and {} not sent", rows.0, rows.1);

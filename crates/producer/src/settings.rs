@@ -12,7 +12,11 @@ use service::{
     telemetry::LogSettings,
 };
 
-use crate::{checksum::Sha256, location::Location};
+use crate::{
+    checksum::Sha256,
+    live::{Kind, LiveSettings},
+    location::Location,
+};
 
 /// Carries a file, or what is simulated, into its Kafka topic, then ends.
 ///
@@ -26,8 +30,8 @@ pub(crate) struct Settings {
     /// Each has its own options: `--pipeline NAME --help` shows them.
     #[arg(long, env = pipeline_arg::VARIABLE, default_value = pipeline_arg::DEFAULT, value_parser = PossibleValuesParser::new(producers::names()), value_name = "NAME")]
     pub(crate) pipeline: String,
-    /// Where rows come from: a file, which --input names, or a simulator, which makes them.
-    #[arg(long, env = "SOURCE", value_parser = [producers::FILE, producers::SIMULATOR], value_name = "SOURCE")]
+    /// Where rows come from: a file, which --input names; a simulator, which makes them; requests over HTTP; or an MQTT broker.
+    #[arg(id = "source", long, env = "SOURCE", value_name = "SOURCE")]
     pub(crate) source: Option<String>,
     /// What to send, plain or packed with gzip, xz, zip, zstd or bzip2: a file, `-` for standard input, or an http:// or https:// address.
     ///
@@ -42,6 +46,15 @@ pub(crate) struct Settings {
     /// complete.
     #[arg(long, env = "INPUT_SHA256", value_name = "HEX")]
     pub(crate) sha256: Option<Sha256>,
+    /// Go on with the file as it grows, until stopped: a plain CSV file, which other programs append to.
+    ///
+    /// It is looked at five times a second. A last line that is half written waits until it is whole. A file that is truncated,
+    /// or replaced by another one of its name, is read from its beginning, header included.
+    #[arg(long, env = "FOLLOW", value_parser = switch)]
+    pub(crate) follow: bool,
+    /// With --follow, pass over the rows that the file has already.
+    #[arg(long, env = "FROM_END", value_parser = switch)]
+    pub(crate) from_end: bool,
     /// The topic to send to [default: the pipeline's own].
     #[arg(long, env = "TOPIC", value_name = "NAME")]
     pub(crate) topic: Option<String>,
@@ -67,6 +80,8 @@ pub(crate) struct Settings {
     pub(crate) kafka: KafkaSettings,
     #[command(flatten)]
     pub(crate) log: LogSettings,
+    #[command(flatten)]
+    pub(crate) live: LiveSettings,
 }
 
 /// All settings of one run of the producer.
@@ -80,10 +95,17 @@ pub(crate) struct Job {
 impl Job {
     /// What is sent, in words.
     pub(crate) fn named(&self) -> String {
-        match &self.settings.input {
-            Some(input) if !self.simulates() => format!("the input `{input}`"),
+        match (&self.settings.input, self.live()) {
+            (_, Some(Kind::Http)) => "the HTTP input".to_owned(),
+            (_, Some(Kind::Mqtt)) => "the MQTT input".to_owned(),
+            (Some(input), None) if !self.simulates() => format!("the input `{input}`"),
             _ => "the simulator".to_owned(),
         }
+    }
+
+    /// Which live input they come from, if from one.
+    pub(crate) fn live(&self) -> Option<Kind> {
+        Kind::of(self.settings.source.as_deref())
     }
 
     /// Whether rows are made.

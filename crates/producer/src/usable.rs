@@ -1,6 +1,6 @@
 //! Whether any row of the input could be used.
 
-use stream::{Outgoing, ReadError, RowOutcome, Source};
+use stream::{Acknowledged, Outgoing, ReadError, RowOutcome, Source};
 
 /// So many different reasons are named when no row could be used.
 const NAMED_REASONS: usize = 3;
@@ -117,6 +117,10 @@ impl Source for Watched {
 
     fn is_endless(&self) -> bool {
         self.source.is_endless()
+    }
+
+    fn acknowledged(&self) -> Option<Acknowledged> {
+        self.source.acknowledged()
     }
 
     fn line(&self) -> u64 {

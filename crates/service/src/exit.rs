@@ -131,7 +131,9 @@ pub fn parse<T>(parsed: Result<T, clap::Error>) -> Result<T, ExitCode> {
 
 /// Takes out of a usage error the value it quotes, where that may hold a password; [`parse`] does so.
 pub fn without_secrets(mut error: clap::Error) -> clap::Error {
-    let secret = |arg: String| ["--database-url", "--input", "password"].iter().any(|name| arg.contains(name));
+    let secret = |arg: String| {
+        ["--database-url", "--input", "--mqtt-url", "password", "token"].iter().any(|name| arg.contains(name))
+    };
     if error.get(ContextKind::InvalidArg).is_some_and(|arg| secret(arg.to_string())) {
         error.insert(ContextKind::InvalidValue, ContextValue::String("(not shown)".to_owned()));
     }

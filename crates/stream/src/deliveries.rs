@@ -15,20 +15,29 @@ use rdkafka::{
 
 use crate::{
     client::{Connections, KnownBrokers},
+    frontier::Frontier,
     kafka_errors::{Decision, decide},
     sending::SendError,
+    source::Acknowledged,
 };
 
 /// Counts delivery reports, one for each message, and remembers the first failures by their line.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Deliveries {
     acknowledged: AtomicU64,
+    in_turn: Option<InTurn>,
     lost: AtomicBool,
     /// The topic of the first that was lost because we may not write there.
     denied: OnceLock<String>,
     known_brokers: KnownBrokers,
     connections: Connections,
     failures: Mutex<Failures>,
+}
+
+/// Who wants to know how many of the first messages were acknowledged.
+struct InTurn {
+    frontier: Mutex<Frontier>,
+    acknowledged: Acknowledged,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -40,6 +49,12 @@ struct Failures {
 }
 
 impl Deliveries {
+    /// None yet; of a source that acknowledges its messages in turn, which numbers them by their lines.
+    pub(crate) fn new(acknowledged: Option<Acknowledged>) -> Self {
+        let in_turn = acknowledged.map(|acknowledged| InTurn { frontier: Mutex::default(), acknowledged });
+        Self { in_turn, ..Self::default() }
+    }
+
     /// Messages Kafka has acknowledged.
     pub(crate) fn acknowledged(&self) -> u64 {
         self.acknowledged.load(Ordering::Relaxed)
@@ -71,6 +86,18 @@ impl Deliveries {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let (count, first) = failures.too_large.unwrap_or((0, u64::MAX));
         failures.too_large = Some((count + 1, first.min(line as u64)));
+        drop(failures);
+        // What can never be sent must not be waited for.
+        self.settle(line);
+    }
+
+    /// Notes that a message is not waited for any more.
+    fn settle(&self, number: usize) {
+        let Some(in_turn) = &self.in_turn else { return };
+        let moved = in_turn.frontier.lock().unwrap_or_else(PoisonError::into_inner).settle(number as u64);
+        if let Some(through) = moved {
+            (in_turn.acknowledged)(through);
+        }
     }
 
     /// Whether all of `sent` messages were acknowledged, and if not, why.
@@ -155,6 +182,7 @@ impl ProducerContext for Deliveries {
         match result {
             Ok(_) => {
                 self.acknowledged.fetch_add(1, Ordering::Relaxed);
+                self.settle(line);
             }
             Err((error, message)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
                 tracing::debug!(line, bytes = message.payload_len(), "kafka does not take so large a record");

@@ -8,6 +8,7 @@ mod core;
 mod deliveries;
 mod error;
 pub mod feeds;
+mod frontier;
 mod identity;
 mod kafka;
 mod kafka_errors;
@@ -41,6 +42,7 @@ pub mod groups {
     };
 }
 
+pub use self::core::windows::impossible_time;
 pub use consume::{Consume, consume};
 pub use error::Error;
 pub use formats::ReadError;
@@ -51,4 +53,4 @@ pub use pipeline::{
 };
 pub use postgres::{database, maintenance, state};
 pub use settings::{ConsumeSettings, Keep, RejectsPerDay, WindowSettings, millis};
-pub use source::{Outgoing, RowOutcome, Source};
+pub use source::{Acknowledged, Inlet, Outgoing, RowOutcome, Source, Taken};

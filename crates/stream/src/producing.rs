@@ -16,7 +16,7 @@ use rdkafka::{
     producer::{BaseProducer, Producer},
 };
 
-use crate::{client, deliveries::Deliveries, sending::SendSettings};
+use crate::{client, deliveries::Deliveries, sending::SendSettings, source::Acknowledged};
 
 /// How long one poll waits for delivery reports; the last one ends the sending this much later.
 const POLL: Duration = Duration::from_millis(10);
@@ -33,12 +33,13 @@ pub(crate) struct Producing {
 }
 
 impl Producing {
-    /// Makes the client, and has it connect.
+    /// Makes the client, and has it connect; `acknowledged` is that of the source.
     ///
     /// # Errors
     /// When the library refuses a setting.
-    pub(crate) fn connect(settings: &SendSettings) -> Result<Self, KafkaError> {
-        let client = Arc::new(BaseProducer::from_config_and_context(&config(settings), Deliveries::default())?);
+    pub(crate) fn connect(settings: &SendSettings, acknowledged: Option<Acknowledged>) -> Result<Self, KafkaError> {
+        let deliveries = Deliveries::new(acknowledged);
+        let client = Arc::new(BaseProducer::from_config_and_context(&config(settings), deliveries)?);
         let done = Arc::new(AtomicBool::new(false));
         let polling = std::thread::spawn({
             let (client, done) = (Arc::clone(&client), Arc::clone(&done));
@@ -81,7 +82,7 @@ fn config(settings: &SendSettings) -> rdkafka::ClientConfig {
         .set("compression.type", "lz4")
         // As Java's clients do it, so that a key has one partition, no matter which client sends it.
         .set("partitioner", "murmur2_random")
-        .set("linger.ms", "20")
+        .set("linger.ms", settings.linger.as_millis().to_string())
         // A batch beyond the topic's limit would be refused whole, with its valid records.
         .set("batch.size", batch_bytes.to_string())
         .set("batch.num.messages", "20000")

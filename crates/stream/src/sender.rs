@@ -16,7 +16,7 @@ use crate::{
     source::{Outgoing, RowOutcome, Source},
 };
 
-pub use crate::sending::{OUTAGE_TIMEOUT, OnRejected, SendError, SendSettings, Sent, Watch};
+pub use crate::sending::{LINGER, OUTAGE_TIMEOUT, OnRejected, SHORT_LINGER, SendError, SendSettings, Sent, Watch};
 
 /// How long the last messages may take once a stop was requested: within the stop deadline of 20 s.
 const STOP_LIMIT: Duration = Duration::from_secs(15);
@@ -37,7 +37,7 @@ pub fn send(
     watch: &mut dyn Watch,
     stop: &Stop,
 ) -> (Sent, Result<(), SendError>) {
-    let client = match Producing::connect(settings) {
+    let client = match Producing::connect(settings, source.acknowledged()) {
         Ok(client) => client,
         Err(error) => return (Sent::default(), Err(SendError::Client(error))),
     };
@@ -94,12 +94,11 @@ impl Sender<'_> {
     /// Gives a message to the client; the first one is waited for.
     fn hand_over(&mut self, source: &dyn Source, message: &Outgoing) -> Result<(), SendError> {
         self.keep_pace()?;
-        let line = usize::try_from(source.line()).unwrap_or(usize::MAX);
         if self.sent.sent == 0 {
             self.sent.sent = 1;
-            self.enqueue_first(line, message)?;
+            self.enqueue_first(source, message)?;
         } else {
-            self.enqueue(line, message)?;
+            self.enqueue(line_of(source), message)?;
             self.sent.sent += 1;
         }
         tracing::trace!("sent: {}", source.label());
@@ -107,7 +106,8 @@ impl Sender<'_> {
     }
 
     /// Sends the first message, and again while a right to do so is denied: only sending shows whether we have it.
-    fn enqueue_first(&mut self, line: usize, message: &Outgoing) -> Result<(), SendError> {
+    fn enqueue_first(&mut self, source: &dyn Source, message: &Outgoing) -> Result<(), SendError> {
+        let line = line_of(source);
         let mut backoff = Backoff::new(self.settings.wait);
         loop {
             let denied = match self.enqueue(line, message).and_then(|()| self.await_first()) {
@@ -118,7 +118,7 @@ impl Sender<'_> {
             tracing::debug!("waiting for a right: {denied}");
             std::thread::sleep(wait);
             // The old one may have ended for good by the denial.
-            self.client = Producing::connect(self.settings).map_err(SendError::Client)?;
+            self.client = Producing::connect(self.settings, source.acknowledged()).map_err(SendError::Client)?;
         }
     }
 
@@ -170,18 +170,22 @@ impl Sender<'_> {
         Ok(())
     }
 
-    /// Waits for a source that has nothing yet.
+    /// Waits for a source that has nothing yet; one that has waited itself gives no time, and is checked all the same.
     fn wait(&mut self, time: Duration) -> Result<(), SendError> {
         let until = Instant::now() + time;
-        while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
-            self.rest(left)?;
+        loop {
+            self.rest(until.saturating_duration_since(Instant::now()))?;
+            if Instant::now() >= until {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// Sleeps for a slice of some time, so that a long one does not delay the stop.
     fn rest(&mut self, time: Duration) -> Result<(), SendError> {
-        std::thread::sleep(time.min(PROGRESS_EVERY));
+        if !time.is_zero() {
+            std::thread::sleep(time.min(PROGRESS_EVERY));
+        }
         self.check()?;
         self.report_if_due();
         Ok(())
@@ -265,6 +269,11 @@ impl Sender<'_> {
     fn denial(&self, topic: &str) -> Denial {
         Denial::new(&self.settings.kafka, "Write", Resource::Topic, topic)
     }
+}
+
+/// The line of the row last read, as delivery reports bring it back.
+fn line_of(source: &dyn Source) -> usize {
+    usize::try_from(source.line()).unwrap_or(usize::MAX)
 }
 
 /// Whether `every` has passed since `last`; notes the time when it has.

@@ -12,6 +12,12 @@ use crate::kafka_errors::{Decision, Denial, decide};
 /// restarted is back before, and a job that waits longer delays its retry.
 pub const OUTAGE_TIMEOUT: Duration = Duration::from_secs(300);
 
+/// How long a batch waits for more records, where nobody waits for their acknowledgements: larger batches cost less.
+pub const LINGER: Duration = Duration::from_millis(20);
+
+/// The same where somebody waits. Under load batches fill in less, and without it this is most of an acknowledgement's time.
+pub const SHORT_LINGER: Duration = Duration::from_millis(2);
+
 /// How rows are sent.
 #[derive(Clone, Debug)]
 pub struct SendSettings {
@@ -25,6 +31,8 @@ pub struct SendSettings {
     pub wait: Duration,
     /// How long Kafka may be unavailable before a record is abandoned.
     pub outage_timeout: Duration,
+    /// How long a batch waits for more records, whole milliseconds.
+    pub linger: Duration,
     /// Records a second, or as many as Kafka takes.
     pub rate: Option<NonZeroU32>,
     /// What a row that cannot be read does.

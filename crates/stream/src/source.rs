@@ -1,8 +1,12 @@
 //! What a producer sends: a pipeline's rows, one message after another.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use formats::ReadError;
+
+/// Takes note that Kafka has the first so many messages of a source, which only grows. It is called by the thread that takes in
+/// delivery reports, so it does not block; of two calls the later one may have the smaller number.
+pub type Acknowledged = Arc<dyn Fn(u64) + Send + Sync>;
 
 /// One Kafka message about to be sent. Its buffers are reused from row to row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,9 +67,41 @@ pub trait Source: Send {
         false
     }
 
+    /// Who is to know how many messages Kafka has, of a source that acknowledges them in turn.
+    ///
+    /// Such a source numbers its messages by [`Source::line`]: that of the first one it gives is 1, of the next 2, and so on.
+    fn acknowledged(&self) -> Option<Acknowledged> {
+        None
+    }
+
     /// The line the row last read began at, counted from 1, the header included.
     fn line(&self) -> u64;
 
     /// What a person would call the row last read, for a log line: `Brazil - 1987`.
     fn label(&self) -> String;
+}
+
+/// What became of an element that somebody posted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// The message is filled in, and says when it happened.
+    Dated,
+    /// The message is filled in, and its Kafka timestamp is the time of arrival: the element had no time.
+    Undated,
+    /// The element is valid and not wanted.
+    Filtered,
+}
+
+/// What a pipeline takes of live inputs: one JSON object for each reading.
+pub trait Inlet: Send + Sync {
+    /// Writes the message of an element that arrived at `arrival_ms`, milliseconds since 1970 UTC.
+    ///
+    /// # Errors
+    /// Why the consumer would reject it; sent as it is, it is rejected indeed.
+    fn element(&self, json: &[u8], arrival_ms: i64, message: &mut Outgoing) -> Result<Taken, String>;
+
+    /// The topics it sends to besides the first.
+    fn further_topics(&self) -> Vec<String> {
+        Vec::new()
+    }
 }

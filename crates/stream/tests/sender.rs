@@ -1,6 +1,14 @@
 //! Sends to librdkafka's own in-process cluster.
 
-use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
+use std::{
+    collections::BTreeMap,
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
@@ -11,8 +19,8 @@ use rdkafka::{
 };
 use service::{Stop, settings::KafkaSettings};
 use stream::{
-    Outgoing, ReadError, RowOutcome, Source,
-    sender::{OUTAGE_TIMEOUT, OnRejected, SendError, SendSettings, Sent, Watch, send},
+    Acknowledged, Outgoing, ReadError, RowOutcome, Source,
+    sender::{LINGER, OUTAGE_TIMEOUT, OnRejected, SendError, SendSettings, Sent, Watch, send},
     topic::{Lookup, TopicError, TopicSpec},
 };
 
@@ -91,6 +99,7 @@ impl Cluster {
             max_message_bytes: None,
             wait: Duration::ZERO,
             outage_timeout: OUTAGE_TIMEOUT,
+            linger: LINGER,
             rate: None,
             on_rejected: OnRejected::GoOn,
         }
@@ -150,6 +159,48 @@ fn a_key_goes_to_the_partition_that_java_clients_choose() {
     let expected: BTreeMap<Vec<u8>, i32> =
         hashes.iter().map(|(key, hash)| (key.to_vec(), (hash & i32::MAX) % partitions)).collect();
     assert_eq!(cluster.partitions_of_keys(partitions, rows.len()), expected);
+}
+
+/// A source that is told what Kafka has, and gives the next message only then, three times.
+struct InTurn {
+    given: u64,
+    through: Arc<AtomicU64>,
+}
+
+impl Source for InTurn {
+    fn next(&mut self, message: &mut Outgoing) -> Result<Option<RowOutcome>, ReadError> {
+        if self.through.load(Ordering::SeqCst) < self.given {
+            return Ok(Some(RowOutcome::Wait(Duration::ZERO)));
+        }
+        if self.given == 3 {
+            return Ok(None);
+        }
+        self.given += 1;
+        (message.key, message.value) = (self.given.to_string().into_bytes(), b"v".to_vec());
+        Ok(Some(RowOutcome::Send))
+    }
+
+    fn acknowledged(&self) -> Option<Acknowledged> {
+        let through = Arc::clone(&self.through);
+        Some(Arc::new(move |number| _ = through.fetch_max(number, Ordering::SeqCst)))
+    }
+
+    fn line(&self) -> u64 {
+        self.given
+    }
+
+    fn label(&self) -> String {
+        String::new()
+    }
+}
+
+#[test]
+fn a_source_is_told_what_kafka_has() {
+    let cluster = Cluster::with_partitions(3);
+    let mut source = InTurn { given: 0, through: Arc::default() };
+    let (sent, ended) = send(&mut source, &cluster.settings(), &mut TopicState::default(), &Stop::default());
+    assert!(ended.is_ok(), "{ended:?}");
+    assert_eq!((counts(&sent), source.through.load(Ordering::SeqCst)), ([3, 3, 0, 0, 3, 0], 3));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 pub mod broker;
 pub mod kafka;
+pub mod mosquitto;
 pub mod numbers;
 pub mod postgres;
 pub mod probes;

@@ -93,7 +93,15 @@ impl Server {
         self.run("kill")
     }
 
-    /// Starts the server again after [`Server::kill`], at the same address; `env` is for the script, this once.
+    /// Stops the server, and keeps its data, until [`Server::revive`].
+    ///
+    /// # Errors
+    /// When the script fails.
+    pub(crate) fn pause(&self) -> anyhow::Result<()> {
+        self.down(Data::Keep)
+    }
+
+    /// Starts the server again after [`Server::kill`] or [`Server::pause`], at the same address; `env` is for the script, this once.
     ///
     /// # Errors
     /// When it does not start, or another program has taken its port.

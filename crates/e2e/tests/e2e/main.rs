@@ -17,6 +17,7 @@ mod failures;
 mod files;
 mod groups;
 mod kafka;
+mod live;
 mod migrations;
 mod models;
 mod networks;
@@ -242,5 +243,24 @@ mod iot_devices {
             a_topic_that_is_read_again_gives_the_same_latencies
             a_device_that_sends_rubbish_fills_no_disk
             a_topic_is_looked_at_without_a_group;
+    }
+}
+
+/// Live inputs, of sensors only.
+mod live_inputs {
+    use crate::report;
+
+    tests! { "sensors", ();
+        live:
+            http_takes_what_it_says_and_nothing_else
+            http_waits_for_kafka
+            http_is_killed_at_random_moments
+            mqtt_is_killed_between_kafkas_acknowledgement_and_its_own
+            an_mqtt_broker_keeps_messages_while_nobody_reads
+            an_mqtt_broker_that_lost_the_session_is_subscribed_to_again
+            an_mqtt_broker_drops_what_exceeds_its_queue
+            mqtt_waits_while_kafka_is_away
+            mqtt_messages_that_are_no_readings
+            a_file_that_grows_is_followed;
     }
 }

@@ -12,6 +12,44 @@ impl Read for Trickle<'_> {
     }
 }
 
+/// Gives so many bytes at a time, and nothing yet before each of them.
+struct Waiting<'a>(&'a [u8], usize, bool);
+
+impl Read for Waiting<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.2 = !self.2;
+        if self.2 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let n = self.0.len().min(self.1).min(buffer.len());
+        buffer[..n].copy_from_slice(&self.0[..n]);
+        self.0 = &self.0[n..];
+        Ok(n)
+    }
+}
+
+#[test]
+fn an_input_that_has_nothing_yet_is_gone_on_with() {
+    let input = b"a,b\n1,\"x\ny\"\n\n\"z,\n2,3\r\n4,5";
+    let expected = lines(&input[..]);
+    for at_a_time in 1..input.len() {
+        let (mut records, mut found) = (CsvRecords::new(Waiting(input, at_a_time, false)), vec![]);
+        loop {
+            match records.read() {
+                Ok(None) => break,
+                Ok(Some(CsvRecord::Unreadable(why))) => found.push(format!("{}: ! {why}", records.line())),
+                Ok(Some(CsvRecord::Read)) => {
+                    let fields = (0..records.len()).map(|at| String::from_utf8_lossy(records.field(at).unwrap()));
+                    found.push(format!("{}: {}", records.line(), fields.collect::<Vec<_>>().join("|")));
+                }
+                Err(ReadError::Read { source, .. }) if source.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert_eq!(found, expected, "{at_a_time} at a time");
+    }
+}
+
 fn lines(input: impl Read) -> Vec<String> {
     let mut records = CsvRecords::new(input);
     let mut lines = vec![];

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod file;
+pub mod inlet;
 pub mod message;
 pub mod pipeline;
 mod raw_rows;

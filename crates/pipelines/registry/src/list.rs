@@ -5,10 +5,10 @@ use std::io::Read;
 use clap::Args;
 use emissions::{pipeline::Emissions, source::CsvSource};
 use energy::{pipeline::Energy, source::MeterSource};
-use iot::{file::ReadingsFile as IotFile, pipeline::Iot};
-use sensors::{events::Events, file::ReadingsFile, pipeline::Sensors, simulator};
+use iot::{file::ReadingsFile as IotFile, inlet::Readings as IotReadings, pipeline::Iot};
+use sensors::{events::Events, file::ReadingsFile, inlet::Readings, pipeline::Sensors, simulator};
 use sqlx::{migrate, migrate::Migrator};
-use stream::{Pipeline, ReadError, Source};
+use stream::{Inlet, Pipeline, ReadError, Source};
 
 /// The file, or standard input, unpacked.
 pub type Input = Box<dyn Read + Send>;
@@ -20,9 +20,11 @@ pub(crate) fn all<T: OfPipeline>() -> Vec<T> {
         T::of_pipeline(Energy, MeterSource::open, migrate!("../../../postgres/migrations/energy")),
         T::of_pipeline(Sensors, ReadingsFile::open, migrate!("../../../postgres/migrations/sensors"))
             .with_feed(Events::unless_left_out)
-            .with_simulator(simulator::open),
+            .with_simulator(simulator::open)
+            .with_inlet(Readings::new),
         T::of_pipeline(Iot, IotFile::open, migrate!("../../../postgres/migrations/iot"))
-            .with_simulator(iot::simulator::open),
+            .with_simulator(iot::simulator::open)
+            .with_inlet(IotReadings::new),
     ]
 }
 
@@ -45,4 +47,9 @@ pub(crate) trait OfPipeline: Sized {
 
     /// A source that needs no input, with the same options as the file.
     fn with_simulator<S: Source + 'static, I: Args + 'static>(self, open: fn(&I) -> Result<S, ReadError>) -> Self;
+
+    /// What it takes of live inputs, with the same options as the file.
+    fn with_inlet<L: Inlet + 'static, I: Args + 'static>(self, _open: fn(&I) -> L) -> Self {
+        self
+    }
 }

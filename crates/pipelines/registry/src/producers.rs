@@ -5,9 +5,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use clap::{ArgMatches, Args, Command};
+use clap::{ArgMatches, Args, Command, builder::PossibleValuesParser};
 use sqlx::migrate::Migrator;
-use stream::{Pipeline, ReadError, Source};
+use stream::{Inlet, Pipeline, ReadError, Source};
 
 pub use crate::list::Input;
 use crate::{
@@ -19,10 +19,19 @@ type Open = Box<dyn Fn(Input, &ArgMatches) -> anyhow::Result<Box<dyn Source>> + 
 
 type Simulate = Box<dyn Fn(&ArgMatches) -> anyhow::Result<Box<dyn Source>> + Send + Sync>;
 
+type Take = Box<dyn Fn(&ArgMatches) -> anyhow::Result<Box<dyn Inlet>> + Send + Sync>;
+
 /// The sources that `--source` chooses from.
 pub const FILE: &str = "file";
 /// A source that makes its rows.
 pub const SIMULATOR: &str = "simulator";
+
+/// A live input: requests over HTTP.
+pub const HTTP: &str = "http";
+/// A live input: messages of an MQTT broker.
+pub const MQTT: &str = "mqtt";
+/// The headings of the options of live inputs, which are shown only where a pipeline takes them.
+pub const LIVE_HEADINGS: [&str; 3] = ["Live inputs", "HTTP input", "MQTT input"];
 
 /// How much of an input is kept until its header is read: longer than any header, and small compared with the input.
 const KEPT: usize = 64 << 10;
@@ -36,6 +45,7 @@ pub struct Producer {
     augment: fn(Command) -> Command,
     open: Open,
     simulate: Option<Simulate>,
+    take: Option<Take>,
 }
 
 impl Producer {
@@ -58,6 +68,21 @@ impl Producer {
     /// A [`ReadError`] when the options contradict each other.
     pub fn simulated(&self, options: &ArgMatches) -> Option<anyhow::Result<Box<dyn Source>>> {
         self.simulate.as_ref().map(|simulate| simulate(options))
+    }
+
+    /// What the pipeline takes of live inputs, with its own options; `None` where it takes none.
+    ///
+    /// # Errors
+    /// When the options are not the pipeline's.
+    pub fn inlet(&self, options: &ArgMatches) -> Option<anyhow::Result<Box<dyn Inlet>>> {
+        self.take.as_ref().map(|take| take(options))
+    }
+
+    /// What `--source` chooses from.
+    fn sources(&self) -> Vec<&'static str> {
+        let simulator = self.simulate.iter().map(|_| SIMULATOR);
+        let live = self.take.iter().flat_map(|_| [HTTP, MQTT]);
+        std::iter::once(FILE).chain(simulator).chain(live).collect()
     }
 
     /// What is said where another pipeline reads an input that begins so.
@@ -106,14 +131,18 @@ impl Entry for Producer {
         if command.get_arguments().all(|arg| arg.get_id() != "source" && arg.get_id() != "input") {
             return command;
         }
-        match self.simulate {
-            None => command
-                .mut_arg("source", |source| source.hide(true).value_parser([FILE]))
-                .mut_arg("input", |input| input.required(true)),
-            Some(_) => {
-                command.mut_arg("input", |input| input.required_unless_present("source").required_if_eq("source", FILE))
-            }
-        }
+        let command = command.mut_args(|arg| {
+            let is_of_live = arg.get_help_heading().is_some_and(|heading| LIVE_HEADINGS.contains(&heading));
+            if is_of_live && self.take.is_none() { arg.hide(true) } else { arg }
+        });
+        let sources = self.sources();
+        let is_file_only = sources.len() == 1;
+        let command = command
+            .mut_arg("source", |source| source.hide(is_file_only).value_parser(PossibleValuesParser::new(sources)));
+        command.mut_arg("input", |input| match is_file_only {
+            true => input.required(true),
+            false => input.required_unless_present("source").required_if_eq("source", FILE),
+        })
     }
 }
 
@@ -140,7 +169,7 @@ impl OfPipeline for Producer {
         I: Args + 'static,
     {
         let open: Open = Box::new(move |input, matches| Ok(Box::new(open(input, &I::from_arg_matches(matches)?)?)));
-        Self { name: P::NAME, topic: P::TOPIC, augment: I::augment_args, open, simulate: None }
+        Self { name: P::NAME, topic: P::TOPIC, augment: I::augment_args, open, simulate: None, take: None }
     }
 
     fn with_feed<P: Pipeline, O: Args + 'static>(self, _build: fn(O) -> Option<P>) -> Self {
@@ -149,6 +178,11 @@ impl OfPipeline for Producer {
 
     fn with_simulator<S: Source + 'static, I: Args + 'static>(mut self, open: fn(&I) -> Result<S, ReadError>) -> Self {
         self.simulate = Some(Box::new(move |matches| Ok(Box::new(open(&I::from_arg_matches(matches)?)?))));
+        self
+    }
+
+    fn with_inlet<L: Inlet + 'static, I: Args + 'static>(mut self, open: fn(&I) -> L) -> Self {
+        self.take = Some(Box::new(move |matches| Ok(Box::new(open(&I::from_arg_matches(matches)?)))));
         self
     }
 }

@@ -54,7 +54,7 @@ fn read(value: &[u8]) -> Result<Event, Reason> {
 }
 
 /// Writes an event as a message.
-pub(crate) fn encode(sensor: i32, at_ms: u64, level: Level, text: &str, message: &mut Outgoing) {
+pub(crate) fn encode(sensor: i32, at_ms: Option<u64>, level: Level, text: &str, message: &mut Outgoing) {
     reading_message::begin(sensor, at_ms, message);
     message.value.extend_from_slice(b",\"level\":\"");
     message.value.extend_from_slice(level.name().as_bytes());
@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn written_then_read_is_the_identity() {
         let mut message = Outgoing::default();
-        encode(7, 1_767_225_600_123, Level::Warning, "\"hot\"\n", &mut message);
+        encode(7, Some(1_767_225_600_123), Level::Warning, "\"hot\"\n", &mut message);
         let (at_ms, text) = (Some(1_767_225_600_123), "\"hot\"\n".to_owned());
         assert_eq!(read(&message.value), Ok(Event { sensor: 7, at_ms, level: Level::Warning, text }));
     }

@@ -45,7 +45,7 @@ impl<R: Read> ReadingsFile<R> {
         let sensor = reading_message::sensor_of(sensor.as_ref()).ok();
         let (at_ms, value) = (time(self.field(1)), temperature(self.field(2)));
         match (sensor, at_ms, value) {
-            (Some(sensor), Some(at_ms), Ok(value)) => Ok(self.routing.write(sensor, at_ms, value, message)),
+            (Some(sensor), Some(at_ms), Ok(value)) => Ok(self.routing.write(sensor, Some(at_ms), value, message)),
             _ => Err(self.write_unchanged(message)),
         }
     }

@@ -3,6 +3,7 @@
 pub mod event_message;
 pub mod events;
 pub mod file;
+pub mod inlet;
 pub mod pipeline;
 pub mod range;
 pub mod reading_message;

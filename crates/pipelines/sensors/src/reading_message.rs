@@ -28,13 +28,31 @@ pub struct Reading {
 /// Unknown fields are passed over. A temperature outside of the range is rejected: it belongs to the events, and would spoil
 /// an average.
 pub fn decode(value: &[u8], range: Range) -> Decoded<Reading> {
-    match as_written(value).map_or_else(|| any_json(value), Ok) {
+    match read(value) {
         Ok(reading) if range.has(reading.milli) => Decoded::Record(reading),
         Ok(Reading { milli, .. }) => {
             Decoded::Rejected(format!("temperature {} is not within {range}", milli::text(milli.into())).into())
         }
         Err(reason) => Decoded::Rejected(reason),
     }
+}
+
+/// Reads a message's value, whatever the temperature.
+pub(crate) fn read(value: &[u8]) -> Result<Reading, Reason> {
+    as_written(value).map_or_else(|| of_fields(json::fields(value, &NAMES)?), Ok)
+}
+
+/// The same of an element that somebody posted, whose time may also be a text such as `2026-01-31T12:00:00Z`.
+pub(crate) fn read_element(json: &[u8]) -> Result<Reading, Reason> {
+    read(json).or_else(|reason| with_text_time(json).ok_or(reason))
+}
+
+#[cold]
+fn with_text_time(json: &[u8]) -> Option<Reading> {
+    let [sensor, time, millis, temperature] = json::fields(json, &NAMES).ok()?;
+    let (Some(Value::Text(text)), None | Some(Value::Missing)) = (time, millis) else { return None };
+    let at_ms = Some(instant::parse(&text)?);
+    Some(Reading { at_ms, ..of_fields([sensor, None, None, temperature]).ok()? })
 }
 
 /// Reads a value that is exactly as [`encode`] writes it, several times faster than JSON is read; `None` for any other.
@@ -50,8 +68,7 @@ fn as_written(value: &[u8]) -> Option<Reading> {
     Some(Reading { sensor: i32::try_from(sensor).ok()?, at_ms: Some(at_ms), milli })
 }
 
-fn any_json(value: &[u8]) -> Result<Reading, Reason> {
-    let [sensor, seconds, millis, temperature] = json::fields(value, &NAMES)?;
+fn of_fields([sensor, seconds, millis, temperature]: [Option<Value<'_>>; 4]) -> Result<Reading, Reason> {
     let milli = match temperature {
         None | Some(Value::Missing) => return Err("temperature is missing".into()),
         Some(Value::Number(number)) => range::of_number(number).ok_or("temperature is not below a thousand")?,
@@ -79,27 +96,29 @@ pub(crate) fn sensor_of(field: Option<&Value<'_>>) -> Result<i32, Reason> {
 /// Writes a reading as a message.
 ///
 /// # Panics
-/// When it has no time, or one before 1970.
+/// When its time is before 1970.
 pub fn encode(reading: &Reading, message: &mut Outgoing) {
-    let at_ms = reading.at_ms.and_then(|at_ms| u64::try_from(at_ms).ok()).expect("a reading that is sent has a time");
+    let at_ms = reading.at_ms.map(|at_ms| u64::try_from(at_ms).expect("a reading that is sent has a time since 1970"));
     begin(reading.sensor, at_ms, message);
     message.value.extend_from_slice(b",\"temperature\":");
     milli::write(reading.milli.into(), &mut message.value);
     message.value.push(b'}');
 }
 
-/// Begins a message of a sensor: its key, and the value as far as the time.
-pub(crate) fn begin(sensor: i32, at_ms: u64, message: &mut Outgoing) {
+/// Begins a message of a sensor: its key, and the value as far as the time, if it has one.
+pub(crate) fn begin(sensor: i32, at_ms: Option<u64>, message: &mut Outgoing) {
     let Outgoing { key, value, .. } = message;
     key.clear();
     decimal(sensor.unsigned_abs().into(), key);
     value.clear();
     value.extend_from_slice(b"{\"sensor_id\":");
     value.extend_from_slice(key);
-    value.extend_from_slice(b",\"timestamp\":");
-    decimal(at_ms / 1_000, value);
-    value.extend_from_slice(b",\"timestamp_ms\":");
-    decimal(at_ms, value);
+    if let Some(at_ms) = at_ms {
+        value.extend_from_slice(b",\"timestamp\":");
+        decimal(at_ms / 1_000, value);
+        value.extend_from_slice(b",\"timestamp_ms\":");
+        decimal(at_ms, value);
+    }
 }
 
 #[cfg(test)]
@@ -151,7 +170,7 @@ mod tests {
             let mut message = Outgoing::default();
             encode(&reading, &mut message);
             prop_assert_eq!(as_written(&message.value), Some(reading));
-            prop_assert_eq!(any_json(&message.value), Ok(reading));
+            prop_assert_eq!(of_fields(json::fields(&message.value, &NAMES).unwrap()), Ok(reading));
             prop_assert_eq!(message.key, sensor.to_string().into_bytes());
         }
     }

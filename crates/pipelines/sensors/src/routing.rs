@@ -27,11 +27,18 @@ impl Routing {
         self.events_topic.iter().cloned().collect()
     }
 
-    /// Writes what a sensor measured, thousandths of a degree, as a message; `None` is that of a disconnected sensor.
-    pub(crate) fn write(&self, sensor: i32, at_ms: u64, milli: Option<i32>, message: &mut Outgoing) -> RowOutcome {
+    /// Writes what a sensor measured, thousandths of a degree, as a message; `None` is that of a disconnected sensor. Without
+    /// a time, that of the message's record counts.
+    pub(crate) fn write(
+        &self,
+        sensor: i32,
+        at_ms: Option<u64>,
+        milli: Option<i32>,
+        message: &mut Outgoing,
+    ) -> RowOutcome {
         match self.range.route(milli) {
             Routed::Reading(milli) => {
-                let at_ms = i64::try_from(at_ms).ok();
+                let at_ms = at_ms.and_then(|at_ms| i64::try_from(at_ms).ok());
                 reading_message::encode(&Reading { sensor, at_ms, milli }, message);
                 message.topic = 0;
             }

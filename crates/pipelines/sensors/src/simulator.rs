@@ -91,7 +91,7 @@ impl Devices for SimulatedSensors {
     }
 
     fn write(&self, device: i32, at_ms: u64, milli: Option<i32>, message: &mut Outgoing) -> RowOutcome {
-        self.routing.write(device, at_ms, milli, message)
+        self.routing.write(device, Some(at_ms), milli, message)
     }
 
     fn further_topics(&self) -> Vec<String> {

@@ -9,6 +9,8 @@ use ureq::{
     tls::{Certificate, RootCerts, TlsConfig},
 };
 
+use crate::tls;
+
 /// One attempt to connect takes no longer: a host that swallows packets would block it for minutes.
 const CONNECT: Duration = Duration::from_secs(10);
 /// A server that says nothing for this long has gone; one that reads its disk first may take some seconds.
@@ -39,17 +41,10 @@ pub(super) fn new(uri: &Uri) -> Result<Agent, Failure> {
     Ok(config.build().into())
 }
 
-/// The system's authorities, or those that SSL_CERT_FILE and SSL_CERT_DIR name: a company may have its own.
 fn tls() -> Result<TlsConfig, Failure> {
-    let found = rustls_native_certs::load_native_certs();
-    if found.certs.is_empty() {
-        let why: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
-        let message =
-            format!("no certificate authorities are found; name a file of them in SSL_CERT_FILE {}", why.join("; "));
-        return Err(Failure::new(Exit::Usage, message.trim_end()));
-    }
+    let authorities = tls::authorities().map_err(|why| Failure::new(Exit::Usage, why))?;
     let certificates: Vec<Certificate<'static>> =
-        found.certs.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+        authorities.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
     Ok(TlsConfig::builder()
         .root_certs(RootCerts::Specific(Arc::new(certificates)))
         .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))

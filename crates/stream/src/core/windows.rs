@@ -57,21 +57,26 @@ impl Windows {
         slot.saturating_add(self.size_ms)
     }
 
-    /// Why an event cannot have happened then, as its record's Kafka timestamp has it; `None` where it can. Without a Kafka
-    /// timestamp, one that is not positive, no clock is too far ahead.
+    /// Why an event cannot have happened then, as its record's Kafka timestamp has it: see [`impossible_time`].
     pub(crate) fn impossible(&self, event_ms: i64, timestamp_ms: i64) -> Option<String> {
-        if event_ms < FIRST_MS {
-            return Some(format!("its time is {event_ms} ms since 1970, before 2001: a clock that was never set"));
-        }
-        let ahead = event_ms.saturating_sub(timestamp_ms);
-        if timestamp_ms <= 0 || ahead <= self.ahead_ms {
-            return None;
-        }
-        let hint =
-            if event_ms / 1_000 > IN_SECONDS { ": seconds are expected, these look like milliseconds" } else { "" };
-        let by = humantime::format_duration(Duration::from_secs(ahead.unsigned_abs() / 1_000));
-        Some(format!("its time is {event_ms} ms since 1970, {by} ahead of its record{hint}"))
+        impossible_time(event_ms, timestamp_ms, self.ahead_ms)
     }
+}
+
+/// Why an event cannot have happened then, as its record's Kafka timestamp has it; `None` where it can. All in milliseconds.
+///
+/// Without a Kafka timestamp, one that is not positive, no clock is too far ahead.
+pub fn impossible_time(event_ms: i64, timestamp_ms: i64, ahead_ms: i64) -> Option<String> {
+    if event_ms < FIRST_MS {
+        return Some(format!("its time is {event_ms} ms since 1970, before 2001: a clock that was never set"));
+    }
+    let ahead = event_ms.saturating_sub(timestamp_ms);
+    if timestamp_ms <= 0 || ahead <= ahead_ms {
+        return None;
+    }
+    let hint = if event_ms / 1_000 > IN_SECONDS { ": seconds are expected, these look like milliseconds" } else { "" };
+    let by = humantime::format_duration(Duration::from_secs(ahead.unsigned_abs() / 1_000));
+    Some(format!("its time is {event_ms} ms since 1970, {by} ahead of its record{hint}"))
 }
 
 /// The three numbers of a partition key, and which record was its newest.
