@@ -13,7 +13,7 @@ const KINDS: [(&str, &str); 3] = [("temperature", "°C"), ("energy", "kWh"), ("m
 /// The minutes that have readings, counted from the first: some next to each other, one a day later.
 const MINUTES: [i64; 5] = [0, 1, 2, 40, 1_500];
 /// How many readings a minute has.
-const READINGS: i64 = 8;
+const READINGS: i64 = 7;
 
 /// A row of the input.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,11 +75,11 @@ pub(crate) fn world(seed: u64) -> Vec<Line> {
     let mut random = Random::new(seed);
     let mut lines = Vec::new();
     for minute in MINUTES {
-        for device in 1..=6 {
+        for device in 1..=12 {
             for n in 0..READINGS {
                 let within = [0, WINDOW_MS - 1].get(usize::try_from(n).unwrap()).copied().unwrap_or(n * 7_001);
                 let at_ms = BEGIN_MS + minute * WINDOW_MS + within;
-                let (name, kind) = if device == 6 { (5, 1) } else { (device, (device + 1) % 3) };
+                let (name, kind) = if device == 12 { (11, 1) } else { (device, (device + 1) % 3) };
                 lines.push(line(&mut random, name, kind, at_ms));
             }
         }
