@@ -129,6 +129,12 @@ impl<'a> Container<'a> {
         object::list(self.value, pointer)
     }
 
+    /// Whether it names a port so, or by that number.
+    pub fn has_port(&self, wanted: &Value) -> bool {
+        let mut ports = self.list("/ports").iter();
+        ports.any(|port| port.get("name") == Some(wanted) || port.get("containerPort") == Some(wanted))
+    }
+
     /// The words of its command line that are written in the manifest.
     pub fn words(&self) -> impl Iterator<Item = &'a str> {
         self.list("/command").iter().chain(self.list("/args")).filter_map(Value::as_str)

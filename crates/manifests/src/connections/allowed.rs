@@ -39,7 +39,7 @@ type Pods = Vec<BTreeMap<String, String>>;
 /// What the policies of a rendering allow in one direction.
 ///
 /// # Errors
-/// When nothing is denied to begin with, or a policy allows in a way that we do not use: everything, or all of a side.
+/// When nothing is denied to begin with, or a policy allows in a way that we do not use: every port, or all of our pods.
 pub fn connections(rendering: &Rendering, direction: Direction) -> Result<BTreeSet<Connection>> {
     let policies: Vec<&Object> = rendering.of_kind("NetworkPolicy").collect();
     let denied = policies.iter().any(|policy| {
@@ -84,7 +84,9 @@ fn of_policy(policy: &Object, direction: Direction, pods: &Pods) -> Result<Vec<C
 }
 
 fn ends(policy: &Object, peers: &[Value], pods: &Pods) -> Result<Vec<End>> {
-    ensure!(!peers.is_empty(), "{policy} has a rule for everybody");
+    if peers.is_empty() {
+        return Ok(vec![End::Anyone]);
+    }
     let mut ends = Vec::new();
     for peer in peers {
         if peer.get("ipBlock").is_some() {

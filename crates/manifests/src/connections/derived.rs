@@ -14,6 +14,9 @@ use crate::{
 /// Settings that say where a program itself listens, or is found by others: no connection to another.
 const OWN: [&str; 5] = ["listeners", "advertised.listeners", "KAFKA_LISTENERS", "KAFKA_ADVERTISED_LISTENERS", "LISTEN"];
 
+/// Where fields of a reading come from, such as `sensor_id=topic:2`: no address, although it looks like one.
+const NO_ADDRESS: &str = "FIELDS";
+
 /// Ports of URLs that name none.
 const SCHEMES: [(&str, u16); 4] = [("https", 443), ("http", 80), ("postgres", 5432), ("postgresql", 5432)];
 
@@ -24,9 +27,14 @@ pub fn connections(rendering: &Rendering) -> BTreeSet<Connection> {
         let from = End::Program(workload.identity());
         for container in workload.containers() {
             let settings = container.settings(rendering).into_iter().chain(mounted(rendering, &workload));
-            for (_, value) in settings.filter(|(name, _)| !OWN.contains(&name.as_str())) {
-                connections
-                    .extend(addresses(&value).filter_map(|(host, port)| connection(rendering, &from, &host, port)));
+            for (name, value) in settings.filter(|(name, _)| !OWN.contains(&name.as_str()) && name != NO_ADDRESS) {
+                connections.extend(addresses(&value).filter_map(|(host, port)| match name.as_str() {
+                    // Senders are not known.
+                    "HTTP_LISTEN" => Some(Connection { from: End::Anyone, to: from.clone(), port, udp: false }),
+                    // The broker may be in the cluster or out of it.
+                    "MQTT_URL" => Some(Connection { from: from.clone(), to: End::Anyone, port, udp: false }),
+                    _ => connection(rendering, &from, &host, port),
+                }));
             }
             connections.extend(probes(container).map(|port| Connection {
                 from: End::Kubelet,
@@ -38,7 +46,7 @@ pub fn connections(rendering: &Rendering) -> BTreeSet<Connection> {
     }
     let names: BTreeSet<End> = connections
         .iter()
-        .filter(|connection| connection.from != End::Kubelet)
+        .filter(|connection| matches!(connection.from, End::Program(_)))
         .map(|connection| connection.from.clone())
         .collect();
     for from in names {

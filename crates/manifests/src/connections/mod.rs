@@ -32,6 +32,8 @@ pub enum End {
     Namespace(String),
     /// Whatever lies outside of the cluster.
     Outside,
+    /// Whoever it is, in the cluster or out of it.
+    Anyone,
 }
 
 impl Connection {
@@ -58,6 +60,7 @@ impl End {
             None if name == "dns" => Self::Dns,
             None if name == "kubelet" => Self::Kubelet,
             None if name == "outside" => Self::Outside,
+            None if name == "anyone" => Self::Anyone,
             None => Self::Program(name.to_owned()),
         }
     }
@@ -71,6 +74,7 @@ impl fmt::Display for End {
             Self::Kubelet => write!(out, "kubelet"),
             Self::Namespace(name) => write!(out, "namespace {name}"),
             Self::Outside => write!(out, "outside"),
+            Self::Anyone => write!(out, "anyone"),
         }
     }
 }

@@ -55,7 +55,12 @@ fn of_selector(object: &Object, workloads: &[Workload<'_>]) -> Vec<String> {
     let found: Vec<_> = workloads.iter().filter(|workload| selects(&selector, &workload.pod_labels())).collect();
     let whole = selector.keys().map(String::as_str).eq([INSTANCE, NAME]);
     let alone = found.len() == 1 && found.iter().all(|workload| is_own(object, workload));
+    let entries = object.list("/spec/ports").iter();
+    let mut targets = entries.map(|entry| entry.get("targetPort").unwrap_or(&entry["port"]));
+    let leads =
+        targets.all(|target| found.iter().any(|workload| workload.containers().any(|one| one.has_port(target))));
     let breaches = [
+        unless(leads, || format!("{object}: leads to a port that its pods do not name")),
         unless(whole, || format!("{object}: selects by {:?}, not by name and instance", keys(&selector))),
         unless(alone, || format!("{object}: selects the pods of {} workloads, or not its own", found.len())),
     ];

@@ -43,7 +43,7 @@ fn of_container(workload: &Workload<'_>, container: Container<'_>) -> Vec<String
         .collect();
     breaches.extend(unless(distinct, || format!("{workload}: its probes send the same request")));
     let unknown = PROBES.into_iter().filter_map(|probe| port(container.value.get(probe)?));
-    let unknown = unknown.filter(|port| !has_port(container, port));
+    let unknown = unknown.filter(|port| !container.has_port(port));
     breaches
         .extend(unknown.map(|port| format!("{workload}: a probe uses port {port}, which the container does not name")));
     breaches
@@ -62,11 +62,6 @@ fn patience(probe: Option<&Value>) -> u64 {
 
 fn port(probe: &Value) -> Option<Value> {
     probe.pointer("/httpGet/port").or_else(|| probe.pointer("/tcpSocket/port")).cloned()
-}
-
-fn has_port(container: Container<'_>, wanted: &Value) -> bool {
-    let ports = container.list("/ports");
-    ports.iter().any(|port| port.get("name") == Some(wanted) || port.get("containerPort") == Some(wanted))
 }
 
 fn of_stop(workload: &Workload<'_>) -> Option<String> {

@@ -15,14 +15,17 @@ use crate::{
 /// The Secret that `make secrets` fills.
 const SECRET: &str = "tributary-secrets";
 
-/// Passwords in plain text, keys that the example lacks, and containers that get all keys.
+/// What a producer needs that takes readings over HTTP: its port is open to everybody.
+const TOKEN: &str = "HTTP_TOKEN";
+
+/// Passwords in plain text, keys that the example lacks, containers that get all keys, and readings taken of anybody.
 pub fn breaches(rendering: &Rendering) -> Vec<String> {
     let workloads = rendering.workloads();
     let keys = example_keys();
     let of_workload = |workload: &Workload<'_>| {
         let unknown = secret_keys(workload).into_iter().filter(|key| !keys.contains(key));
         let unknown = unknown.map(|key| format!("{workload}: secrets.env.example has no {key}"));
-        unknown.chain(plain(workload)).collect::<Vec<_>>()
+        unknown.chain(plain(workload)).chain(without_token(rendering, workload)).collect::<Vec<_>>()
     };
     workloads.iter().flat_map(of_workload).chain(rendering.of_kind("Secret").filter_map(renamed)).collect()
 }
@@ -60,6 +63,12 @@ fn plain(workload: &Workload<'_>) -> Vec<String> {
         }
     }
     breaches
+}
+
+fn without_token(rendering: &Rendering, workload: &Workload<'_>) -> Option<String> {
+    let mut settings = workload.containers().flat_map(|container| container.settings(rendering));
+    let takes = settings.any(|(name, value)| name == "SOURCE" && value == "http");
+    unless(!takes || secret_keys(workload).contains(TOKEN), || format!("{workload}: takes readings of anybody"))
 }
 
 /// Whether a URL holds its own password: `user:password@` where the password is no `$(REFERENCE)`.

@@ -6,8 +6,16 @@ pub(crate) const OVERLAYS: [&str; 2] = [".", "sample"];
 /// The sources of the input: the volume's file, the made sample, an address.
 const INPUTS: [&[&str]; 3] = [&[], &["sample"], &["https-input"]];
 
-/// Which pipelines there are besides `emissions`.
-const PIPELINES: [&[&str]; 5] = [&[], &["energy"], &["sensors"], &["iot"], &["energy", "sensors", "iot"]];
+/// Which pipelines there are besides `emissions`, and whence they have their readings if not from a simulator.
+const PIPELINES: [&[&str]; 7] = [
+    &[],
+    &["energy"],
+    &["sensors"],
+    &["iot"],
+    &["energy", "sensors", "iot"],
+    &["sensors", "iot", "http-input/sensors", "mqtt-input/iot"],
+    &["sensors", "iot", "mqtt-input/sensors", "http-input/iot"],
+];
 
 /// Whose Kafka, and what KEDA then needs to measure the lag there.
 const KAFKAS: [(&[&str], &[&str]); 3] = [

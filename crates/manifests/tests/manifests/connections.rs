@@ -33,4 +33,15 @@ fn the_table_in_the_readme_is_what_the_pods_need() {
         }
         assert_eq!(lines(expected), lines(connections), "{pipeline}");
     }
+    for [pipeline, input] in
+        [["sensors", "http-input"], ["sensors", "mqtt-input"], ["iot", "http-input"], ["iot", "mqtt-input"]]
+    {
+        let further = table::read(&readme, &format!("connections of {input}")).unwrap();
+        let simulated = derived::connections(&tree.render_with("simulated", &[pipeline]).unwrap());
+        let live = tree.render_with("live", &[pipeline, &format!("{input}/{pipeline}")]).unwrap();
+        let live = derived::connections(&live);
+        let expected = simulated.iter().cloned().map(|connection| connection.of(pipeline)).chain(further).collect();
+        let connections = live.into_iter().map(|connection| connection.of(pipeline)).collect();
+        assert_eq!(lines(expected), lines(connections), "{pipeline} by {input}");
+    }
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::breaches;
 
 const CONSUMER: &str = "Deployment/emissions-consumer";
+/// Takes readings over HTTP.
 const PRODUCER: &str = "Deployment/sensors-producer";
 const POD: &str = "/spec/template/spec";
 const CONTAINER: &str = "/spec/template/spec/containers/0";
@@ -46,6 +47,12 @@ fn pods_that_are_taken_for_others_are_found() {
         (CONSUMER, "/metadata/labels/app.kubernetes.io~1part-of".into(), Value::Null, "`make down` leaves it"),
         ("Service/kafka", "/spec/selector/app.kubernetes.io~1name".into(), json!("postgres"), "kafka 9092"),
         ("Service/kafka", "/spec/selector/app.kubernetes.io~1instance".into(), Value::Null, "not by name and instance"),
+        (
+            "Service/sensors-producer",
+            "/spec/ports/0/targetPort".into(),
+            json!("web"),
+            "to a port that its pods do not name",
+        ),
     ]);
 }
 
@@ -171,6 +178,7 @@ fn secrets_and_variables_that_are_wrong_are_found() {
             json!([{"secretRef": {"name": "tributary-secrets"}}]),
             "every key of a Secret",
         ),
+        (PRODUCER, format!("{CONTAINER}/env"), json!([]), "sensors-producer: takes readings of anybody"),
     ]);
 }
 
@@ -202,6 +210,19 @@ fn connections_that_are_denied_or_unused_are_found() {
             json!(5433),
             "Egress is closed: sensors-warehouse → postgres 5432",
         ),
+        (
+            "NetworkPolicy/sensors-producer",
+            port("ingress"),
+            json!(8080),
+            "Ingress is closed: anyone → sensors-producer 8090",
+        ),
+        (
+            "NetworkPolicy/iot-producer",
+            "/spec/egress/2/ports/0/port".into(),
+            json!(1883),
+            "Egress is closed: iot-producer → anyone 8883",
+        ),
+        (policy, "/spec/egress/0/to".into(), json!([]), "Egress is open for nobody: emissions-consumer → anyone 9092"),
         (policy, "/spec/egress/0/to".into(), json!([{"podSelector": {}}]), "has a peer that is everybody"),
         (policy, "/spec/egress/0/ports".into(), json!([]), "opens every port"),
         ("NetworkPolicy/deny-all", "/spec/policyTypes".into(), json!(["Ingress"]), "no policy denies all"),
@@ -238,11 +259,15 @@ fn custom_resources_that_do_not_fit_are_found() {
     ]);
 }
 
-/// Each mutation of the rendering with all pipelines, autoscaling and monitoring breaks a rule, and says so.
+/// What is mutated: all pipelines, both live inputs, autoscaling and monitoring.
+const WHOLE: [&str; 7] =
+    ["energy", "sensors", "iot", "http-input/sensors", "mqtt-input/iot", "monitoring", "autoscaling"];
+
+/// Each mutation of that rendering breaks a rule, and says so.
 fn check(mutations: Vec<Mutation>) {
     let Some(tree) = crate::tree("the rules, tried on what breaks them") else { return };
     let knowledge = Knowledge::new().unwrap();
-    let whole = tree.render_with("mutated", &["energy", "sensors", "iot", "monitoring", "autoscaling"]).unwrap();
+    let whole = tree.render_with("mutated", &WHOLE).unwrap();
     for (object, pointer, value, expected) in mutations {
         let mut rendering = whole.clone();
         mutate(&mut rendering, object, &pointer, value.clone());
