@@ -42,7 +42,7 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
-/// Reads an instant that is exactly as [`write`] writes it, much faster than [`parse`]; `None` of any other.
+/// Reads an instant that is exactly as [`write()`] writes it, much faster than [`parse`]; `None` of any other.
 pub fn read(text: &[u8; WRITTEN]) -> Option<i64> {
     let number = |from: usize, to: usize| {
         text[from..to].iter().try_fold(0, |number, byte| {
@@ -61,7 +61,7 @@ pub fn read(text: &[u8; WRITTEN]) -> Option<i64> {
     is_plain.then(|| (((days(year, month, day) * 24 + hour) * 60 + minute) * 60 + second) * 1_000 + ms)
 }
 
-/// How long what [`write`] writes is, bytes.
+/// How long what [`write()`] writes is, bytes.
 pub const WRITTEN: usize = 24;
 
 /// Writes an instant of the years 0 to 9999 as `2026-01-31T12:00:00.000Z`.
