@@ -93,13 +93,8 @@ pub fn parse_any(text: &str) -> Option<i64> {
     if let Some(ms) = text.as_bytes().try_into().ok().and_then(read) {
         return Some(ms);
     }
-    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-        return Some(time.timestamp_millis());
-    }
-    let naive = |format| NaiveDateTime::parse_from_str(text, format).ok();
-    naive("%Y-%m-%dT%H:%M:%S%.f")
-        .or_else(|| naive("%Y-%m-%d %H:%M:%S%.f"))
-        .map(|time| time.and_utc().timestamp_millis())
+    let naive = |format| NaiveDateTime::parse_from_str(text, format).ok().map(|time| time.and_utc().timestamp_millis());
+    parse(text).or_else(|| naive("%Y-%m-%dT%H:%M:%S%.f")).or_else(|| naive("%Y-%m-%d %H:%M:%S%.f"))
 }
 
 /// Writes a whole number.

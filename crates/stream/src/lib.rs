@@ -42,7 +42,7 @@ pub mod groups {
     };
 }
 
-pub use self::core::windows::impossible_time;
+pub use self::core::windows::impossible_on_arrival;
 pub use consume::{Consume, consume};
 pub use error::Error;
 pub use formats::ReadError;

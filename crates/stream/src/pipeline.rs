@@ -43,6 +43,17 @@ pub enum Decoded<R> {
     Rejected(Cow<'static, str>),
 }
 
+impl<R> Decoded<R> {
+    /// The same, with something made of a valid record.
+    pub fn map<T>(self, make: impl FnOnce(R) -> T) -> Decoded<T> {
+        match self {
+            Self::Record(record) => Decoded::Record(make(record)),
+            Self::Filtered => Decoded::Filtered,
+            Self::Rejected(reason) => Decoded::Rejected(reason),
+        }
+    }
+}
+
 /// Where a pipeline's facts are stored: an append-only table of its database, a row for what a batch brings from one
 /// partition to one owner partition, with an array a column.
 ///

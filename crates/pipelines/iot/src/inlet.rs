@@ -1,12 +1,8 @@
 //! Readings as people post them: `{"device_id":"TEMP-001","device_type":"temperature","value":22.31}`, with a time where they have one.
 
-use stream::{Decoded, Inlet, Outgoing, Taken, impossible_time};
+use stream::{Decoded, Inlet, Outgoing, Taken, impossible_on_arrival};
 
 use crate::{message, simulator::SimulatorSettings};
-
-/// How far a reading may be ahead of its arrival: what the consumer's `--ahead` is unless it is set. A consumer with less keeps
-/// what lies between among its rejects.
-const AHEAD_MS: i64 = 60 * 60 * 1_000;
 
 /// Takes readings, and sends them as they came.
 pub struct Readings;
@@ -25,7 +21,7 @@ impl Inlet for Readings {
             Decoded::Rejected(reason) => return Err(reason.into_owned()),
             Decoded::Filtered => return Ok(Taken::Filtered),
         };
-        if let Some(reason) = reading.at_ms.and_then(|at_ms| impossible_time(at_ms, arrival_ms, AHEAD_MS)) {
+        if let Some(reason) = reading.at_ms.and_then(|at_ms| impossible_on_arrival(at_ms, arrival_ms)) {
             return Err(reason);
         }
         message.key.clear();

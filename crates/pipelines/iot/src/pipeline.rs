@@ -38,7 +38,7 @@ impl Record<'_> {
         Window { device: self.reading.device, kind: self.reading.kind, start_ms }
     }
 
-    fn told(&self, timestamp_ms: i64, units: &mut Units) -> ReadingFact {
+    fn reading_fact(&self, timestamp_ms: i64, units: &mut Units) -> ReadingFact {
         let at_ms = self.at_ms(timestamp_ms);
         // A record without a timestamp has none to be late by.
         let latency_ms = if timestamp_ms < 0 { 0 } else { timestamp_ms - at_ms };
@@ -73,15 +73,13 @@ impl Pipeline for Iot {
     type Row = WindowRow;
 
     fn read<'a>(&self, _key: Option<&'a [u8]>, value: &'a [u8]) -> Decoded<Record<'a>> {
-        match message::decode(value) {
-            Decoded::Record(reading) => Decoded::Record(Record { reading, size_ms: self.size_ms() }),
-            Decoded::Filtered => Decoded::Filtered,
-            Decoded::Rejected(reason) => Decoded::Rejected(reason),
-        }
+        message::decode(value).map(|reading| Record { reading, size_ms: self.size_ms() })
     }
 
     fn apply(&self, record: &Record<'_>, timestamp_ms: i64, say: &mut impl Say<Self>) {
-        say.fact(record.window(timestamp_ms), record.at_ms(timestamp_ms), |units| record.told(timestamp_ms, units));
+        say.fact(record.window(timestamp_ms), record.at_ms(timestamp_ms), |units| {
+            record.reading_fact(timestamp_ms, units)
+        });
     }
 
     fn residency(&self) -> Residency {
@@ -113,7 +111,7 @@ impl Pipeline for Iot {
     }
 
     fn fact(record: &Record<'_>, units: &mut Units) -> ReadingFact {
-        record.told(0, units)
+        record.reading_fact(0, units)
     }
 
     fn encode(window: &Window, fact: &ReadingFact, units: &Units, row: &mut RowWriter<'_>) {

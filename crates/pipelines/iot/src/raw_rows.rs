@@ -46,7 +46,7 @@ const ADD: &str = "
         SELECT o.partition, coalesce(p.through, 0) AS after, o.refreshed_id AS through
         FROM stream_offsets o LEFT JOIN reading_progress p USING (partition)
         WHERE o.feed = 'iot' AND o.refreshed_id > coalesce(p.through, 0)
-    ), told AS MATERIALIZED (
+    ), facts AS MATERIALIZED (
         SELECT DISTINCT ON (f.device_id, f.window_start, f.at_ms, f.device_type)
                f.window_start + f.at_ms * interval '1 millisecond' AS time, f.device_id, f.device_type,
                f.value_milli / 1000.0::float8 AS value, nullif(f.unit, '') AS unit, f.quality_score, f.is_anomaly,
@@ -60,7 +60,7 @@ const ADD: &str = "
                  s.partition DESC, s.id DESC, f.place DESC
     ), written AS (
         INSERT INTO sensor_readings AS stored (time, device_id, device_type, value, unit, quality_score, is_anomaly)
-        SELECT time, device_id, device_type, value, unit, quality_score, is_anomaly FROM told WHERE has_day
+        SELECT time, device_id, device_type, value, unit, quality_score, is_anomaly FROM facts WHERE has_day
         ON CONFLICT (device_id, time, device_type) DO UPDATE
         SET value = excluded.value, unit = excluded.unit, quality_score = excluded.quality_score,
             is_anomaly = excluded.is_anomaly, processing_time = now()
@@ -68,7 +68,7 @@ const ADD: &str = "
             IS DISTINCT FROM (excluded.value, excluded.unit, excluded.quality_score, excluded.is_anomaly)
         RETURNING 1
     )
-    SELECT (SELECT count(*) FROM written), (SELECT count(*) FROM told WHERE NOT has_day)";
+    SELECT (SELECT count(*) FROM written), (SELECT count(*) FROM facts WHERE NOT has_day)";
 
 const NOTE: &str = "
     INSERT INTO reading_progress AS stored (partition, through)

@@ -1,12 +1,8 @@
 //! Readings as people post them: `{"sensor_id":7,"temperature":21.53}`, with `timestamp` or `timestamp_ms` where they have a time.
 
-use stream::{Inlet, Outgoing, RowOutcome, Taken, impossible_time};
+use stream::{Inlet, Outgoing, RowOutcome, Taken, impossible_on_arrival};
 
 use crate::{reading_message, routing::Routing, simulator::SimulatorSettings};
-
-/// How far a reading may be ahead of its arrival: what the consumer's `--ahead` is unless it is set. A consumer with less keeps
-/// what lies between among its rejects.
-const AHEAD_MS: i64 = 60 * 60 * 1_000;
 
 /// Takes readings; one out of range is an event, as in every source.
 pub struct Readings(Routing);
@@ -21,7 +17,7 @@ impl Readings {
 impl Inlet for Readings {
     fn element(&self, json: &[u8], arrival_ms: i64, message: &mut Outgoing) -> Result<Taken, String> {
         let reading = reading_message::read_element(json)?;
-        if let Some(reason) = reading.at_ms.and_then(|at_ms| impossible_time(at_ms, arrival_ms, AHEAD_MS)) {
+        if let Some(reason) = reading.at_ms.and_then(|at_ms| impossible_on_arrival(at_ms, arrival_ms)) {
             return Err(reason);
         }
         let at_ms = reading.at_ms.and_then(|at_ms| u64::try_from(at_ms).ok());
@@ -122,7 +118,7 @@ mod tests {
             match readings(&[]).element(json.as_bytes(), NOW, &mut message) {
                 Err(reason) => match reading_message::decode(json.as_bytes(), USUAL) {
                     Decoded::Record(reading) => {
-                        prop_assert!(impossible_time(reading.at_ms.unwrap_or(NOW), NOW, AHEAD_MS).is_some(), "{json}: {reason}");
+                        prop_assert!(impossible_on_arrival(reading.at_ms.unwrap_or(NOW), NOW).is_some(), "{json}: {reason}");
                     }
                     decoded => prop_assert!(matches!(decoded, Decoded::Rejected(_)), "{json}: {reason}"),
                 },

@@ -60,11 +60,8 @@ impl Pipeline for Sensors {
     type Row = WindowRow;
 
     fn read<'a>(&self, _key: Option<&'a [u8]>, value: &'a [u8]) -> Decoded<Record> {
-        match reading_message::decode(value, self.0.shared.range) {
-            Decoded::Record(reading) => Decoded::Record(Record { reading, size_ms: self.size_ms() }),
-            Decoded::Filtered => Decoded::Filtered,
-            Decoded::Rejected(reason) => Decoded::Rejected(reason),
-        }
+        let size_ms = self.size_ms();
+        reading_message::decode(value, self.0.shared.range).map(|reading| Record { reading, size_ms })
     }
 
     fn apply(&self, record: &Record, timestamp_ms: i64, say: &mut impl Say<Self>) {

@@ -63,10 +63,20 @@ impl Windows {
     }
 }
 
+/// How far an event may be ahead of its arrival: what the consumer's `--ahead` is unless it is set.
+const AHEAD_MS: i64 = 60 * 60 * 1_000;
+
+/// Why an event of a live input cannot have happened then; `None` where it can. Both in milliseconds.
+///
+/// A consumer with a lesser `--ahead` keeps what lies between among its rejects.
+pub fn impossible_on_arrival(event_ms: i64, arrival_ms: i64) -> Option<String> {
+    impossible_time(event_ms, arrival_ms, AHEAD_MS)
+}
+
 /// Why an event cannot have happened then, as its record's Kafka timestamp has it; `None` where it can. All in milliseconds.
 ///
 /// Without a Kafka timestamp, one that is not positive, no clock is too far ahead.
-pub fn impossible_time(event_ms: i64, timestamp_ms: i64, ahead_ms: i64) -> Option<String> {
+fn impossible_time(event_ms: i64, timestamp_ms: i64, ahead_ms: i64) -> Option<String> {
     if event_ms < FIRST_MS {
         return Some(format!("its time is {event_ms} ms since 1970, before 2001: a clock that was never set"));
     }
